@@ -1,0 +1,88 @@
+"""What may be attached to the training loop: a progress bar, a checkpoint, figures as it goes."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ecglib import training
+from ecglib.errors import EcglibError
+from ecglib.files import atomic_path
+
+if TYPE_CHECKING:
+    from ecglib.training import Hyperparameters, State
+
+
+class Progress:
+    """A bar over the epochs with the validation AUC and the reconstruction error of normal beats."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.bar: tqdm | None = None
+
+    def __call__(self, state: "State", settings: "Hyperparameters") -> None:
+        if self.bar is None:
+            self.bar = tqdm(total=settings.epochs, initial=state.epoch - 1, desc=self.label, unit="epoch")
+        last = state.history[-1]
+        self.bar.set_postfix(auc=f"{last['auc_eval_mode']:.3f}", error=f"{last['error_normal']:.4f}", refresh=False)
+        self.bar.update()
+        if state.epoch == settings.epochs:
+            self.bar.close()
+
+
+class Checkpoint:
+    """The whole state in one safetensors file after every epoch: a killed training loses at most one epoch."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __call__(self, state: "State", settings: "Hyperparameters") -> None:
+        tensors, facts = training.pack(state)
+        # Both rules can prefer the same epoch, but safetensors refuses two names for one memory.
+        tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        with atomic_path(self.path) as temporary:
+            save_file(tensors, temporary, metadata={"facts": json.dumps(facts)})
+
+    def restore(self, state: "State") -> "State":
+        """Continue from the file where there is one.
+
+        Raises:
+            EcglibError: the file is not a checkpoint of these networks.
+        """
+        if not self.path.exists():
+            return state
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                facts = json.loads(file.metadata()["facts"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            return training.unpack(state, tensors, facts)
+        except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+            raise EcglibError(f"Checkpoint {self.path} is damaged ({error}): delete it and train again.") from error
+
+
+class PairFigures:
+    """R1 figure 11 as training goes: inputs and their reconstructions, one PNG an epoch.
+
+    Args:
+        folder: gets `epoch_000.png` and so on.
+        x: (n, C, 320) a few beats in [-1, 1], on the device of the networks.
+        labels: a title for each.
+    """
+
+    def __init__(self, folder: Path, x: Tensor, labels: list[str]) -> None:
+        self.folder, self.x, self.labels = folder, x, labels
+
+    @torch.no_grad()
+    def __call__(self, state: "State", settings: "Hyperparameters") -> None:
+        from ecglib import plots  # here: training runs where matplotlib is absent
+
+        state.generator.eval()
+        x_hat, _ = state.generator(self.x)
+        state.generator.train()
+        figure = plots.reconstructions(self.x[:, 0].cpu().numpy(), x_hat[:, 0].cpu().numpy(), self.labels)
+        plots.save(figure, self.folder / f"epoch_{state.epoch - 1:03d}.png")

@@ -1,0 +1,145 @@
+"""The command line: run the notebooks under a profile, fetch and verify the databases.
+
+Exit codes: 0 done; 1 something is wrong and the message on stderr says what to do; 2 wrong usage; 130 interrupted.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import ecglib
+from ecglib.errors import EcglibError
+from ecglib.profiles import PROFILES, SMOKE
+
+DATABASES = ("mitdb", "ptb-xl")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code (wrong usage leaves through argparse's `SystemExit(2)`)."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.command(arguments)
+    except EcglibError as error:
+        print(f"ecglib: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "ecglib":
+            raise
+        print(f"ecglib: {error.name} is not installed: pip install -e '.[data,notebooks]'", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("ecglib: interrupted; what is finished is kept, and the same command goes on from there", file=sys.stderr)
+        return 130
+
+
+# The commands import what they need themselves, so that --help and a wrong option answer at once.
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from ecglib.driver import run_notebooks
+
+    run_notebooks(
+        arguments.notebooks,
+        arguments.profile,
+        dict(arguments.parameters),
+        arguments.force,
+        seeds=arguments.seeds,
+        device=arguments.device,
+        data_root=arguments.data_root,
+        output=arguments.output,
+    )
+    return 0
+
+
+def _download(arguments: argparse.Namespace) -> int:
+    from ecglib.data.physionet import download
+
+    root = Path(arguments.data_root or os.environ.get("ECGLIB_DATA") or "data")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EcglibError(f"Cannot make the folder {root}: {error.strerror}. Choose another --data-root.") from error
+    download(arguments.database, root, mirror=arguments.mirror)
+    print(f"{arguments.database}: complete in {root}")
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from ecglib.data.physionet import find_root, verify
+
+    root = find_root(arguments.data_root)
+    databases = [arguments.database] if arguments.database else [name for name in DATABASES if (root / name).is_dir()]
+    if not databases:
+        raise EcglibError(f"{root} holds no database: 'ecglib data download mitdb' fetches one.")
+    results = [verify(name, root) for name in databases]
+    for result in results:
+        print(result.summary())
+    return 0 if all(result.ok for result in results) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ecglib", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--version", action="version", version=f"ecglib {ecglib.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    run = commands.add_parser("run", help="run notebooks headless; finished ones are skipped")
+    run.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="number, name or unique prefix (default: all)")
+    run.add_argument("--profile", choices=PROFILES, default=SMOKE, help="how much to run (default: %(default)s)")
+    _add_data_root(run)
+    run.add_argument("--seeds", type=_positive, metavar="N", help="how many seeds, where a notebook trains")
+    run.add_argument("--device", metavar="NAME", help="auto, cpu or cuda (default: the notebook's own, auto)")
+    run.add_argument(
+        "-p",
+        dest="parameters",
+        type=_assignment,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a parameter of every chosen notebook; may be repeated",
+    )
+    run.add_argument("--output", metavar="DIR", help="gets papermill_runs/ (default: ECGLIB_OUTPUT, else the checkout)")
+    run.add_argument("--force", action="store_true", help="run finished notebooks again")
+    run.set_defaults(command=_run)
+
+    data = commands.add_parser("data", help="fetch and verify the databases").add_subparsers(
+        metavar="COMMAND", required=True
+    )
+    download = data.add_parser("download", help="fetch a database from PhysioNet, and go on where a download broke off")
+    download.add_argument("database", choices=DATABASES)
+    _add_data_root(download)
+    download.add_argument("--mirror", metavar="URL", help="a server laid out as PhysioNet's")
+    download.set_defaults(command=_download)
+    verify = data.add_parser("verify", help="compare every file with its published checksum")
+    verify.add_argument("database", choices=DATABASES, nargs="?", help="default: every database there")
+    _add_data_root(verify)
+    verify.set_defaults(command=_verify)
+    return parser
+
+
+def _add_data_root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-root", metavar="DIR", help="folder of the databases (default: ECGLIB_DATA, else ./data)"
+    )
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+_positive.__name__ = "int"  # argparse names the type in its message
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not (sign and name.isidentifier()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

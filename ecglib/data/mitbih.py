@@ -1,0 +1,343 @@
+"""MIT-BIH beats under R1's protocol (report R1, section 4.2; BeatGAN, Zhou et al. 2019, section 4.1).
+
+44 records without the paced ones, two leads at 360 Hz, a zero-phase 3-45 Hz FIR band-pass, and a window of 320
+samples around each annotation: 97,568 beats. What differs from the report is only how it is computed: the filter is
+written with SciPy (biosppy 2 uses another one), the records are processed in parallel and the beats are cached.
+"""
+
+import hashlib
+import inspect
+import json
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from scipy import signal as scipy_signal
+from tqdm.auto import tqdm
+
+from ecglib.data import physionet
+from ecglib.errors import EcglibError
+from ecglib.files import atomic_path, cache_dir
+
+FS = 360  # Hz
+BEFORE, AFTER = 140, 180  # samples of the window before and after the (one-based) annotation
+WINDOW = BEFORE + AFTER
+FILTER_TAPS, PASS_BAND = 109, (3.0, 45.0)  # biosppy 0.6.1: order int(0.3 fs), made odd; Hz
+R_PEAK_TOLERANCE = 10  # samples: an N beat needs a detected R peak closer than this
+
+CLASSES = ("N", "S", "V", "F", "Q")
+CLASS_NAMES = {
+    "N": "normal or bundle branch block",
+    "S": "supraventricular ectopic",
+    "V": "ventricular ectopic",
+    "F": "fusion",
+    "Q": "paced or unclassifiable",
+}
+# R1's grouping. The AAMI standard puts j and e (escape beats) into N.
+CLASS_OF_SYMBOL = {
+    **dict.fromkeys("NLR", "N"),
+    **dict.fromkeys("aJASje", "S"),
+    **dict.fromkeys("VE", "V"),
+    "F": "F",
+    **dict.fromkeys("/fQ", "Q"),
+}
+
+# de Chazal et al., IEEE Trans. Biomed. Eng. 51(7), 2004: 22 records to train on and 22 to test on.
+# fmt: off
+DS1 = (
+    "101", "106", "108", "109", "112", "114", "115", "116", "118", "119", "122",
+    "124", "201", "203", "205", "207", "208", "209", "215", "220", "223", "230",
+)
+DS2 = (
+    "100", "103", "105", "111", "113", "117", "121", "123", "200", "202", "210",
+    "212", "213", "214", "219", "221", "222", "228", "231", "232", "233", "234",
+)
+# fmt: on
+PACED = ("102", "104", "107", "217")
+PATIENTS = tuple(sorted(DS1 + DS2))
+RECORDS = tuple(sorted(PATIENTS + PACED))
+# Records of DS1 held out to validate on: together they hold every class but Q.
+DS1_VALIDATION = ("118", "205", "208", "223")
+# 201 and 202 were recorded from one man (MIT-BIH directory), so DS1 and DS2 share a patient.
+PATIENT_OF_RECORD = {record: "201" if record == "202" else record for record in RECORDS}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record in physical units.
+
+    Attributes:
+        name: the record's number, for example "100".
+        leads: the lead names in the order of `signals`, MLII first where the record has it.
+        signals: (2, T) float64 millivolts at 360 Hz.
+        samples: (A,) zero-based annotation indices.
+        symbols: (A,) annotation symbols, beats and others.
+    """
+
+    name: str
+    leads: tuple[str, ...]
+    signals: np.ndarray
+    samples: np.ndarray
+    symbols: np.ndarray
+
+
+@dataclass(frozen=True)
+class Beats:
+    """Beats of several records, in record order.
+
+    Attributes:
+        signals: (N, 2, 320) float32 millivolts, filtered and not scaled (memory-mapped, read-only).
+        labels: (N,) one of `CLASSES`.
+        symbols: (N,) the annotation's own symbol.
+        records: (N,) record name.
+        samples: (N,) zero-based index of the annotation in its record.
+    """
+
+    signals: np.ndarray
+    labels: np.ndarray
+    symbols: np.ndarray
+    records: np.ndarray
+    samples: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def patients(self) -> np.ndarray:
+        """(N,) patient of each beat, named after the patient's first record."""
+        names, inverse = np.unique(self.records, return_inverse=True)
+        return np.array([PATIENT_OF_RECORD[name] for name in names])[inverse]
+
+    @property
+    def fingerprint(self) -> str:
+        """Which beats these are and how they were cut; the same where floats differ in the last bit."""
+        digest = hashlib.blake2b(json.dumps([FILTER_TAPS, PASS_BAND, BEFORE, AFTER]).encode(), digest_size=6)
+        for field in (self.records, self.samples, self.labels):
+            digest.update(np.ascontiguousarray(field).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices into a `Beats` for training (N only), validation and test (all classes)."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+    def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
+        return iter((("train", self.train), ("validation", self.validation), ("test", self.test)))
+
+
+def count_classes(labels: np.ndarray) -> dict[str, int]:
+    """The number of beats of each class, in the order of `CLASSES`."""
+    return {name: int((labels == name).sum()) for name in CLASSES}
+
+
+def read_record(root: str | Path, name: str) -> Record:
+    """Read one record with its annotations.
+
+    Args:
+        root: the data root (the folder that holds `mitdb/1.0.0`).
+        name: the record's number.
+
+    Raises:
+        EcglibError: the record is missing, truncated, corrupt or not at 360 Hz.
+    """
+    import wfdb  # here: the training grid runs where wfdb is absent
+
+    path = physionet.database_dir(root, "mitdb") / name
+    mend = f"run 'ecglib data verify mitdb --data-root {root}' to see what is wrong with the folder"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # wfdb under pandas 3
+            header = wfdb.rdrecord(str(path))
+            annotation = wfdb.rdann(str(path), "atr")
+    except FileNotFoundError as error:
+        raise EcglibError(f"Record {name} of MIT-BIH lacks {error.filename}: {mend}.") from error
+    except Exception as error:  # wfdb raises whatever its parsing runs into
+        raise EcglibError(f"Record {name} of MIT-BIH cannot be read ({error}): {mend}.") from error
+    signals = header.p_signal.T
+    if header.fs != FS or signals.shape[0] != 2 or not np.isfinite(signals).all():
+        raise EcglibError(f"Record {name} is not two leads of finite samples at {FS} Hz: {mend}.")
+    leads = tuple(header.sig_name)
+    if leads[1] == "MLII":  # record 114 was stored with its leads swapped
+        leads, signals = leads[::-1], signals[::-1]
+    return Record(name, leads, signals, np.asarray(annotation.sample), np.asarray(annotation.symbol))
+
+
+def bandpass(signals: np.ndarray) -> np.ndarray:
+    """The 3-45 Hz linear-phase FIR filter, applied forward and backward so that no wave is delayed.
+
+    Args:
+        signals: (..., T) at 360 Hz, T > 327.
+
+    Returns:
+        (..., T) float64 in the unit of `signals`.
+    """
+    taps = scipy_signal.firwin(FILTER_TAPS, PASS_BAND, pass_zero=False, fs=FS)
+    return scipy_signal.filtfilt(taps, [1.0], signals, axis=-1)
+
+
+def find_r_peaks(lead: np.ndarray) -> np.ndarray:
+    """Zero-based R peaks of one filtered lead (T,): Hamilton's segmenter, peaks corrected within 50 ms."""
+    from biosppy.signals.ecg import correct_rpeaks, hamilton_segmenter  # here: as wfdb above
+
+    (peaks,) = hamilton_segmenter(lead, float(FS))
+    (peaks,) = correct_rpeaks(lead, peaks, float(FS), tol=0.05)
+    return peaks
+
+
+def select_beats(record: Record, peaks: np.ndarray) -> np.ndarray:
+    """Positions in `record.samples` of the beats that R1 kept.
+
+    The annotation index was read by MATLAB and is therefore one-based: the window starts at
+    `sample + 1 - 140`, and the R-peak rule compares `sample + 1`. The rule is applied to N beats alone.
+    """
+    centres = record.samples + 1
+    classes = np.array([CLASS_OF_SYMBOL.get(symbol, "") for symbol in record.symbols])
+    inside = (centres >= BEFORE) & (centres + AFTER <= record.signals.shape[1])
+    bounded = np.concatenate([[-np.inf], np.sort(peaks), [np.inf]])
+    right = np.searchsorted(bounded, centres)
+    distance = np.minimum(bounded[right] - centres, centres - bounded[right - 1])
+    return np.flatnonzero(inside & (classes != "") & ((classes != "N") | (distance < R_PEAK_TOLERANCE)))
+
+
+def cut_beats(filtered: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """Windows (N, leads, 320) of `filtered` (leads, T) around the zero-based annotations `samples`."""
+    ticks = samples[:, None] + 1 - BEFORE + np.arange(WINDOW)
+    return filtered[:, ticks].swapaxes(0, 1)
+
+
+def prepare_record(root: str | Path, name: str) -> dict[str, np.ndarray]:
+    """All beats of one record, as the arrays that `Beats` holds."""
+    record = read_record(root, name)
+    filtered = bandpass(record.signals)
+    kept = select_beats(record, find_r_peaks(filtered[0]))
+    symbols = record.symbols[kept].astype("<U1")
+    return {
+        "signals": cut_beats(filtered, record.samples[kept]).astype(np.float32),
+        "labels": np.array([CLASS_OF_SYMBOL[symbol] for symbol in symbols], dtype="<U1"),
+        "symbols": symbols,
+        "records": np.full(len(kept), name, dtype="<U3"),
+        "samples": record.samples[kept].astype(np.int32),
+    }
+
+
+def _fingerprint(folder: Path, records: Sequence[str]) -> str:
+    """A key that changes with the records' bytes, with the code that prepares them and with its libraries."""
+    digest = hashlib.blake2b(digest_size=12)
+    for step in (read_record, bandpass, find_r_peaks, select_beats, cut_beats, prepare_record):
+        digest.update(inspect.getsource(step).encode())
+    constants = (FS, BEFORE, AFTER, FILTER_TAPS, PASS_BAND, R_PEAK_TOLERANCE, CLASS_OF_SYMBOL)
+    digest.update(json.dumps([constants, version("biosppy"), version("scipy")]).encode())
+    for name in records:
+        for suffix in (".hea", ".dat", ".atr"):
+            try:
+                with (folder / f"{name}{suffix}").open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "blake2b").digest())
+            except OSError as error:
+                raise EcglibError(
+                    f"Record {name} of MIT-BIH has no readable {name}{suffix} in {folder}: run "
+                    f"'ecglib data verify mitdb --data-root {folder.parents[1]}' to see all that is missing."
+                ) from error
+    return digest.hexdigest()
+
+
+def load_beats(root: str | Path, records: Sequence[str] = PATIENTS) -> Beats:
+    """The filtered beats of `records`, from the cache where they were prepared before.
+
+    Args:
+        root: the data root (the folder that holds `mitdb/1.0.0`).
+        records: record names; the default is R1's 44 (97,568 beats: N 86,717, S 3,026, V 7,008, F 802, Q 15).
+
+    Raises:
+        EcglibError: a record is missing or corrupt, or the cache folder cannot be written.
+    """
+    unknown = sorted(set(records) - set(RECORDS))
+    if unknown or not records:
+        raise EcglibError(f"MIT-BIH has no record {', '.join(unknown) or '(none asked for)'}: choose among {RECORDS}.")
+    key = _fingerprint(physionet.database_dir(root, "mitdb"), records)
+    folder = cache_dir() / "beats" / key
+    if not folder.is_dir():
+        jobs = joblib.Parallel(n_jobs=-1, return_as="generator")(
+            joblib.delayed(prepare_record)(root, name) for name in records
+        )
+        parts = list(tqdm(jobs, total=len(records), desc="preparing records", unit="record"))
+        arrays = {field: np.concatenate([part[field] for part in parts]) for field in parts[0]}
+        with atomic_path(folder, folder=True) as temporary:
+            for field, values in arrays.items():
+                np.save(temporary / f"{field}.npy", values, allow_pickle=False)
+    return _open_cache(folder)
+
+
+def _open_cache(folder: Path) -> Beats:
+    fields: dict[str, Any] = {}
+    try:
+        for field in ("signals", "labels", "symbols", "records", "samples"):
+            # 250 MB of signals stay on disk until they are asked for.
+            fields[field] = np.load(
+                folder / f"{field}.npy", mmap_mode="r" if field == "signals" else None, allow_pickle=False
+            )
+    except (OSError, ValueError) as error:
+        raise EcglibError(f"The beat cache {folder} is damaged ({error}): delete that folder and run again.") from error
+    return Beats(**fields)
+
+
+def scale(signals: np.ndarray) -> np.ndarray:
+    """R1 section 3.3.4.1: x' = 2 (x - min x) / (max x - min x) - 1, per beat and lead.
+
+    Args:
+        signals: (..., 320) millivolts.
+
+    Returns:
+        (..., 320) float32 in [-1, 1]; a flat beat, where the formula is 0 / 0, becomes zeros.
+    """
+    low = signals.min(axis=-1, keepdims=True)
+    span = signals.max(axis=-1, keepdims=True) - low
+    flat = span == 0
+    scaled = 2 * (signals - low) / np.where(flat, 1, span) - 1
+    return np.where(flat, 0, scaled).astype(np.float32)
+
+
+def report_split(beats: Beats, fold: int = 0, seed: int = 42) -> Split:
+    """R1's split of pooled beats; patients are shared by all three parts (audit, R1 point 5).
+
+    N is shuffled and its `fold`-th fifth is tested on; 10 % of the rest of N and 10 % of every abnormal class
+    validate; the other 90 % of the abnormal beats are tested on, whatever the fold.
+
+    Raises:
+        EcglibError: `fold` is not in 0..4.
+    """
+    if fold not in range(5):
+        raise EcglibError(f"Fold {fold} does not exist: R1 cuts N into five parts, 0 to 4.")
+    rng = np.random.default_rng(seed)
+    normal = rng.permutation(np.flatnonzero(beats.labels == "N"))
+    start, stop = int(len(normal) * fold / 5), int(len(normal) * (fold + 1) / 5)
+    rest = np.concatenate([normal[:start], normal[stop:]])
+    validation, test = [rest[: _tenth(rest)]], [normal[start:stop]]
+    for name in CLASSES[1:]:
+        abnormal = rng.permutation(np.flatnonzero(beats.labels == name))
+        validation.append(abnormal[: _tenth(abnormal)])
+        test.append(abnormal[_tenth(abnormal) :])
+    return Split(rest[_tenth(rest) :], np.concatenate(validation), np.concatenate(test))
+
+
+def _tenth(indices: np.ndarray) -> int:
+    """A tenth rounded up, as scikit-learn's splitter does: it gives R1's counts exactly."""
+    return -(-len(indices) // 10)
+
+
+def patient_split(beats: Beats) -> Split:
+    """A split that no patient crosses: train on N of DS1, validate on four records of DS1, test on all of DS2.
+
+    Record 201 is left out of training, because its patient is also record 202's, which DS2 tests on.
+    """
+    validation = np.isin(beats.records, DS1_VALIDATION)
+    train = np.isin(beats.records, DS1) & ~validation & (beats.records != "201") & (beats.labels == "N")
+    return Split(np.flatnonzero(train), np.flatnonzero(validation), np.flatnonzero(np.isin(beats.records, DS2)))

@@ -1,0 +1,8 @@
+"""The one exception that a user is meant to read."""
+
+
+class EcglibError(Exception):
+    """Something outside the code is wrong (a path, a record, a parameter, a disk); the message says what to do.
+
+    The command line prints the message alone and exits with 1; a traceback is kept for real defects.
+    """

@@ -1,0 +1,114 @@
+"""BeatGAN's networks (report R1, section 3.3.1 and figures 1-3; Zhou et al., IJCAI 2019).
+
+A convolutional autoencoder is the generator; the discriminator is an encoder with one output. Beats are (B, C, 320)
+in [-1, 1]; the latent code is (B, 50, 1).
+"""
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+SAMPLES = 320
+LATENT = 50  # nz
+WIDTHS = (32, 64, 128, 256, 512)  # 320 -> 160 -> 80 -> 40 -> 20 -> 10 samples
+BOTTLENECK = SAMPLES // 2 ** len(WIDTHS)
+
+
+def initialise(module: nn.Module) -> None:
+    """Xavier-normal convolutions, BatchNorm weights from N(1, 0.02) with zero bias; for `model.apply`."""
+    if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
+        nn.init.xavier_normal_(module.weight)
+    elif isinstance(module, nn.BatchNorm1d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+        nn.init.zeros_(module.bias)
+
+
+def downsampling(channels: int) -> nn.Sequential:
+    """(B, C, 320) -> (B, 512, 10): five strided convolutions, BatchNorm on all but the first."""
+    layers: list[nn.Module] = []
+    for position, (before, after) in enumerate(itertools.pairwise((channels, *WIDTHS))):
+        layers.append(nn.Conv1d(before, after, kernel_size=4, stride=2, padding=1, bias=False))
+        if position > 0:
+            layers.append(nn.BatchNorm1d(after))
+        layers.append(nn.LeakyReLU(0.2, inplace=True))
+    return nn.Sequential(*layers)
+
+
+class Encoder(nn.Module):
+    """Figure 3: x (B, C, 320) -> z (B, `outputs`, 1)."""
+
+    def __init__(self, channels: int = 1, outputs: int = LATENT) -> None:
+        super().__init__()
+        self.features = downsampling(channels)
+        self.head = nn.Conv1d(WIDTHS[-1], outputs, kernel_size=BOTTLENECK, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x))  # (B, C, 320) -> (B, 512, 10) -> (B, outputs, 1)
+
+
+class Decoder(nn.Module):
+    """Figure 2: z (B, 50, 1) -> x' (B, C, 320) in [-1, 1]."""
+
+    def __init__(self, channels: int = 1) -> None:
+        super().__init__()
+        widths = WIDTHS[::-1]
+        layers: list[nn.Module] = [nn.ConvTranspose1d(LATENT, widths[0], kernel_size=BOTTLENECK, bias=False)]
+        for before, after in itertools.pairwise(widths):
+            layers += [nn.BatchNorm1d(before), nn.ReLU(inplace=True)]
+            layers.append(nn.ConvTranspose1d(before, after, kernel_size=4, stride=2, padding=1, bias=False))
+        layers += [nn.BatchNorm1d(widths[-1]), nn.ReLU(inplace=True)]
+        layers.append(nn.ConvTranspose1d(widths[-1], channels, kernel_size=4, stride=2, padding=1, bias=False))
+        self.layers = nn.Sequential(*layers, nn.Tanh())
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)  # (B, 50, 1) -> (B, 512, 10) -> ... -> (B, C, 320)
+
+
+class Generator(nn.Module):
+    """Figure 1's autoencoder, 1,908,800 parameters for one lead: x (B, C, 320) -> x', z."""
+
+    def __init__(self, channels: int = 1) -> None:
+        super().__init__()
+        self.encoder = Encoder(channels)
+        self.decoder = Decoder(channels)
+        self.apply(initialise)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        z = self.encoder(x)
+        return self.decoder(z), z
+
+
+class Discriminator(nn.Module):
+    """Figure 1's D, 703,488 parameters for one lead: x (B, C, 320) -> probability that x is real (B,).
+
+    `features(x)` (B, 512, 10) is the f_D of equation 1: what comes before the last convolution.
+    """
+
+    def __init__(self, channels: int = 1) -> None:
+        super().__init__()
+        encoder = Encoder(channels, outputs=1)
+        self.features = encoder.features
+        self.classifier = nn.Sequential(encoder.head, nn.Sigmoid())
+        self.apply(initialise)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.features(x)
+        return self.classifier(features).flatten(), features
+
+
+@torch.no_grad()
+def anomaly_scores(generator: nn.Module, x: Tensor, batch_size: int = 512) -> Tensor:
+    """R1's anomaly score: the mean squared reconstruction error of each beat.
+
+    BatchNorm uses whatever mode `generator` is in, so the caller decides between `eval()` and R1's training mode.
+
+    Args:
+        generator: maps (B, C, 320) to x', z.
+        x: (N, C, 320) beats in [-1, 1].
+        batch_size: beats a forward pass; in training mode it sets what BatchNorm normalises over.
+
+    Returns:
+        (N,) scores, the higher the more anomalous.
+    """
+    return torch.cat([(generator(part)[0] - part).square().mean(dim=(1, 2)) for part in x.split(batch_size)])

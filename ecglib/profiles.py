@@ -1,0 +1,47 @@
+"""What papermill injects into each notebook, by profile.
+
+A notebook's own defaults are the smoke profile (nbval runs a notebook as it stands and cannot inject), so smoke injects
+nothing. Every other profile names itself, and with that asks for the real databases; what else it sets is listed here
+and nowhere else. The driver checks every name and type against the notebook before anything runs.
+"""
+
+Value = bool | int | float | str
+
+SMOKE = "smoke"
+
+PROFILES: dict[str, dict[str, dict[str, Value]]] = {
+    SMOKE: {},
+    # A laptop: 45 minutes on 2 CPU cores for all notebooks. Enough epochs to be far from chance, too few to compare.
+    "quick": {
+        "01_data": {"profile": "quick"},
+        "02_beatgan_teacher": {
+            "profile": "quick",
+            "seeds": 3,  # the fewest that give a spread
+            "epochs": 6,
+            "train_beats": 9600,  # 150 batches of 64 an epoch
+            "validation_beats": 2000,
+        },
+    },
+    # Hours on 2 CPU cores: the evidence where no GPU is at hand. Full test sets, a stated part of training and epochs.
+    "desk": {
+        "01_data": {"profile": "desk"},
+        "02_beatgan_teacher": {
+            "profile": "desk",
+            "seeds": 5,
+            "epochs": 20,
+            "train_beats": 20000,
+            "validation_beats": 4000,
+        },
+    },
+    # The reports' own protocol on a GPU box; 0 beats means all of them.
+    "paper": {
+        "01_data": {"profile": "paper"},
+        "02_beatgan_teacher": {
+            "profile": "paper",
+            "seeds": 5,  # the report has one run; its gain is smaller than the spread of five
+            "epochs": 100,  # R1 section 3.3.4.3
+            "train_beats": 0,
+            "validation_beats": 0,
+        },
+    },
+}

@@ -1,0 +1,262 @@
+"""Training BeatGAN (report R1, sections 3.3.2 and 3.3.4): one flat loop, the report's update, two ways to stop.
+
+What differs from the report's program is how much is computed, not what: the generator's forward pass is shared by the
+D and the G step (its weights do not change in between), and the G step keeps no gradients for D. A test holds this
+against the literal program. R1 picked the epoch by AUC on labelled validation beats with BatchNorm in training mode
+(`as_coded`); a sound choice needs no labels (`corrected`). Both are followed in every training.
+"""
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ecglib import losses, metrics
+from ecglib.errors import EcglibError
+from ecglib.models.beatgan import Discriminator, Generator, anomaly_scores, initialise
+from ecglib.reproducibility import seed_everything
+
+RULES = ("as_coded", "corrected")
+BATCHNORM_MOMENTUM = 0.1  # torch's default, which R1 used
+# R1's program ran G twice on each batch and so moved its running statistics twice; this momentum does it at once.
+SHARED_MOMENTUM = 1 - (1 - BATCHNORM_MOMENTUM) ** 2
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """R1's settings (audit, 'Model and training')."""
+
+    seed: int
+    epochs: int = 100  # R1 section 3.3.4.3
+    batch_size: int = 64
+    learning_rate: float = 1e-4
+    beta1: float = 0.5
+    beta2: float = 0.999
+    adversarial_weight: float = 1.0  # the lambda of equation 1
+    reset_discriminator_below: float = 5e-6  # D is drawn anew when its loss falls below this
+
+
+@dataclass
+class Best:
+    """The epoch a rule prefers so far: its number, the rule's criterion and the generator's weights."""
+
+    epoch: int
+    criterion: float
+    weights: dict[str, Tensor]
+
+
+@dataclass
+class State:
+    """All that training needs to go on; `epoch` is the number of finished ones."""
+
+    generator: Generator
+    discriminator: Discriminator
+    generator_optimizer: torch.optim.Adam
+    discriminator_optimizer: torch.optim.Adam
+    epoch: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Best] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Validation beats in an order that mixes the classes, because as coded BatchNorm normalises over each batch.
+
+    Attributes:
+        x: (M, C, 320) in [-1, 1].
+        abnormal: (M,) bool, on the CPU.
+    """
+
+    x: Tensor
+    abnormal: Tensor
+
+
+class Callback(Protocol):
+    """Called with the state and the hyperparameters after every epoch."""
+
+    def __call__(self, state: State, settings: Hyperparameters) -> None: ...
+
+
+def new_state(settings: Hyperparameters, channels: int, device: torch.device) -> State:
+    """Networks and optimizers at the start of training, drawn from the seed."""
+    seed_everything(settings.seed)
+    generator, discriminator = Generator(channels).to(device), Discriminator(channels).to(device)
+    set_momentum(generator, SHARED_MOMENTUM)
+
+    def adam(model: nn.Module) -> torch.optim.Adam:
+        betas = (settings.beta1, settings.beta2)
+        return torch.optim.Adam(model.parameters(), settings.learning_rate, betas=betas, fused=True)
+
+    return State(generator, discriminator, adam(generator), adam(discriminator))
+
+
+def set_momentum(model: nn.Module, momentum: float) -> None:
+    """Set how far one batch moves the running statistics of every BatchNorm of `model`."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            module.momentum = momentum
+
+
+def update(state: State, x: Tensor, settings: Hyperparameters) -> dict[str, float]:
+    """One step on a batch x (B, C, 320): D learns real from reconstructed, then G learns equation 1.
+
+    Returns:
+        The step's losses, and whether D was drawn anew.
+
+    Raises:
+        EcglibError: the discriminator's output is no longer finite.
+    """
+    generator, discriminator = state.generator, state.discriminator
+    x_hat, _ = generator(x)
+
+    p_real, _ = discriminator(x)
+    p_fake, _ = discriminator(x_hat.detach())
+    if not torch.isfinite(p_real + p_fake).all():
+        raise EcglibError(f"Training diverged in epoch {state.epoch}: lower the learning rate or change the seed.")
+    loss_d = losses.discriminator(p_real, p_fake)
+    state.discriminator_optimizer.zero_grad()
+    loss_d.backward()
+    state.discriminator_optimizer.step()
+
+    # D only judges here. Fake before real: the order in which the report's program moved D's running statistics.
+    discriminator.requires_grad_(False)
+    features_fake = discriminator.features(x_hat)
+    with torch.no_grad():
+        features_real = discriminator.features(x)
+    error = losses.reconstruction(x_hat, x)
+    adversarial = losses.feature_matching(features_fake, features_real)
+    loss_g = error + settings.adversarial_weight * adversarial
+    state.generator_optimizer.zero_grad()
+    loss_g.backward()
+    state.generator_optimizer.step()
+    discriminator.requires_grad_(True)
+
+    value_d = loss_d.item()
+    reset = value_d < settings.reset_discriminator_below
+    if reset:
+        discriminator.apply(initialise)
+    return {
+        "loss_d": value_d,
+        "loss_g": loss_g.item(),
+        "loss_reconstruction": error.item(),
+        "loss_adversarial": adversarial.item(),
+        "d_resets": float(reset),
+    }
+
+
+def validate(state: State, validation: Validation, batch_size: int) -> dict[str, float]:
+    """Follow both rules at the end of an epoch; `state.best` keeps the weights that each prefers.
+
+    Returns:
+        The validation AUC as coded (BatchNorm in training mode), the AUC in evaluation mode, and the mean
+        reconstruction error of the normal beats in evaluation mode.
+    """
+    abnormal = validation.abnormal.numpy()
+    # A copy, because as coded these very batches, anomalies included, overwrite the running statistics that are saved.
+    # Training itself is untouched by that: it normalises over its own batches.
+    coded = copy.deepcopy(state.generator).train()
+    set_momentum(coded, BATCHNORM_MOMENTUM)
+    auc_coded = metrics.auc(abnormal, anomaly_scores(coded, validation.x, batch_size).cpu().numpy())
+
+    state.generator.eval()
+    scores = anomaly_scores(state.generator, validation.x).cpu().numpy()
+    state.generator.train()
+    error_normal = float(scores[~abnormal].mean())
+
+    _keep_better(state, "as_coded", -auc_coded, coded)
+    _keep_better(state, "corrected", error_normal, state.generator)
+    return {
+        "auc_as_coded": auc_coded,
+        "auc_eval_mode": metrics.auc(abnormal, scores),
+        "error_normal": error_normal,
+    }
+
+
+def _keep_better(state: State, rule: str, criterion: float, model: nn.Module) -> None:
+    """Keep a copy of the weights if the criterion, the lower the better, has improved."""
+    if rule not in state.best or criterion < state.best[rule].criterion:
+        weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+        state.best[rule] = Best(state.epoch, criterion, weights)
+
+
+def train(
+    state: State,
+    x: Tensor,
+    validation: Validation,
+    settings: Hyperparameters,
+    callbacks: Sequence[Callback] = (),
+) -> State:
+    """Train until `settings.epochs` epochs are finished, from wherever `state` is.
+
+    Args:
+        state: a new one, or one restored from a checkpoint.
+        x: (N, C, 320) normal beats in [-1, 1], on the device of the networks.
+        validation: labelled beats for both rules.
+        settings: the hyperparameters; the batch order depends on the seed and the epoch alone.
+        callbacks: called after each epoch.
+
+    Raises:
+        EcglibError: there is no full batch to train on, or training diverged.
+    """
+    steps = len(x) // settings.batch_size  # R1 drops the last partial batch
+    if steps == 0:
+        raise EcglibError(f"{len(x)} training beats do not fill one batch of {settings.batch_size}: use more beats.")
+    state.generator.train()
+    state.discriminator.train()
+    for epoch in range(state.epoch, settings.epochs):
+        started = time.perf_counter()
+        seed_everything(settings.seed, epoch + 1)
+        order = torch.randperm(len(x))[: steps * settings.batch_size].to(x.device)
+        rows = [update(state, x[batch], settings) for batch in order.split(settings.batch_size)]
+        totals = {name: sum(row[name] for row in rows) for name in rows[0]}
+        means = {name: total if name == "d_resets" else total / steps for name, total in totals.items()}
+        measured = validate(state, validation, settings.batch_size)
+        state.epoch = epoch + 1
+        state.history.append({"epoch": epoch, **means, **measured, "seconds": time.perf_counter() - started})
+        for callback in callbacks:
+            callback(state, settings)
+    return state
+
+
+def pack(state: State) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """A state as named tensors and JSON-ready facts; `unpack` is the inverse."""
+    tensors: dict[str, Tensor] = {}
+    for name, model, optimizer in _parts(state):
+        tensors |= {f"{name}.{key}": tensor for key, tensor in model.state_dict().items()}
+        for position, moments in optimizer.state_dict()["state"].items():
+            tensors |= {f"{name}_adam.{position}.{key}": tensor for key, tensor in moments.items()}
+    for rule, best in state.best.items():
+        tensors |= {f"best_{rule}.{key}": tensor for key, tensor in best.weights.items()}
+    best_facts = {rule: [best.epoch, best.criterion] for rule, best in state.best.items()}
+    return tensors, {"epoch": state.epoch, "history": state.history, "best": best_facts}
+
+
+def unpack(state: State, tensors: dict[str, Tensor], facts: dict[str, Any]) -> State:
+    """Restore what `pack` gave into a new state of the same configuration."""
+
+    def under(prefix: str) -> dict[str, Tensor]:
+        return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
+
+    for name, model, optimizer in _parts(state):
+        model.load_state_dict(under(f"{name}."))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in under(f"{name}_adam.").items():
+            position, moment = key.split(".")
+            moments.setdefault(int(position), {})[moment] = tensor
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    state.epoch, state.history = facts["epoch"], facts["history"]
+    state.best = {
+        rule: Best(epoch, criterion, under(f"best_{rule}.")) for rule, (epoch, criterion) in facts["best"].items()
+    }
+    return state
+
+
+def _parts(state: State) -> tuple[tuple[str, nn.Module, torch.optim.Adam], ...]:
+    return (
+        ("generator", state.generator, state.generator_optimizer),
+        ("discriminator", state.discriminator, state.discriminator_optimizer),
+    )
