@@ -22,6 +22,7 @@ import papermill
 from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillException, PapermillExecutionError
 
 from ecglib.errors import EcglibError
@@ -104,7 +105,6 @@ def find_notebooks(names: Sequence[str] = ()) -> list[Path]:
     """
     folder = project_root() / "notebooks"
     available = {path.stem: path for path in sorted(folder.glob("*.ipynb"))}
-    listing = ", ".join(available) or f"none in {folder}"
     if not available:
         raise EcglibError(f"There is no notebook in {folder}: run from a complete checkout.")
     chosen = set()
@@ -114,7 +114,7 @@ def find_notebooks(names: Sequence[str] = ()) -> list[Path]:
         matches = [stem] if stem in available else [known for known in available if known.startswith(prefix)]
         if len(matches) != 1:
             problem = "fits several notebooks" if matches else "fits no notebook"
-            raise EcglibError(f"{name!r} {problem}. The notebooks are: {listing}.")
+            raise EcglibError(f"{name!r} {problem}. The notebooks are: {', '.join(available)}.")
         chosen.update(matches)
     return [path for stem, path in available.items() if not names or stem in chosen]
 
@@ -267,7 +267,9 @@ class _ThisInterpreter(AsyncKernelManager):
 
     @property
     def kernel_spec(self) -> KernelSpec:
-        return KernelSpec(**get_kernel_dict())
+        # What the kernel itself logs (unencrypted loopback, a socket that an interruption closed) helps no reader; what
+        # a cell logs or raises is in the notebook.
+        return KernelSpec(**get_kernel_dict(["--log-level=CRITICAL"]))
 
 
 def _execute(job: Job, target: Path) -> None:
@@ -280,18 +282,19 @@ def _execute(job: Job, target: Path) -> None:
             *(str(path).replace("{", "{{").replace("}", "}}") for path in (job.notebook, partial)),
             parameters=job.parameters,
             kernel_name="python3",
+            language="python",
             kernel_manager_class=_ThisInterpreter,
             cwd=job.notebook.parent,
             progress_bar=False,
             iopub_timeout=60,  # 4 s is too short for a figure on a busy machine, and ends the run
         )
+    except (PapermillException, RuntimeError, TimeoutError) as error:  # a dead kernel is a RuntimeError
+        partial.replace(failed)
+        raise EcglibError(_failure(job.notebook.stem, failed, error)) from error
     except OSError as error:
         raise EcglibError(
             f"Cannot write {partial}: {error.strerror or error}. Free disk space or choose another --output."
         ) from error
-    except (PapermillException, RuntimeError) as error:  # a dead kernel is a RuntimeError
-        partial.replace(failed)
-        raise EcglibError(_failure(job.notebook.stem, failed, error)) from error
     for key in ("input_path", "output_path"):
         notebook.metadata.papermill.pop(key, None)
     notebook.metadata["ecglib"] = job.entry
@@ -317,6 +320,8 @@ def _failure(stem: str, failed: Path, error: Exception) -> str:
         what = f"{error.ename}: {error.evalue}"
     else:
         what = f"{type(error).__name__}: {error}"
+    if isinstance(error, DeadKernelError):
+        what += " (usually for lack of memory: try a smaller profile)"
     return (
         f"{stem} failed {where}: {what}. What ran is in {failed}; after mending it, the same command goes on from here."
     )

@@ -134,6 +134,15 @@ def bootstrap(
     return Interval(float(statistic(abnormal, scores, np.ones((1, len(scores))))[0]), float(low), float(high))
 
 
+def bootstrap_mean(values: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
+    """The mean of `values` (N,) with its percentile bootstrap interval."""
+    rng = np.random.default_rng(seed)
+    means = np.array([values[rng.integers(len(values), size=len(values))].mean() for _ in range(resamples)])
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Interval(float(values.mean()), float(low), float(high))
+
+
 def mean_interval(values: np.ndarray | list[float]) -> Interval:
     """The mean over seeds with Student's t interval, infinite for a single seed: that says nothing of the spread."""
     sample = np.asarray(values, dtype=float)

@@ -5,6 +5,7 @@ in [-1, 1]; the latent code is (B, 50, 1).
 """
 
 import itertools
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +96,24 @@ class Discriminator(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         features = self.features(x)
         return self.classifier(features).flatten(), features
+
+
+@torch.no_grad()
+def layer_shapes(chain: Sequence[nn.Module], x: Tensor) -> list[tuple[str, str]]:
+    """What each convolution of a chain gives for x: ("Conv 4, /2", "64 x 80"), the input first.
+
+    Args:
+        chain: modules applied one after another; only convolutions are listed.
+        x: (B, C, T).
+    """
+    steps = [("input", f"{x.shape[1]} x {x.shape[2]}")]
+    for module in chain:
+        x = module(x)
+        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
+            name = "Conv" if isinstance(module, nn.Conv1d) else "ConvT"
+            stride = {"Conv": "/", "ConvT": "x"}[name] + str(module.stride[0])
+            steps.append((f"{name} k{module.kernel_size[0]}, {stride}", f"{x.shape[1]} x {x.shape[2]}"))
+    return steps
 
 
 @torch.no_grad()

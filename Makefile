@@ -1,0 +1,36 @@
+# `make` alone lists the commands.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help setup reproduce test lint clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.installed ## make .venv with the tested versions of everything (PYTHON=... chooses the interpreter)
+
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Python 3.11 or newer is needed and '$(PYTHON)' is not: name one, as in 'make setup PYTHON=python3.11'." >&2; \
+	  exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -c constraints.txt -e '.[data,notebooks,dev]'
+	@touch $@
+
+reproduce: setup ## run every notebook on simulated records; finished ones are skipped
+	$(BIN)/ecglib run --profile smoke
+
+# The notebooks get a run store of their own: results kept from before a change would hide the change.
+# Warnings of nbval and Jupyter are not ours to fix; in our tests every warning is an error.
+test: lint ## lint, run the tests, and compare the notebooks with what they printed
+	$(BIN)/pytest tests
+	@output=$$(mktemp -d) && trap 'rm -rf "$$output"' EXIT && set -x && \
+	  ECGLIB_OUTPUT="$$output" $(BIN)/pytest -o filterwarnings= --nbval-lax --nbval-current-env notebooks/
+
+lint: setup ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean: ## remove what the commands above make again (not .venv)
+	rm -rf papermill_runs/smoke figures/smoke build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,31 @@
+"""What a network costs: parameters, and the time it takes for a beat."""
+
+import statistics
+import time
+
+import torch
+from torch import Tensor, nn
+
+
+def count_parameters(model: nn.Module) -> int:
+    """The number of trained values; BatchNorm's running statistics are not among them."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@torch.no_grad()
+def milliseconds_per_beat(model: nn.Module, x: Tensor, repeats: int = 20) -> float:
+    """Median wall time of one forward pass of x (B, C, T), divided by B; three passes warm up."""
+    seconds = []
+    for _ in range(repeats + 3):
+        _synchronise(x)
+        started = time.perf_counter()
+        model(x)
+        _synchronise(x)
+        seconds.append(time.perf_counter() - started)
+    return 1000 * statistics.median(seconds[3:]) / len(x)
+
+
+def _synchronise(x: Tensor) -> None:
+    """A GPU answers before it has finished; wait for it."""
+    if x.is_cuda:
+        torch.cuda.synchronize(x.device)

@@ -1,0 +1,46 @@
+"""One function a figure; each takes arrays and returns the Figure."""
+
+from ecglib.plots.anomaly import (
+    class_auc,
+    error_profiles,
+    heat_strips,
+    reconstructions,
+    roc_and_pr,
+    score_histograms,
+    training_curves,
+)
+from ecglib.plots.data import (
+    ages,
+    beat_steps,
+    class_gallery,
+    filter_strip,
+    label_counts,
+    record_map,
+    shared_patients,
+    twelve_leads,
+)
+from ecglib.plots.diagrams import beatgan_diagram, distillation_diagram, layer_diagram
+from ecglib.plots.style import save, use_style
+
+__all__ = [
+    "ages",
+    "beat_steps",
+    "beatgan_diagram",
+    "class_auc",
+    "class_gallery",
+    "distillation_diagram",
+    "error_profiles",
+    "filter_strip",
+    "heat_strips",
+    "label_counts",
+    "layer_diagram",
+    "reconstructions",
+    "record_map",
+    "roc_and_pr",
+    "save",
+    "score_histograms",
+    "shared_patients",
+    "training_curves",
+    "twelve_leads",
+    "use_style",
+]

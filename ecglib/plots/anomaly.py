@@ -1,0 +1,196 @@
+"""Figures of notebook 02: training (R1 figure 9), pairs (figure 11), scores, curves, and the explanation."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from ecglib.data.mitbih import CLASSES
+from ecglib.plots.style import BEAT_MS, CLASS_COLOURS, ERROR, INPUT, OUTPUT, REPORT, RULE_COLOURS, RULE_NAMES
+
+GRID = np.linspace(0, 1, 201)  # the axis on which curves of several seeds are averaged
+
+
+def _plain_log(axis: Axis) -> None:
+    """Label a logarithmic axis 0.01, 0.02, 0.05, ... instead of crowded powers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FormatStrFormatter("%g"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def training_curves(histories: dict[int, pd.DataFrame], report_best: float | None = None) -> Figure:
+    """R1 figure 9 as curves: losses of D and G, and both criteria of choosing the epoch; one line a seed.
+
+    Args:
+        histories: seed -> one row an epoch, as in a run's `history.csv`.
+        report_best: R1's best validation AUC, drawn as a line where the data are the report's.
+    """
+    figure, axes = plt.subplots(1, 3, figsize=(12, 3.2))
+    for position, (seed, history) in enumerate(histories.items()):
+        epochs, alpha = history["epoch"] + 1, 1.0 if position == 0 else 0.45
+        axes[0].plot(
+            epochs, history["loss_d"], color=ERROR, alpha=alpha, label="D: real + fake" if not position else None
+        )
+        axes[0].plot(
+            epochs, history["loss_g"], color=OUTPUT, alpha=alpha, label="G: equation 1" if not position else None
+        )
+        for name, rule in (("auc_as_coded", "as_coded"), ("auc_eval_mode", "corrected")):
+            label = {"as_coded": "BatchNorm in training mode (as coded)", "corrected": "evaluation mode"}[rule]
+            axes[1].plot(
+                epochs, history[name], color=RULE_COLOURS[rule], alpha=alpha, label=label if not position else None
+            )
+        axes[2].plot(
+            epochs, history["error_normal"], ".-", alpha=alpha, color=RULE_COLOURS["corrected"], label=f"seed {seed}"
+        )
+    axes[0].set(title="losses", yscale="log", ylabel="loss (log scale)")
+    _plain_log(axes[0].yaxis)
+    axes[1].set(title="validation AUC (needs labels)", ylabel="AUC")
+    if report_best is not None:
+        axes[1].axhline(report_best, color=REPORT, linestyle="--", label=f"R1's best: {report_best:.3f}")
+    axes[2].set(title="error of normal validation beats", ylabel="mean squared error", ylim=(0, None))
+    for axis in axes:
+        axis.set_xlabel("epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.legend(fontsize=7.5)
+    return figure
+
+
+def reconstructions(x: np.ndarray, x_hat: np.ndarray, labels: list[str]) -> Figure:
+    """R1 figure 11: beats (n, 320) with their reconstructions and the score of each."""
+    figure, axes = plt.subplots(1, len(x), figsize=(2.5 * len(x), 2.7), sharey=True, squeeze=False)
+    for axis, beat, output, label in zip(axes[0], x, x_hat, labels, strict=True):
+        axis.plot(BEAT_MS, beat, color=INPUT, linewidth=1.1, label="input x")
+        axis.plot(BEAT_MS, output, color=OUTPUT, linewidth=1.1, label="output x'")
+        axis.fill_between(BEAT_MS, beat, output, color=ERROR, alpha=0.25, linewidth=0)
+        axis.set(title=f"{label}: score {np.mean((beat - output) ** 2):.4f}", xlabel="ms from annotation")
+        axis.title.set_fontsize(9)
+    axes[0, 0].set_ylabel("scaled, no unit")
+    axes[0, 0].legend(fontsize=7, loc="lower right")
+    return figure
+
+
+def heat_strips(x: np.ndarray, x_hat: np.ndarray, labels: list[str]) -> Figure:
+    """Which ticks carry the error: each beat (n, 320) over a strip of its squared error per tick."""
+    figure, axes = plt.subplots(
+        2, len(x), figsize=(2.6 * len(x), 3.4), height_ratios=[5, 1], sharex=True, sharey="row", squeeze=False
+    )
+    errors = (x - x_hat) ** 2
+    for column, beat, output, error, label in zip(axes.T, x, x_hat, errors, labels, strict=True):
+        column[0].plot(BEAT_MS, beat, color=INPUT, linewidth=1.1, label="input x")
+        column[0].plot(BEAT_MS, output, color=OUTPUT, linewidth=1.0, linestyle="--", label="output x'")
+        column[0].set_title(f"{label}: score {error.mean():.4f}", fontsize=9)
+        image = column[1].imshow(
+            error[None],
+            aspect="auto",
+            cmap="Reds",
+            vmin=0,
+            vmax=np.quantile(errors, 0.99),
+            extent=(BEAT_MS[0], BEAT_MS[-1], 0, 1),
+        )
+        column[1].set(yticks=[], xlabel="ms from annotation")
+        column[1].grid(False)
+    axes[0, 0].set_ylabel("scaled, no unit")
+    axes[0, 0].legend(fontsize=7, loc="lower right")
+    axes[1, 0].set_ylabel("error", rotation=0, ha="right", va="center")
+    figure.colorbar(image, ax=axes[1, :].tolist(), label="(x - x')²", pad=0.01, aspect=6)
+    return figure
+
+
+def error_profiles(profiles: dict[str, np.ndarray], window_ms: tuple[float, float]) -> Figure:
+    """Where along the beat the error lies: mean share of each tick (320,) per class, with the QRS window shaded."""
+    figure, axis = plt.subplots(figsize=(8, 3))
+    axis.axvspan(*window_ms, color="#eeeeee", label="QRS window")
+    for name, profile in profiles.items():
+        axis.plot(BEAT_MS, 100 * profile, color=CLASS_COLOURS[name], label=name)
+    axis.axhline(100 / len(BEAT_MS), color=REPORT, linestyle=":", linewidth=1, label="even spread")
+    axis.set(xlabel="ms from annotation", ylabel="share of the beat's error (% a tick)")
+    axis.legend(fontsize=8, ncols=2)
+    return figure
+
+
+def score_histograms(labels: np.ndarray, scores: np.ndarray, thresholds: dict[str, float]) -> Figure:
+    """Anomaly scores of each class on a logarithmic axis, with the F1 thresholds as lines."""
+    figure, axis = plt.subplots(figsize=(8, 3.2))
+    bins = np.geomspace(max(scores.min(), 1e-5), scores.max(), 70).tolist()
+    for name in CLASSES:
+        chosen = scores[labels == name]
+        if len(chosen) >= 30:  # the outline of fewer beats says nothing
+            weights = np.full(len(chosen), 100 / len(chosen))
+            label = f"{name} ({len(chosen):,} beats)"
+            axis.hist(
+                chosen,
+                bins=bins,
+                weights=weights,
+                histtype="step",
+                linewidth=1.5,
+                color=CLASS_COLOURS[name],
+                label=label,
+            )
+    for (label, threshold), style in zip(thresholds.items(), ("-", "--"), strict=True):
+        axis.axvline(threshold, color=REPORT, linestyle=style, linewidth=1, label=f"{label}: {threshold:.4f}")
+    axis.set(xscale="log", xlabel="anomaly score: mean squared error (log scale)", ylabel="% of the class's beats")
+    _plain_log(axis.xaxis)
+    axis.legend(fontsize=8)
+    return figure
+
+
+def roc_and_pr(
+    runs: dict[str, list[tuple[np.ndarray, np.ndarray]]], report: tuple[float, float] | None = None
+) -> Figure:
+    """ROC and precision-recall curves, the mean over seeds with the range between seeds as a band.
+
+    Args:
+        runs: rule -> for each seed (abnormal (N,), scores (N,)).
+        report: R1's AUC and AP, named in the titles where the data are the report's.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4.2))
+    for rule, seeds in runs.items():
+        roc, pr = [], []
+        for abnormal, scores in seeds:
+            false_rate, hit_rate, _ = roc_curve(abnormal, scores)
+            roc.append(np.interp(GRID, false_rate, hit_rate))
+            precision, recall, _ = precision_recall_curve(abnormal, scores)
+            pr.append(np.interp(GRID, recall[::-1], precision[::-1]))
+        for axis, curves in zip(axes, (np.array(roc), np.array(pr)), strict=True):
+            axis.plot(
+                GRID, curves.mean(axis=0), color=RULE_COLOURS[rule], label=f"{RULE_NAMES[rule]}, {len(seeds)} seeds"
+            )
+            axis.fill_between(
+                GRID, curves.min(axis=0), curves.max(axis=0), color=RULE_COLOURS[rule], alpha=0.2, linewidth=0
+            )
+    chance = next(iter(runs.values()))[0][0].mean()
+    axes[0].plot([0, 1], [0, 1], color=REPORT, linestyle=":", linewidth=1, label="chance")
+    axes[1].axhline(chance, color=REPORT, linestyle=":", linewidth=1, label=f"chance: {chance:.2f}")
+    titles = ("ROC", "precision and recall")
+    if report:
+        titles = (f"ROC (R1's area: {report[0]:.3f})", f"precision and recall (R1's AP: {report[1]:.3f})")
+    axes[0].set(xlabel="normal beats called abnormal", ylabel="abnormal beats found", title=titles[0])
+    axes[1].set(xlabel="recall: abnormal beats found", ylabel="precision", title=titles[1], ylim=(0, 1.03))
+    for axis in axes:
+        axis.legend(fontsize=8, loc="lower right" if axis is axes[0] else "lower left")
+    return figure
+
+
+def class_auc(values: dict[str, dict[str, list[float]]], counts: dict[str, int]) -> Figure:
+    """AUC of each abnormal class against N: a point a seed and a bar at their mean.
+
+    Args:
+        values: rule -> class -> AUC of each seed.
+        counts: beats of each class in the test set.
+    """
+    names = [name for name in CLASSES[1:] if name in next(iter(values.values()))]
+    figure, axis = plt.subplots(figsize=(7, 3.2))
+    for shift, (rule, classes) in zip((-0.12, 0.12), values.items(), strict=True):
+        for position, name in enumerate(names):
+            points = classes[name]
+            axis.plot([position + shift] * len(points), points, "o", color=RULE_COLOURS[rule], markersize=5, alpha=0.7)
+            axis.hlines(np.mean(points), position + shift - 0.09, position + shift + 0.09, color=RULE_COLOURS[rule])
+        axis.plot([], [], "o-", color=RULE_COLOURS[rule], label=RULE_NAMES[rule])
+    axis.axhline(0.5, color=REPORT, linestyle=":", linewidth=1, label="chance")
+    axis.set_xticks(range(len(names)), [f"{name}\n{counts[name]:,} beats" for name in names])
+    axis.set(ylabel="AUC against N", ylim=(min(0.45, axis.get_ylim()[0]), 1.02))
+    axis.legend(fontsize=8, loc="lower right")
+    return figure

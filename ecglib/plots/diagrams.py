@@ -1,0 +1,112 @@
+"""The reports' diagrams drawn by code: boxes with shapes taken from the networks themselves (R1 figures 1 to 5)."""
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+
+DATA, LEARNED, FROZEN, LOSS = "#eef3f8", "#cfe2f3", "#e4e4e4", "#fbe3d6"
+
+
+def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    figure, axis = plt.subplots(figsize=(width, height))
+    axis.set(xlim=(-0.05, width + 0.05), ylim=(0, height))
+    axis.axis("off")
+    return figure, axis
+
+
+def _box(axis: Axes, x: float, y: float, text: str, colour: str, width: float = 1.5, height: float = 0.8) -> None:
+    patch = FancyBboxPatch(
+        (x - width / 2, y - height / 2), width, height, boxstyle="round,pad=0.03", facecolor=colour, edgecolor="#555555"
+    )
+    axis.add_patch(patch)
+    axis.text(x, y, text, ha="center", va="center", fontsize=8.5)
+
+
+def _arrow(axis: Axes, start: tuple[float, float], end: tuple[float, float], text: str = "", bend: float = 0) -> None:
+    style = {"arrowstyle": "-|>", "color": "#333333", "shrinkA": 0, "shrinkB": 0, "connectionstyle": f"arc3,rad={bend}"}
+    axis.annotate("", xy=end, xytext=start, arrowprops=style)
+    if text:
+        axis.text((start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + 0.12, text, ha="center", va="bottom", fontsize=8)
+
+
+def beatgan_diagram(parameters: dict[str, int]) -> Figure:
+    """Figure 1: the autoencoder G, the discriminator D and the two terms of equation 1.
+
+    Args:
+        parameters: of "generator" and "discriminator".
+    """
+    figure, axis = _canvas(11, 3.6)
+    _box(axis, 0.9, 2.6, "beat x\n(1, 320)", DATA, 1.2)
+    _box(axis, 2.9, 2.6, "encoder $G_E$\n5 strided convs", LEARNED)
+    _box(axis, 4.7, 2.6, "z\n(50, 1)", DATA, 0.9)
+    _box(axis, 6.5, 2.6, "decoder $G_D$\n6 transposed convs", LEARNED, 1.7)
+    _box(axis, 8.5, 2.6, "x'\n(1, 320)", DATA, 1.1)
+    _box(axis, 4.7, 0.8, "discriminator D\nfeatures $f_D$ (512, 10)", LEARNED, 2.2)
+    _box(axis, 8.1, 0.8, "real or reconstructed?\nBCE", LOSS, 1.9)
+    _box(axis, 10.1, 1.7, "$L_G$: MSE(x', x)\n+ λ MSE($f_D$(x'), $f_D$(x))", LOSS, 1.75, 0.9)
+    for start, end in (
+        ((1.5, 2.6), (2.12, 2.6)),
+        ((3.68, 2.6), (4.22, 2.6)),
+        ((5.18, 2.6), (5.62, 2.6)),
+        ((7.38, 2.6), (7.92, 2.6)),
+    ):
+        _arrow(axis, start, end)
+    _arrow(axis, (0.9, 2.17), (3.57, 0.9), bend=0.2)
+    _arrow(axis, (8.5, 2.17), (5.83, 1.05), bend=-0.1)
+    _arrow(axis, (5.83, 0.8), (7.12, 0.8))
+    _arrow(axis, (9.08, 2.6), (10.1, 2.18), bend=-0.2)
+    _arrow(axis, (5.4, 0.37), (10.1, 1.22), bend=0.32)
+    axis.set_title(
+        f"BeatGAN: generator {parameters['generator']:,} parameters, discriminator {parameters['discriminator']:,}",
+        fontsize=11,
+    )
+    return figure
+
+
+def layer_diagram(decoder: list[tuple[str, str]], encoder: list[tuple[str, str]]) -> Figure:
+    """Figures 2 and 3: decoder and encoder layer by layer.
+
+    Args:
+        decoder: (layer, shape of what comes out) of each step, as `layer_shapes` reads them off the network.
+        encoder: likewise.
+    """
+    steps = max(len(decoder), len(encoder))
+    figure, axis = _canvas(1.62 * steps + 0.2, 3.4)
+    for y, title, chain in ((2.35, "encoder $G_E$ (figure 3)", encoder), (0.75, "decoder $G_D$ (figure 2)", decoder)):
+        axis.text(0.1, y + 0.72, title, fontsize=10, va="center", weight="bold")
+        for position, (layer, shape) in enumerate(chain):
+            x = 0.85 + 1.62 * position
+            _box(axis, x, y, f"{layer}\n{shape}", DATA if position == 0 else LEARNED, 1.32, 1.0)
+            if position:
+                _arrow(axis, (x - 0.93, y), (x - 0.7, y))
+    return figure
+
+
+def distillation_diagram() -> Figure:
+    """Figures 4 and 5: a frozen teacher, a student, and the three terms that the report adds up."""
+    figure, axis = _canvas(11, 4)
+    _box(axis, 0.9, 2, "beat x", DATA, 1.1)
+    _box(axis, 3, 3.2, "teacher G\n(trained, frozen)", FROZEN, 1.8)
+    _box(axis, 3, 1.2, "student G", LEARNED, 1.8)
+    _box(axis, 5.2, 3.2, "x' of the teacher", DATA)
+    _box(axis, 5.2, 1.2, "x' of the student", DATA)
+    _box(axis, 7.6, 3.2, "$L_{KD}$: KL of softmax(scores / T)\nequation 2", LOSS, 2.5)
+    _box(axis, 7.6, 2.05, "MSE(x', x)", LOSS, 2.5, 0.6)
+    _box(axis, 7.6, 0.8, "feature matching by D", LOSS, 2.5, 0.6)
+    _box(axis, 10.2, 2.05, "L = $L_G$ + $L_{KD}$\nequation 3", LOSS, 1.35)
+    for start, end in (
+        ((1.48, 2.2), (2.07, 3.0)),
+        ((1.48, 1.8), (2.07, 1.4)),
+        ((3.93, 3.2), (4.42, 3.2)),
+        ((3.93, 1.2), (4.42, 1.2)),
+        ((5.98, 3.2), (6.32, 3.2)),
+        ((5.98, 1.5), (6.32, 2.85)),
+        ((5.98, 1.3), (6.32, 1.95)),
+        ((5.98, 1.05), (6.32, 0.85)),
+        ((8.88, 3.0), (9.5, 2.3)),
+        ((8.88, 2.05), (9.49, 2.05)),
+        ((8.88, 0.95), (9.5, 1.8)),
+    ):
+        _arrow(axis, start, end)
+    return figure

@@ -1,0 +1,78 @@
+"""What a notebook needs to know of its profile: where the data are, where results go, what a table must say."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+from pandas.io.formats.style import Styler
+
+from ecglib import plots
+from ecglib.data import physionet, simulate
+from ecglib.errors import EcglibError
+from ecglib.files import output_root
+
+PROFILES = ("smoke", "quick", "desk", "paper")
+SIMULATED = "simulated records: not comparable with the reports"
+
+
+@dataclass(frozen=True)
+class Study:
+    """One profile of one notebook.
+
+    Attributes:
+        profile: "smoke" uses simulated records, every other one the real databases.
+
+    Raises:
+        EcglibError: the profile is unknown; or, when `root` is asked for, the real databases are not there.
+    """
+
+    profile: str
+
+    def __post_init__(self) -> None:
+        if self.profile not in PROFILES:
+            raise EcglibError(f"There is no profile {self.profile!r}: choose one of {', '.join(PROFILES)}.")
+        plots.use_style()
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the records are simulated."""
+        return self.profile == "smoke"
+
+    @cached_property
+    def root(self) -> Path:
+        """The data root: simulated for `smoke`, else `ECGLIB_DATA` or `./data`."""
+        return simulate.simulated_root() if self.simulated else physionet.find_root()
+
+    @property
+    def store(self) -> Path:
+        """The folder of all runs of this profile."""
+        return output_root() / "papermill_runs" / self.profile / "runs"
+
+    @property
+    def figures(self) -> Path:
+        """The folder of this profile's figures."""
+        return output_root() / "figures" / self.profile
+
+    @property
+    def banner(self) -> str:
+        """What every reader must know before the first number."""
+        return f"profile {self.profile}: {SIMULATED if self.simulated else 'the real databases'}"
+
+    def figure(self, figure: Figure, name: str) -> Figure:
+        """Save a figure as `name`.png among this profile's figures and hand it back for display."""
+        return plots.save(figure, self.figures / f"{name}.png")
+
+    def table(self, frame: pd.DataFrame, digits: int = 2) -> Styler:
+        """A table for display, with thousands separators and the banner as its caption."""
+
+        def shown(value: object) -> str:
+            if isinstance(value, float):
+                return f"{value:,.0f}" if value.is_integer() else f"{value:,.{digits}f}"
+            return f"{value:,}" if isinstance(value, int) else str(value)
+
+        # A fixed identifier: pandas draws a random one, and the saved notebook would differ on every run.
+        identifier = hashlib.sha256(frame.to_csv().encode()).hexdigest()[:8]
+        return frame.style.set_uuid(identifier).format(shown).set_caption(self.banner)

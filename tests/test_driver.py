@@ -1,0 +1,298 @@
+"""The driver runs tiny notebooks through real papermill kernels; what is only checked starts none."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from ecglib import driver
+from ecglib.data import physionet
+from ecglib.errors import EcglibError
+from ecglib.profiles import PROFILES
+
+PARAMETERS = """\
+profile = "smoke"  # smoke | quick | desk | paper
+seeds = 1
+epochs = 2  # (report: 100)
+rate = 1.0
+augment = True
+device = "auto"
+"""
+REPORT = """\
+import json, os, sys
+from pathlib import Path
+print(json.dumps({
+    "values": [profile, seeds, epochs, rate, augment, device],
+    "environment": [os.environ.get(name) for name in ("TQDM_DISABLE", "ECGLIB_OUTPUT", "ECGLIB_DATA")],
+    "prefix": sys.prefix,
+    "folder": Path.cwd().name,
+}))"""
+
+
+def write_notebook(path: Path, *cells: str, parameters: str = PARAMETERS) -> Path:
+    parameter_cell = new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    notebook = new_notebook(
+        cells=[new_markdown_cell("# A notebook"), parameter_cell, *(new_code_cell(cell) for cell in cells)]
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+    return path
+
+
+def printed(path: Path) -> dict:
+    """What the last cell of a finished notebook printed."""
+    return json.loads(nbformat.read(path, as_version=4).cells[-1].outputs[0].text)
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """An empty checkout (its name holds a brace and a space, as a folder may) as the working directory."""
+    root = tmp_path / "a {checkout}"
+    (root / "notebooks").mkdir(parents=True)
+    (root / "pyproject.toml").touch()
+    monkeypatch.chdir(root)
+    for name in ("ECGLIB_OUTPUT", "ECGLIB_DATA", "TQDM_DISABLE"):
+        monkeypatch.delenv(name, raising=False)
+    return root
+
+
+def test_a_run_finishes_is_skipped_and_is_forced(checkout, capsys):
+    write_notebook(checkout / "notebooks/01_data.ipynb", REPORT)
+    environment = dict(os.environ)
+    overrides = {"epochs": "3", "rate": "1e-3", "augment": "false"}
+
+    (path,) = driver.run_notebooks(overrides=overrides, seeds=4, device="cpu")
+
+    assert path == checkout / "papermill_runs/smoke/01_data.ipynb"
+    assert sorted(file.name for file in path.parent.iterdir()) == ["01_data.ipynb"]
+    result = printed(path)
+    assert result["values"] == ["smoke", 4, 3, 0.001, False, "cpu"]
+    assert result["environment"] == ["1", str(checkout), None]
+    assert result["prefix"] == sys.prefix
+    assert result["folder"] == "notebooks"
+    assert os.environ == environment
+    metadata = nbformat.read(path, as_version=4).metadata
+    assert metadata.ecglib.parameters == {"seeds": 4, "device": "cpu", "epochs": 3, "rate": 0.001, "augment": False}
+    assert str(checkout.parent) not in json.dumps(metadata)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[0] == "01_data: running (smoke)"
+    assert lines[1].startswith("01_data: finished in ")
+
+    first = path.read_bytes()
+    driver.run_notebooks(overrides=overrides, seeds=4, device="cpu")
+    assert "already finished" in capsys.readouterr().out
+    assert path.read_bytes() == first
+
+    driver.run_notebooks(overrides=overrides, seeds=4, device="cpu", force=True)
+    assert "finished in" in capsys.readouterr().out
+    assert path.read_bytes() != first  # the times of the cells
+
+
+def test_other_parameters_or_an_edited_source_are_another_run(checkout):
+    path = write_notebook(checkout / "notebooks/01_data.ipynb", REPORT)
+    ((job,), (other,)) = (driver._plan([path], "smoke", {}, {"seeds": seeds}) for seeds in (1, 2))
+    assert job.entry != other.entry
+    nbformat.write(nbformat.read(path, as_version=4), path)
+    assert driver._plan([path], "smoke", {}, {"seeds": 1})[0].entry == job.entry
+    write_notebook(path, REPORT + "\n")
+    assert driver._plan([path], "smoke", {}, {"seeds": 1})[0].entry["source"] != job.entry["source"]
+
+
+def test_a_failing_cell_is_named_and_earlier_results_stay(checkout):
+    write_notebook(checkout / "notebooks/01_data.ipynb", "1 + 1")
+    write_notebook(checkout / "notebooks/02_teacher.ipynb", "1 + 1", "# divide\n1 / 0", "print('not reached')")
+    write_notebook(checkout / "notebooks/03_student.ipynb", "1 + 1")
+    with pytest.raises(EcglibError) as failure:
+        driver.run_notebooks(seeds=2)
+    message = str(failure.value)
+    runs = checkout / "papermill_runs/smoke"
+    assert "02_teacher failed in code cell 3 (# divide): ZeroDivisionError: division by zero." in message
+    assert str(runs / "02_teacher.failed.ipynb") in message
+    assert sorted(file.name for file in runs.iterdir()) == ["01_data.ipynb", "02_teacher.failed.ipynb"]
+
+
+def test_a_dead_kernel_is_an_error_and_a_later_success_clears_the_failed_notebook(checkout):
+    path = write_notebook(checkout / "notebooks/01_data.ipynb", "import os\nos._exit(1)", "print('not reached')")
+    with pytest.raises(
+        EcglibError, match=r"01_data failed in code cell 2 \(import os\): DeadKernelError: .*died .*lack of memory"
+    ):
+        driver.run_notebooks()
+    runs = checkout / "papermill_runs/smoke"
+    assert [file.name for file in runs.iterdir()] == ["01_data.failed.ipynb"]
+    write_notebook(path, "1 + 1")
+    driver.run_notebooks()
+    assert [file.name for file in runs.iterdir()] == ["01_data.ipynb"]
+
+
+def test_the_command_runs_by_path_alone_and_an_interruption_keeps_what_is_finished(checkout, tmp_path):
+    """As a user has it: no activated environment, and another kernel spec called python3 in the home folder."""
+    write_notebook(checkout / "notebooks/01_data.ipynb", REPORT)
+    write_notebook(checkout / "notebooks/02_teacher.ipynb", "import time\ntime.sleep(60)")
+    spec = tmp_path / "home/jupyter/kernels/python3/kernel.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text(json.dumps({"argv": ["/usr/bin/false"], "display_name": "other", "language": "python"}))
+    environment = {**os.environ, "PATH": os.defpath, "JUPYTER_PATH": str(tmp_path / "home/jupyter")}
+    process = subprocess.Popen(
+        [Path(sys.executable).with_name("ecglib"), "run", "--output", "results"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    partial = checkout / "results/papermill_runs/smoke/02_teacher.partial.ipynb"
+    deadline = time.monotonic() + 60
+    while not (partial.exists() and '"status": "running"' in partial.read_text()):
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate(timeout=60)
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert errors.splitlines()[-1].startswith("ecglib: interrupted")
+    assert "Traceback" not in errors
+    assert "01_data: finished in" in output
+    assert printed(partial.with_name("01_data.ipynb"))["prefix"] == sys.prefix
+    assert not partial.with_name("02_teacher.ipynb").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"epoch": "3"}, r"02_teacher.ipynb has no parameter 'epoch': did you mean 'epochs'\?"),
+        ({"zzz": "3"}, "02_teacher.ipynb has no parameter 'zzz': it has profile, seeds, epochs"),
+        ({"epochs": "three"}, r"parameter 'epochs' is of type int \(default 2\), but was given 'three'"),
+        ({"epochs": "2.5"}, "parameter 'epochs' is of type int"),
+        ({"augment": "1"}, "parameter 'augment' is of type bool"),
+        ({"rate": "fast"}, "parameter 'rate' is of type float"),
+        ({"profile": "paper"}, "use --profile"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_before_anything_runs(checkout, overrides, message):
+    everything = PARAMETERS + "epoch = 1\nzzz = 1\n"
+    write_notebook(checkout / "notebooks/01_data.ipynb", "1 + 1", parameters=everything)
+    write_notebook(checkout / "notebooks/02_teacher.ipynb", "1 + 1")
+    with pytest.raises(EcglibError, match=message):
+        driver.run_notebooks(overrides=overrides)
+    assert not (checkout / "papermill_runs").exists()
+
+
+def test_an_option_that_no_chosen_notebook_takes_is_refused(checkout):
+    write_notebook(checkout / "notebooks/01_data.ipynb", parameters="epochs = 1")
+    with pytest.raises(EcglibError, match="None of the chosen notebooks has a parameter 'seeds'"):
+        driver.run_notebooks(seeds=2)
+
+
+def test_a_profile_is_checked_as_the_command_line_is(checkout, monkeypatch):
+    path = write_notebook(checkout / "notebooks/01_data.ipynb")
+    monkeypatch.setitem(PROFILES["quick"], "01_data", {"profile": "quick", "epochs": "3"})
+    with pytest.raises(EcglibError, match="parameter 'epochs' is of type int"):
+        driver._plan([path], "quick", {}, {})
+    monkeypatch.delitem(PROFILES["quick"], "01_data")
+    with pytest.raises(EcglibError, match="'quick' has no settings for 01_data"):
+        driver._plan([path], "quick", {}, {})
+    with pytest.raises(EcglibError, match="no profile 'fast': choose smoke, quick, desk, paper"):
+        driver._plan([path], "fast", {}, {})
+
+
+def test_the_order_of_precedence_is_profile_then_option_then_override(checkout, monkeypatch):
+    path = write_notebook(checkout / "notebooks/01_data.ipynb")
+    monkeypatch.setitem(PROFILES["quick"], "01_data", {"profile": "quick", "seeds": 3, "epochs": 6, "rate": 2})
+    options = {"seeds": 4, "device": None}
+    (job,) = driver._plan([path], "quick", {"epochs": "7"}, options)
+    assert job.parameters == {"profile": "quick", "seeds": 4, "epochs": 7, "rate": 2.0}
+    assert type(job.parameters["rate"]) is float
+
+
+def test_the_real_profiles_need_the_databases_before_anything_runs(checkout, monkeypatch):
+    write_notebook(checkout / "notebooks/01_data.ipynb", "1 + 1")
+    with pytest.raises(EcglibError, match="ecglib data download"):
+        driver.run_notebooks(profile="quick", data_root=checkout / "nothing")
+    with pytest.raises(EcglibError, match="simulated"):
+        driver.run_notebooks(profile="smoke", data_root=checkout)
+    assert not (checkout / "papermill_runs").exists()
+
+
+def test_the_data_root_reaches_the_kernel_but_not_the_notebook(checkout, monkeypatch):
+    write_notebook(checkout / "notebooks/01_data.ipynb", "import os\nassert os.environ['ECGLIB_DATA'] == '/databases'")
+    monkeypatch.setattr(physionet, "find_root", lambda data_root: Path(data_root))
+    (path,) = driver.run_notebooks(profile="quick", data_root="/databases")
+    recorded = nbformat.read(path, as_version=4).metadata
+    assert recorded.ecglib.parameters == {"profile": "quick"}
+    assert "/databases" not in json.dumps(recorded)
+    assert "ECGLIB_DATA" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("epochs = 3\nbeats = epochs * 64", r"line 2 has 'epochs \* 64'"),
+        ("import os", "line 1 has 'import os'"),
+        ("a = b = 1", "a = b = 1"),
+        ("sizes = [1, 2]", r"\[1, 2\]"),
+        ("nothing = None", "None"),
+        ("epochs: int = 3", "epochs: int = 3"),
+        ("epochs = ", "not Python, line 1"),
+    ],
+)
+def test_a_parameters_cell_holds_plain_assignments_only(tmp_path, source, message):
+    path = write_notebook(tmp_path / "x.ipynb", parameters=source)
+    with pytest.raises(EcglibError, match=message):
+        driver.read_parameters(path)
+
+
+def test_read_parameters_gives_names_and_defaults(tmp_path):
+    path = write_notebook(tmp_path / "x.ipynb", parameters=PARAMETERS + "margin = -0.5\n# the end\n")
+    assert driver.read_parameters(path) == {
+        "profile": "smoke",
+        "seeds": 1,
+        "epochs": 2,
+        "rate": 1.0,
+        "augment": True,
+        "device": "auto",
+        "margin": -0.5,
+    }
+
+
+def test_read_parameters_refuses_what_is_no_notebook_or_has_no_single_cell(tmp_path):
+    path = write_notebook(tmp_path / "x.ipynb")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.append(new_code_cell("a = 1", metadata={"tags": ["parameters"]}))
+    nbformat.write(notebook, path)
+    with pytest.raises(EcglibError, match="2 code cells tagged 'parameters'"):
+        driver.read_parameters(path)
+    path.write_text("{")
+    with pytest.raises(EcglibError, match="is not a notebook"):
+        driver.read_parameters(path)
+    with pytest.raises(EcglibError, match="Cannot read the notebook"):
+        driver.read_parameters(tmp_path / "absent.ipynb")
+
+
+def test_notebooks_are_found_by_number_stem_prefix_or_file(checkout):
+    for stem in ("01_data", "02_beatgan_teacher", "03_kd_student", "04_kd_more"):
+        write_notebook(checkout / f"notebooks/{stem}.ipynb")
+
+    def found(*names):
+        return [path.stem for path in driver.find_notebooks(names)]
+
+    assert found() == ["01_data", "02_beatgan_teacher", "03_kd_student", "04_kd_more"]
+    assert found("03", "1", "01_data") == ["01_data", "03_kd_student"]
+    assert found("02_b", "notebooks/04_kd_more.ipynb") == ["02_beatgan_teacher", "04_kd_more"]
+    for name in ("05", "x", "0", ""):
+        with pytest.raises(EcglibError, match="The notebooks are: 01_data, 02_beatgan_teacher, 03_kd_student"):
+            found(name)
+
+
+def test_a_finished_notebook_that_is_cut_short_counts_as_missing(tmp_path):
+    path = tmp_path / "01_data.ipynb"
+    assert driver._finished_entry(path) is None
+    path.write_text('{"cells": [')
+    assert driver._finished_entry(path) is None
+    path.write_text('{"metadata": {"ecglib": {"profile": "smoke"}}}')
+    assert driver._finished_entry(path) == {"profile": "smoke"}

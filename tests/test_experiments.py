@@ -1,0 +1,166 @@
+"""The run store: load, resume after a kill, refuse a second writer."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import filelock
+import numpy as np
+import pytest
+import torch
+
+from ecglib import experiments
+from ecglib.data import mitbih
+from ecglib.errors import EcglibError
+from ecglib.experiments import BeatGANConfig, Run, train_beatgan
+from ecglib.models.beatgan import anomaly_scores
+from ecglib.training import Hyperparameters
+
+RECORDS = ("100", "106", "118", "200", "208", "223")
+
+
+@pytest.fixture(scope="module")
+def beats(simulated_root):
+    return mitbih.load_beats(simulated_root, records=RECORDS)
+
+
+def config(beats, **changes):
+    settings = Hyperparameters(seed=changes.pop("seed", 0), epochs=changes.pop("epochs", 2), batch_size=16)
+    return BeatGANConfig(beats.fingerprint, settings, train_beats=64, validation_beats=60, **changes)
+
+
+@pytest.fixture(scope="module")
+def finished(beats, tmp_path_factory):
+    return train_beatgan(config(beats), beats, tmp_path_factory.mktemp("store"), "cpu")
+
+
+def test_every_field_makes_another_run(beats):
+    base = config(beats)
+    others = [
+        config(beats, seed=1),
+        config(beats, epochs=3),
+        config(beats, split="patients"),
+        config(beats, fold=1),
+        config(beats, lead=1),
+        dataclasses.replace(base, validation_beats=50),
+        dataclasses.replace(base, data="other"),
+    ]
+    assert len({base.run_id, *(other.run_id for other in others)}) == 8
+    assert base.run_id == config(beats).run_id
+
+
+def test_a_run_leaves_all_its_files_and_no_working_ones(finished):
+    names = {path.name for path in finished.folder.iterdir()}
+    assert names == {
+        "config.json", "env.json", "history.csv", "metrics.json", "predictions.npz",
+        "weights_as_coded.safetensors", "weights_corrected.safetensors",
+    }  # fmt: skip
+    assert finished.config["training"]["seed"] == 0
+    assert len(finished.history) == 2
+    assert finished.environment["torch"]
+
+
+def test_metrics_and_scores_follow_from_the_stored_files(finished, beats):
+    split = config(beats).choose(beats)
+    stored = finished.predictions
+    assert np.array_equal(stored["labels"], beats.labels[split.test])
+    assert np.array_equal(stored["patients"], beats.patients[split.test])
+    x = torch.from_numpy(mitbih.scale(beats.signals[split.test, 0])[:, None])
+    for rule in ("as_coded", "corrected"):
+        assert experiments.evaluate(stored, rule) == pytest.approx(
+            {name: value for name, value in finished.metrics[rule].items() if name != "epoch"}
+        )
+        again = anomaly_scores(finished.generator(rule), x).numpy()
+        np.testing.assert_allclose(stored[f"scores_{rule}"], again, rtol=1e-4)
+
+
+def test_a_finished_run_is_loaded_not_trained(finished, beats, monkeypatch):
+    monkeypatch.setattr(experiments.training, "train", lambda *_: pytest.fail("trained again"))
+    again = train_beatgan(config(beats), beats, finished.folder.parent, "cpu", weights=True)
+    assert again.metrics == finished.metrics
+
+
+def test_missing_weights_are_an_error_or_trained_again(finished, beats, tmp_path):
+    folder = tmp_path / finished.folder.name
+    folder.mkdir()
+    for path in finished.folder.iterdir():
+        if path.suffix != ".safetensors":
+            (folder / path.name).write_bytes(path.read_bytes())
+    loaded = train_beatgan(config(beats), beats, tmp_path, "cpu")
+    with pytest.raises(EcglibError, match="weights=True"):
+        loaded.generator()
+    again = train_beatgan(config(beats), beats, tmp_path, "cpu", weights=True)
+    assert again.generator().training is False
+
+
+def test_the_wrong_beats_are_refused(beats, simulated_root, tmp_path):
+    other = mitbih.load_beats(simulated_root, records=("100", "200"))
+    with pytest.raises(EcglibError, match="not those this config was made for"):
+        train_beatgan(config(beats), other, tmp_path, "cpu")
+
+
+def test_two_processes_never_write_one_run(beats, tmp_path):
+    with (
+        filelock.FileLock(tmp_path / f"{config(beats).run_id}.lock"),
+        pytest.raises(EcglibError, match="Another process is training"),
+    ):
+        train_beatgan(config(beats), beats, tmp_path, "cpu")
+
+
+CHILD = """
+    import sys, time
+    from pathlib import Path
+    import torch
+    from ecglib.data import mitbih
+    from ecglib.experiments import BeatGANConfig, train_beatgan
+    from ecglib.training import Hyperparameters
+
+    torch.set_num_threads(2)
+    root, store, records = sys.argv[1], Path(sys.argv[2]), sys.argv[3].split(",")
+    beats = mitbih.load_beats(root, records=records)
+    settings = Hyperparameters(seed=4, epochs=4, batch_size=16)
+    config = BeatGANConfig(beats.fingerprint, settings, train_beats=64, validation_beats=60)
+    slow = lambda state, settings: time.sleep(float(sys.argv[4]))
+    train_beatgan(config, beats, store, "cpu", callbacks=[slow])
+"""
+
+
+def child(root, store, pause):
+    command = [sys.executable, "-c", textwrap.dedent(CHILD), str(root), str(store), ",".join(RECORDS), str(pause)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "TQDM_DISABLE": "1"})
+
+
+def wait_for_checkpoint(store, process, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not list(store.glob("*/checkpoint.safetensors")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline, "no checkpoint appeared"
+        time.sleep(0.1)
+
+
+def test_a_killed_run_resumes_and_ends_like_an_uninterrupted_one(beats, simulated_root, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    process = child(simulated_root, whole, 0)
+    assert process.wait(120) == 0, process.stderr.read()
+
+    process = child(simulated_root, broken, 5)  # sleeps after each epoch's checkpoint: killed in mid training
+    wait_for_checkpoint(broken, process)
+    process.send_signal(signal.SIGKILL)
+    process.wait(30)
+    (folder,) = [path for path in broken.iterdir() if path.is_dir()]
+    assert not (folder / "metrics.json").exists()
+
+    process = child(simulated_root, broken, 0)
+    assert process.wait(120) == 0, process.stderr.read()
+    first, second = Run(whole / folder.name), Run(folder)
+    columns = [name for name in first.history.columns if name != "seconds"]
+    assert first.history[columns].equals(second.history[columns])
+    assert first.metrics == second.metrics
+    for rule in ("as_coded", "corrected"):
+        assert np.array_equal(first.predictions[f"scores_{rule}"], second.predictions[f"scores_{rule}"])
+    assert json.loads((folder / "config.json").read_text())["training"]["seed"] == 4

@@ -1,0 +1,108 @@
+"""Metrics against scikit-learn and slow loops; intervals against closed forms and simulation."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+
+from ecglib import metrics
+
+
+def sample(count=300, seed=0, ties=True):
+    rng = np.random.default_rng(seed)
+    abnormal = rng.random(count) < 0.3
+    scores = rng.normal(size=count) + abnormal
+    return abnormal, np.round(scores, 1) if ties else scores
+
+
+def test_auc_is_the_share_of_pairs_in_order():
+    abnormal, scores = sample()
+    pairs = [(a > n) + 0.5 * (a == n) for a in scores[abnormal] for n in scores[~abnormal]]
+    assert metrics.auc(abnormal, scores) == pytest.approx(np.mean(pairs))
+    assert np.isnan(metrics.auc(np.zeros(4, bool), np.arange(4.0)))
+
+
+@pytest.mark.parametrize("ties", [True, False])
+def test_weighted_statistics_equal_scikit_learn(ties):
+    abnormal, scores = sample(ties=ties)
+    weights = np.random.default_rng(1).integers(0, 4, size=(5, len(scores)))
+    for row, area, precision in zip(
+        weights,
+        metrics.weighted_auc(abnormal, scores, weights),
+        metrics.weighted_average_precision(abnormal, scores, weights),
+        strict=True,
+    ):
+        assert area == pytest.approx(roc_auc_score(abnormal, scores, sample_weight=row))
+        assert precision == pytest.approx(average_precision_score(abnormal, scores, sample_weight=row))
+
+
+def test_best_f1_against_all_thresholds():
+    abnormal, scores = sample(120)
+    slow = max(f1_score(abnormal, scores >= threshold) for threshold in scores)
+    value, threshold = metrics.best_f1(abnormal, scores)
+    assert value == pytest.approx(slow)
+    assert metrics.f1_at(abnormal, scores, threshold) == pytest.approx(slow)
+    assert metrics.f1_at(abnormal, scores, np.inf) == 0
+
+
+def test_per_class_auc_compares_each_class_with_n_alone():
+    labels = np.array(["N", "N", "N", "V", "V", "S"])
+    scores = np.array([0.1, 0.2, 0.3, 0.9, 0.25, 0.0])
+    assert metrics.per_class_auc(labels, scores) == pytest.approx({"V": 5 / 6, "S": 0.0})
+
+
+def test_bootstrap_over_beats_matches_the_known_variance():
+    abnormal, scores = sample(4000, ties=False)
+    interval = metrics.bootstrap(metrics.weighted_auc, abnormal, scores)
+    # Hanley and McNeil (1982): standard error of an AUC.
+    area, n_a, n_n = interval.value, abnormal.sum(), (~abnormal).sum()
+    q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
+    variance = (area * (1 - area) + (n_a - 1) * (q1 - area**2) + (n_n - 1) * (q2 - area**2)) / (n_a * n_n)
+    assert (interval.high - interval.low) / (2 * 1.96) == pytest.approx(np.sqrt(variance), rel=0.15)
+
+
+def test_bootstrap_over_patients_draws_whole_patients():
+    """Ten copies of each beat in one patient: the interval must be as wide as without the copies."""
+    abnormal, scores = sample(400)
+    alone = metrics.bootstrap(metrics.weighted_auc, abnormal, scores, np.arange(400), seed=3)
+    copies = metrics.bootstrap(
+        metrics.weighted_auc, np.repeat(abnormal, 10), np.repeat(scores, 10), np.repeat(np.arange(400), 10), seed=3
+    )
+    naive = metrics.bootstrap(metrics.weighted_auc, np.repeat(abnormal, 10), np.repeat(scores, 10), seed=3)
+    assert copies.value == pytest.approx(alone.value)
+    assert (copies.low, copies.high) == pytest.approx((alone.low, alone.high))
+    assert naive.high - naive.low < 0.5 * (copies.high - copies.low)
+
+
+def test_bootstrap_repeats_with_its_seed():
+    abnormal, scores = sample()
+    first, again, other = (metrics.bootstrap(metrics.weighted_auc, abnormal, scores, seed=seed) for seed in (0, 0, 1))
+    assert first == again != other
+
+
+def test_mean_interval_is_students():
+    values = [0.93, 0.94, 0.95, 0.96]
+    interval = metrics.mean_interval(values)
+    low, high = stats.t.interval(0.95, 3, loc=np.mean(values), scale=stats.sem(values))
+    assert (interval.value, interval.low, interval.high) == pytest.approx((0.945, low, high))
+    assert metrics.mean_interval([0.9]).high == np.inf
+
+
+def test_bootstrap_mean_covers_the_mean():
+    values = np.random.default_rng(0).normal(3, 2, size=2000)
+    interval = metrics.bootstrap_mean(values)
+    assert interval.value == pytest.approx(values.mean())
+    assert (interval.high - interval.low) / 3.92 == pytest.approx(2 / np.sqrt(2000), rel=0.1)
+
+
+def test_anomaly_metrics_takes_the_corrected_threshold_from_validation():
+    abnormal, scores = sample(400)
+    labels = np.where(abnormal, "V", "N")
+    validation, test = slice(0, 150), slice(150, None)
+    result = metrics.anomaly_metrics(labels[test], scores[test], np.arange(250), labels[validation], scores[validation])
+    _, threshold = metrics.best_f1(abnormal[validation], scores[validation])
+    assert result["f1_threshold"] == threshold
+    assert result["f1"] == pytest.approx(f1_score(abnormal[test], scores[test] >= threshold))
+    assert result["f1_threshold_on_test"] >= result["f1"]
+    assert result["auc_low_beats"] < result["auc"] < result["auc_high_beats"]
+    assert result["auc_V"] == pytest.approx(result["auc"])

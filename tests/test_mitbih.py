@@ -1,0 +1,184 @@
+"""R1's beats: the window, the R-peak rule, the scale, the splits, the cache; on real records the published counts."""
+
+import numpy as np
+import pytest
+
+from ecglib.data import mitbih
+from ecglib.data.mitbih import Beats, Record
+from ecglib.errors import EcglibError
+
+
+def record(samples, symbols, length=2000):
+    ramp = np.arange(length, dtype=float)
+    return Record("100", ("MLII", "V1"), np.stack([ramp, -ramp]), np.array(samples), np.array(symbols))
+
+
+def made_up_beats(counts, records=("100",)):
+    """Beats of given class counts, dealt out to `records` in turn."""
+    labels = np.concatenate([np.full(count, name) for name, count in counts.items()])
+    names = np.array([records[position % len(records)] for position in range(len(labels))])
+    return Beats(np.zeros((len(labels), 2, 320), np.float32), labels, labels, names, np.arange(len(labels)))
+
+
+def test_record_lists():
+    assert len(mitbih.RECORDS) == 48
+    assert len(mitbih.PATIENTS) == 44
+    assert not set(mitbih.DS1) & set(mitbih.DS2)
+    assert set(mitbih.PATIENTS) == set(mitbih.RECORDS) - {"102", "104", "107", "217"}
+
+
+def test_window_starts_at_annotation_plus_one_minus_140():
+    windows = mitbih.cut_beats(record([500], ["N"]).signals, np.array([500]))
+    assert windows.shape == (1, 2, 320)
+    assert windows[0, 0, 0] == 500 + 1 - 140
+    assert windows[0, 0, -1] == 500 + 1 + 180 - 1
+    assert np.array_equal(windows[0, 1], -windows[0, 0])
+
+
+@pytest.mark.parametrize(("sample", "kept"), [(138, False), (139, True), (1819, True), (1820, False)])
+def test_windows_that_leave_the_record_are_dropped(sample, kept):
+    assert (len(mitbih.select_beats(record([sample], ["V"]), np.array([]))) == 1) == kept
+
+
+@pytest.mark.parametrize(("peak", "kept"), [(511, False), (510, True), (492, True), (491, False)])
+def test_a_normal_beat_needs_an_r_peak_less_than_10_samples_from_the_one_based_annotation(peak, kept):
+    assert (len(mitbih.select_beats(record([500], ["N"]), np.array([peak]))) == 1) == kept
+
+
+def test_r_peak_rule_against_a_slow_loop():
+    rng = np.random.default_rng(0)
+    samples, peaks = np.sort(rng.integers(200, 1700, 60)), np.sort(rng.integers(200, 1700, 40))
+    kept = mitbih.select_beats(record(samples, ["N"] * 60), peaks)
+    slow = [i for i, sample in enumerate(samples) if min(abs(int(peak) - (int(sample) + 1)) for peak in peaks) < 10]
+    assert kept.tolist() == slow
+
+
+def test_abnormal_beats_need_no_r_peak_and_other_annotations_are_no_beats():
+    kept = mitbih.select_beats(record([400, 500, 600, 700, 800], ["V", "+", "N", "~", "j"]), np.array([]))
+    assert kept.tolist() == [0, 4]
+
+
+def test_the_filter_passes_10_hz_and_stops_wander_and_mains():
+    time = np.arange(20 * mitbih.FS) / mitbih.FS
+    middle = slice(5 * mitbih.FS, 15 * mitbih.FS)
+    for frequency, low, high in ((10, 0.97, 1.03), (0.3, 0, 0.3), (60, 0, 0.02)):
+        wave = np.sin(2 * np.pi * frequency * time)
+        gain = np.abs(mitbih.bandpass(wave))[middle].max()
+        assert low <= gain <= high, frequency
+    wave = np.sin(2 * np.pi * 10 * time)
+    assert np.corrcoef(wave[middle], mitbih.bandpass(wave)[middle])[0, 1] > 0.9999, "zero phase"
+
+
+def test_scale_is_per_beat_and_lead_and_survives_a_flat_beat():
+    signals = np.random.default_rng(0).normal(size=(3, 2, 320)).astype(np.float32)
+    signals[1, 0] = 0.7
+    scaled = mitbih.scale(signals)
+    assert scaled.dtype == np.float32
+    assert np.isfinite(scaled).all()
+    assert (scaled[1, 0] == 0).all()
+    low, high = signals[2, 1].min(), signals[2, 1].max()
+    np.testing.assert_allclose(scaled[2, 1], 2 * (signals[2, 1] - low) / (high - low) - 1, atol=1e-6)
+
+
+def test_report_split_gives_the_published_sizes():
+    beats = made_up_beats({"N": 86_717, "S": 3_026, "V": 7_008, "F": 802, "Q": 15})
+    split = mitbih.report_split(beats)
+    assert mitbih.count_classes(beats.labels[split.train]) == {"N": 62_436, "S": 0, "V": 0, "F": 0, "Q": 0}
+    assert len(split.validation) == 8_025
+    assert mitbih.count_classes(beats.labels[split.test]) == {"N": 17_343, "S": 2_723, "V": 6_307, "F": 721, "Q": 13}
+    everything = np.concatenate([part for _, part in split])
+    assert len(np.unique(everything)) == len(beats), "no beat is lost or used twice"
+
+
+def test_report_split_folds_and_seeds():
+    beats = made_up_beats({"N": 1003, "S": 50, "V": 50, "F": 20, "Q": 5})
+    normal = [part[beats.labels[part] == "N"] for part in (mitbih.report_split(beats, fold).test for fold in range(5))]
+    assert len(np.unique(np.concatenate(normal))) == 1003, "the five test folds cover N once"
+    again, other = mitbih.report_split(beats, 0, seed=42), mitbih.report_split(beats, 0, seed=43)
+    assert np.array_equal(again.train, mitbih.report_split(beats).train)
+    assert not np.array_equal(again.train, other.train)
+    with pytest.raises(EcglibError, match="Fold 5 does not exist"):
+        mitbih.report_split(beats, fold=5)
+
+
+def test_patient_split_shares_no_patient():
+    beats = made_up_beats({"N": 4400, "V": 880}, mitbih.PATIENTS)
+    split = mitbih.patient_split(beats)
+    patients = [set(beats.patients[part].tolist()) for _, part in split]
+    assert not patients[0] & patients[1]
+    assert not patients[0] & patients[2]
+    assert not patients[1] & patients[2]
+    assert set(beats.records[split.test]) == set(mitbih.DS2)
+    assert "201" not in beats.records[split.train], "201's patient is tested on as 202"
+    assert (beats.labels[split.train] == "N").all()
+
+
+def test_simulated_beats_load_from_the_cache_again(simulated_root):
+    beats = mitbih.load_beats(simulated_root)
+    assert beats.signals.shape == (len(beats), 2, 320)
+    assert beats.signals.dtype == np.float32
+    assert isinstance(beats.signals, np.memmap)
+    counts = mitbih.count_classes(beats.labels)
+    assert all(counts.values())
+    again = mitbih.load_beats(simulated_root)
+    assert again.fingerprint == beats.fingerprint
+    assert again.signals.filename == beats.signals.filename
+
+
+def test_one_record_equals_its_part_of_all(simulated_root):
+    beats, alone = mitbih.load_beats(simulated_root), mitbih.load_beats(simulated_root, records=("208",))
+    of_208 = beats.records == "208"
+    assert np.array_equal(beats.signals[of_208], alone.signals)
+    assert np.array_equal(beats.samples[of_208], alone.samples)
+    assert alone.fingerprint != beats.fingerprint
+
+
+def test_leads_of_record_114_are_swapped_back(simulated_root):
+    assert mitbih.read_record(simulated_root, "114").leads == ("MLII", "V5")
+
+
+def test_a_missing_or_damaged_record_says_what_to_do(tmp_path, simulated_root):
+    folder = tmp_path / "mitdb" / "1.0.0"
+    folder.mkdir(parents=True)
+    with pytest.raises(EcglibError, match=r"100\.hea .*ecglib data verify mitdb"):
+        mitbih.load_beats(tmp_path, records=("100",))
+    for suffix in ("hea", "dat", "atr"):
+        content = (simulated_root / "mitdb" / "1.0.0" / f"100.{suffix}").read_bytes()
+        (folder / f"100.{suffix}").write_bytes(content if suffix != "dat" else content[:1000])
+    with pytest.raises(EcglibError, match=r"Record 100 of MIT-BIH .*ecglib data verify mitdb"):
+        mitbih.load_beats(tmp_path, records=("100",))
+    with pytest.raises(EcglibError, match="no record 99"):
+        mitbih.load_beats(tmp_path, records=("99",))
+
+
+def test_a_changed_byte_is_another_cache_entry(tmp_path, simulated_root):
+    folder = tmp_path / "mitdb" / "1.0.0"
+    folder.mkdir(parents=True)
+    for suffix in ("hea", "dat", "atr"):
+        (folder / f"208.{suffix}").write_bytes((simulated_root / "mitdb" / "1.0.0" / f"208.{suffix}").read_bytes())
+    before = mitbih.load_beats(tmp_path, records=("208",))
+    content = bytearray((folder / "208.dat").read_bytes())
+    content[30_000] ^= 1
+    (folder / "208.dat").write_bytes(content)
+    assert mitbih.load_beats(tmp_path, records=("208",)).signals.filename != before.signals.filename
+
+
+@pytest.mark.real_data
+def test_the_published_counts_come_out_exactly(real_root):
+    beats = mitbih.load_beats(real_root)
+    assert mitbih.count_classes(beats.labels) == {"N": 86_717, "S": 3_026, "V": 7_008, "F": 802, "Q": 15}
+    assert len(beats) == 97_568
+    assert sum(mitbih.read_record(real_root, name).signals.shape[1] for name in ("100", "234")) == 2 * 650_000
+    assert mitbih.read_record(real_root, "114").leads == ("MLII", "V5")
+    assert np.isfinite(mitbih.scale(beats.signals[::50])).all()
+
+
+@pytest.mark.real_data
+def test_real_splits(real_root):
+    beats = mitbih.load_beats(real_root)
+    split = mitbih.report_split(beats)
+    assert [len(part) for _, part in split] == [62_436, 8_025, 27_107]
+    assert mitbih.count_classes(beats.labels[split.test]) == {"N": 17_343, "S": 2_723, "V": 6_307, "F": 721, "Q": 13}
+    by_patient = mitbih.patient_split(beats)
+    assert not np.intersect1d(beats.patients[by_patient.train], beats.patients[by_patient.test]).size
+    assert len(np.intersect1d(beats.patients[split.train], beats.patients[split.test])) == 43

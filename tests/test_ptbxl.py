@@ -1,0 +1,137 @@
+"""PTB-XL's index and waveforms: superclasses, order of leads, errors; on real files the published counts."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from ecglib import metrics
+from ecglib.data import ptbxl
+from ecglib.errors import EcglibError
+
+
+@pytest.fixture(scope="module")
+def index(simulated_root):
+    return ptbxl.load_index(simulated_root, with_waveforms=True)
+
+
+@pytest.fixture(scope="module")
+def signals(simulated_root, index):
+    return ptbxl.load_signals(simulated_root, index)
+
+
+@pytest.fixture
+def small_copy(tmp_path, simulated_root):
+    """A PTB-XL with the waveforms of its first three records only."""
+    source = simulated_root / "ptb-xl" / "1.0.3"
+    folder = tmp_path / "ptb-xl" / "1.0.3"
+    (folder / "records100" / "00000").mkdir(parents=True)
+    for name in ("ptbxl_database.csv", "scp_statements.csv"):
+        shutil.copy(source / name, folder / name)
+    for number in (1, 2, 3):
+        for suffix in ("hea", "dat"):
+            name = f"records100/00000/{number:05d}_lr.{suffix}"
+            shutil.copy(source / name, folder / name)
+    return tmp_path
+
+
+def test_superclasses_follow_the_statements(index):
+    group = {"NORM": "NORM", "IMI": "MI", "AMI": "MI", "NDT": "STTC", "ISC_": "STTC", "LVH": "HYP"}
+    group |= {"CRBBB": "CD", "CLBBB": "CD"}
+    for _, row in index.iterrows():
+        expected = {group[code] for code in row["scp_codes"] if code in group}
+        assert {name for name in ptbxl.SUPERCLASSES if row[name]} == expected
+    assert ptbxl.label_matrix(index).shape == (len(index), 5)
+    assert ptbxl.label_matrix(index).sum() == index[list(ptbxl.SUPERCLASSES)].to_numpy().sum()
+
+
+def test_unknown_metadata_stays_nan(index):
+    assert index["height"].isna().any()
+    assert index["age"].isna().any()
+
+
+def test_folds_keep_patients_apart(index):
+    assert (index.groupby("patient_id")["strat_fold"].nunique() == 1).all()
+    assert index["patient_id"].duplicated().any()
+    assert set(index["strat_fold"]) == set(range(1, 11))
+
+
+def test_signals_are_millivolts_and_obey_einthoven_and_goldberger(signals, index):
+    assert signals.shape == (len(index), 12, 1000)
+    assert signals.dtype == np.float32
+    one, two, three, avr, avl, avf = signals[:, :6].swapaxes(0, 1)
+    rounding = 0.0021  # each lead is rounded to 1 microvolt
+    assert np.abs(two - one - three).max() < rounding
+    assert np.abs(avr + (one + two) / 2).max() < rounding
+    assert np.abs(avl - one + two / 2).max() < rounding
+    assert np.abs(avf - two + one / 2).max() < rounding
+    assert 0.5 < np.abs(signals).max(axis=(1, 2)).mean() < 4
+
+
+def test_with_waveforms_keeps_only_records_whose_files_are_there(small_copy, index):
+    assert len(ptbxl.load_index(small_copy)) == len(index)
+    assert ptbxl.load_index(small_copy, with_waveforms=True).index.tolist() == [1, 2, 3]
+
+
+def test_missing_and_truncated_records_are_named(small_copy):
+    index = ptbxl.load_index(small_copy)
+    with pytest.raises(EcglibError, match=r"00004_lr.*ecglib data verify ptb-xl"):
+        ptbxl.load_signals(small_copy, index.loc[[4]])
+    path = small_copy / "ptb-xl" / "1.0.3" / "records100" / "00000" / "00002_lr.dat"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(EcglibError, match=r"00002_lr.*ecglib data verify ptb-xl"):
+        ptbxl.load_signals(small_copy, index.loc[[1, 2]])
+
+
+def test_leads_in_another_order_are_refused(small_copy):
+    path = small_copy / "ptb-xl" / "1.0.3" / "records100" / "00000" / "00001_lr.hea"
+    lines = path.read_text().split("\n")
+    lines[1], lines[2] = lines[2], lines[1]
+    path.write_text("\n".join(lines))
+    with pytest.raises(EcglibError, match="in the usual order"):
+        ptbxl.load_signals(small_copy, ptbxl.load_index(small_copy).loc[[1]])
+
+
+def test_a_broken_index_says_what_to_do(small_copy):
+    (small_copy / "ptb-xl" / "1.0.3" / "ptbxl_database.csv").write_text("nothing,here\n1,2\n")
+    with pytest.raises(EcglibError, match=r"index of PTB-XL cannot be read .*ecglib data verify ptb-xl"):
+        ptbxl.load_index(small_copy)
+
+
+def test_simulated_superclasses_can_partly_be_told_apart(signals, index):
+    """A logistic regression on spectra of the leads: better than chance, far from perfect."""
+    spectra = np.log1p(np.abs(np.fft.rfft(signals, axis=-1))[..., 5:250].reshape(len(signals), 12, 49, 5).mean(-1))
+    features, labels = spectra.reshape(len(signals), -1), ptbxl.label_matrix(index)
+    train = (index["strat_fold"] <= 7).to_numpy()
+    model = make_pipeline(StandardScaler(), PCA(40, random_state=0), LogisticRegression(C=0.01, max_iter=1000))
+    areas = []
+    for column in range(5):
+        model.fit(features[train], labels[train, column])
+        areas.append(metrics.auc(labels[~train, column] == 1, model.decision_function(features[~train])))
+    assert 0.62 < np.mean(areas) < 0.97
+
+
+@pytest.mark.real_data
+def test_published_counts(real_root):
+    index = ptbxl.load_index(real_root)
+    counts = index[list(ptbxl.SUPERCLASSES)].sum().to_dict()
+    assert counts == {"NORM": 9_514, "MI": 5_469, "STTC": 5_235, "CD": 4_898, "HYP": 2_649}
+    assert len(index) == 21_799
+    assert index["patient_id"].nunique() == 18_869
+    assert int((ptbxl.label_matrix(index).sum(axis=1) == 0).sum()) == 411
+
+
+@pytest.mark.real_data
+def test_real_waveforms(real_root):
+    index = ptbxl.load_index(real_root, with_waveforms=True)
+    assert len(index) >= 1_987
+    signals = ptbxl.load_signals(real_root, index.head(50))
+    assert isinstance(index, pd.DataFrame)
+    assert np.isfinite(signals).all()
+    one, two, three = signals[:, :3].swapaxes(0, 1)
+    assert np.abs(two - one - three).max() < 0.01, "millivolts, in the order I, II, III"
