@@ -37,6 +37,7 @@ CLAIMS: dict[str, Claim] = {
     # R1, teacher
     "r1.teacher.auc": Claim("R1", "table 1", 0.937242, "", "AUC of BeatGAN, the teacher"),
     "r1.teacher.ap": Claim("R1", "table 1", 0.904847, "", "AP of BeatGAN, the teacher"),
+    "r1.student.auc": Claim("R1", "table 1", 0.946424, "", "AUC of SI-BeatGAN, the student with distillation"),
     "r1.figure9.best_auc": Claim("R1", "figure 9", 0.9220, "", "best validation AUC, epoch 85"),
     "r1.figure9.best_epoch": Claim("R1", "figure 9", 85, "epoch", "epoch of the best validation AUC"),
     "r1.figure9.last_auc": Claim("R1", "figure 9", 0.9106, "", "validation AUC in epoch 99"),

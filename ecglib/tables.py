@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ecglib import metrics, reports
+from ecglib.data.mitbih import CLASSES, Beats, Split, count_classes
 from ecglib.experiments import Run
 from ecglib.training import RULES
 
@@ -29,6 +30,24 @@ def against_report(measured: dict[str, float]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows).set_index("what")
+
+
+def class_counts(beats: Beats, split: Split) -> pd.DataFrame:
+    """Beats of each class in each part of a split, with their sum."""
+    counts = pd.DataFrame({part: count_classes(beats.labels[members]) for part, members in split}).T
+    return counts.assign(all=counts.sum(axis=1))
+
+
+def patient_counts(beats: Beats, split: Split) -> pd.DataFrame:
+    """Beats of each patient (rows) in each part of a split (columns): whoever stands in two parts is the leak."""
+    counts = {part: pd.Series(beats.patients[members]).value_counts() for part, members in split}
+    return pd.DataFrame(counts).reindex(np.unique(beats.patients)).fillna(0).astype(int)
+
+
+def shared_patients(beats: Beats, split: Split) -> int:
+    """How many patients have beats both in training and in test."""
+    counts = patient_counts(beats, split)
+    return int(((counts["train"] > 0) & (counts["test"] > 0)).sum())
 
 
 def _over_seeds(runs: Sequence[Run], rule: str, name: str) -> np.ndarray:
@@ -82,7 +101,7 @@ def f1_results(runs: Sequence[Run]) -> pd.DataFrame:
 def per_class(runs: Sequence[Run], count: Callable[[str], int]) -> pd.DataFrame:
     """AUC of each abnormal class against N, mean over seeds with its interval; `count` gives a class's test beats."""
     rows = {}
-    for name in (key.removeprefix("auc_") for key in runs[0].metrics["corrected"] if key in AUC_KEYS):
+    for name in (name for name in CLASSES[1:] if f"auc_{name}" in runs[0].metrics["corrected"]):
         row: dict[str, str | int] = {"test beats": count(name)}
         for rule in RULES:
             interval = metrics.mean_interval(_over_seeds(runs, rule, f"auc_{name}"))
@@ -91,10 +110,8 @@ def per_class(runs: Sequence[Run], count: Callable[[str], int]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("class")
 
 
-AUC_KEYS = ("auc_S", "auc_V", "auc_F", "auc_Q")
-
-
 def _bounds(low: float, high: float, digits: int = 4) -> str:
+    """An interval of a quantity that lies in [0, 1]; Student's t does not know that it does."""
     if not np.isfinite(low + high):
         return "needs 2 seeds"
-    return f"[{low:.{digits}f}, {high:.{digits}f}]"
+    return f"[{max(low, 0):.{digits}f}, {min(high, 1):.{digits}f}]"
