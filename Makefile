@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup reproduce test lint clean
+.PHONY: help setup reproduce test notebooks lint clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,11 @@ test: lint ## lint, run the tests, and compare the notebooks with what they prin
 	$(BIN)/pytest tests
 	@output=$$(mktemp -d) && trap 'rm -rf "$$output"' EXIT && set -x && \
 	  ECGLIB_OUTPUT="$$output" $(BIN)/pytest -o filterwarnings= --nbval-lax --nbval-current-env notebooks/
+
+notebooks: setup ## run the notebooks in place: what they print then is what `make test` compares
+	@output=$$(mktemp -d) && trap 'rm -rf "$$output"' EXIT && set -x && \
+	  ECGLIB_OUTPUT="$$output" TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+	  --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 lint: setup ## check style and types
 	$(BIN)/ruff check .

@@ -79,6 +79,13 @@ def _verify(arguments: argparse.Namespace) -> int:
     return 0 if all(result.ok for result in results) else 1
 
 
+def _readme(arguments: argparse.Namespace) -> int:
+    from ecglib.readme import update_readme
+
+    print(f"results written into {update_readme()}")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ecglib", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--version", action="version", version=f"ecglib {ecglib.__version__}")
@@ -115,6 +122,9 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("database", choices=DATABASES, nargs="?", help="default: every database there")
     _add_data_root(verify)
     verify.set_defaults(command=_verify)
+
+    readme = commands.add_parser("readme", help="write the committed quick results into README.md")
+    readme.set_defaults(command=_readme)
     return parser
 
 

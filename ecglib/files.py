@@ -59,8 +59,11 @@ def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
         # mkstemp makes files private; results are to be read by whoever shares the folder.
         temporary.chmod(0o755 if folder else 0o644)
         yield temporary
-        if not (folder and path.exists()):
+        try:
             temporary.replace(path)
+        except OSError:
+            if not (folder and path.is_dir()):
+                raise
     except OSError as error:
         raise EcglibError(
             f"Cannot write {path}: {error.strerror or error}. "

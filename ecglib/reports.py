@@ -1,8 +1,8 @@
 """What the three reports published: every number with its report, place and meaning; nothing else knows one.
 
 R1 "Self-Improving BeatGAN via Knowledge Distillation" (Lim, Hwang; Kyung Hee University, 2021).
-R2 the same with SimCLR (2022), a proposal without results.
-R3 a PTB-XL classifier and its compression (Shin, An, Lee; Pusan National University, 2023).
+R2 the same with SimCLR (Hwang, 2022), a proposal without results.
+R3 a PTB-XL classifier and its compression (신다윗, 안주현, 이재현, 2023).
 """
 
 from dataclasses import dataclass

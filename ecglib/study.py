@@ -1,6 +1,5 @@
 """What a notebook needs to know of its profile: where the data are, where results go, what a table must say."""
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +11,7 @@ from pandas.io.formats.style import Styler
 from ecglib import plots
 from ecglib.data import physionet, simulate
 from ecglib.errors import EcglibError
-from ecglib.files import output_root
+from ecglib.files import output_root, write_text
 
 PROFILES = ("smoke", "quick", "desk", "paper")
 SIMULATED = "simulated records: not comparable with the reports"
@@ -52,6 +51,11 @@ class Study:
         return output_root() / "papermill_runs" / self.profile / "runs"
 
     @property
+    def results(self) -> Path:
+        """The folder of this profile's tables."""
+        return output_root() / "papermill_runs" / self.profile / "results"
+
+    @property
     def figures(self) -> Path:
         """The folder of this profile's figures."""
         return output_root() / "figures" / self.profile
@@ -65,8 +69,12 @@ class Study:
         """Save a figure as `name`.png among this profile's figures and hand it back for display."""
         return plots.save(figure, self.figures / f"{name}.png")
 
-    def table(self, frame: pd.DataFrame, digits: int = 2) -> Styler:
-        """A table for display, with thousands separators and the banner as its caption."""
+    def table(self, frame: pd.DataFrame, name: str, digits: int = 2) -> Styler:
+        """Save a table as `name`.csv among this profile's results and style it for display.
+
+        What is displayed has thousands separators, `digits` decimals and the banner as its caption.
+        """
+        write_text(self.results / f"{name}.csv", frame.to_csv(lineterminator="\n", float_format="%.6g"))
 
         def shown(value: object) -> str:
             if isinstance(value, float):
@@ -74,5 +82,4 @@ class Study:
             return f"{value:,}" if isinstance(value, int) else str(value)
 
         # A fixed identifier: pandas draws a random one, and the saved notebook would differ on every run.
-        identifier = hashlib.sha256(frame.to_csv().encode()).hexdigest()[:8]
-        return frame.style.set_uuid(identifier).format(shown).set_caption(self.banner)
+        return frame.style.set_uuid(name).format(shown).set_caption(self.banner)

@@ -54,10 +54,14 @@ def _over_seeds(runs: Sequence[Run], rule: str, name: str) -> np.ndarray:
     return np.array([run.metrics[rule][name] for run in runs])
 
 
-def teacher_results(runs: Sequence[Run]) -> pd.DataFrame:
-    """Report / measured / difference / seeds / interval for BeatGAN under both rules of choosing the epoch.
+def teacher_results(runs: Sequence[Run], comparable: bool) -> pd.DataFrame:
+    """Report / measured / difference / seeds / interval / verdict for BeatGAN under both rules of choosing the epoch.
 
     The interval over seeds is Student's t; those over beats and patients are the bootstrap of the first seed.
+
+    Args:
+        runs: the same config under several seeds.
+        comparable: whether data and budget are the report's; otherwise no verdict on its claim is given.
     """
     rows = []
     for metric, label in (("auc", "AUC"), ("ap", "AP")):
@@ -76,9 +80,17 @@ def teacher_results(runs: Sequence[Run]) -> pd.DataFrame:
                     "95 % over seeds": _bounds(interval.low, interval.high),
                     "95 % over beats": _bounds(first[f"{metric}_low_beats"], first[f"{metric}_high_beats"]),
                     "95 % over patients": _bounds(first[f"{metric}_low_patients"], first[f"{metric}_high_patients"]),
+                    "verdict": _verdict(published, interval) if comparable else "not comparable: budget or data",
                 }
             )
     return pd.DataFrame(rows).set_index(["metric", "epoch chosen"])
+
+
+def _verdict(published: float, interval: metrics.Interval) -> str:
+    """Whether the published number is one that our re-trainings would give."""
+    if interval.low <= published <= interval.high:
+        return "reproduced: inside the interval over seeds"
+    return "higher than reported" if interval.low > published else "lower than reported"
 
 
 def f1_results(runs: Sequence[Run]) -> pd.DataFrame:

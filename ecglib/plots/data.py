@@ -41,7 +41,7 @@ def filter_strip(record: Record, filtered: np.ndarray, peaks: np.ndarray, start:
     shown = peaks[(peaks >= low) & (peaks < high)]
     axes[1].plot(shown / FS, filtered[0, shown], "v", color="#D55E00", markersize=5, label="detected R peak")
     axes[1].set(xlabel="time (s)", ylim=(None, top * 1.45))
-    axes[1].legend(loc="lower right", fontsize=8)
+    axes[1].legend(loc="lower right", bbox_to_anchor=(1, 0.98), fontsize=8, frameon=False)
     return figure
 
 

@@ -1,0 +1,57 @@
+"""Writing: all or nothing, and one clear error."""
+
+import json
+
+import pytest
+
+from ecglib import files
+from ecglib.errors import EcglibError
+
+
+def test_a_failure_in_the_middle_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "result.txt"
+    files.write_text(path, "old")
+    with pytest.raises(ZeroDivisionError), files.atomic_path(path) as temporary:
+        temporary.write_text("half")
+        _ = 1 / 0
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path, folder):
+    with (
+        pytest.raises(EcglibError, match=r"Cannot write .*result: No space left on device\. Free disk space"),
+        files.atomic_path(tmp_path / "result", folder=folder) as temporary,
+    ):
+        (temporary / "part" if folder else temporary).write_text("half")
+        raise OSError(28, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_another_process_finished_first_wins(tmp_path):
+    path = tmp_path / "cache"
+    with files.atomic_path(path, folder=True) as temporary:
+        (temporary / "a").write_text("second")
+        path.mkdir()
+        (path / "a").write_text("first")
+    assert (path / "a").read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_is_sorted_and_readable_by_others(tmp_path):
+    path = tmp_path / "deep" / "value.json"
+    files.write_json(path, {"b": 1, "a": "심전도"})
+    assert path.read_text(encoding="utf-8") == '{\n  "a": "심전도",\n  "b": 1\n}\n'
+    assert json.loads(path.read_text(encoding="utf-8"))["b"] == 1
+    assert path.stat().st_mode & 0o444 == 0o444
+
+
+def test_output_goes_to_the_variable_or_the_checkout(tmp_path, monkeypatch):
+    monkeypatch.setenv("ECGLIB_OUTPUT", str(tmp_path))
+    assert files.output_root() == tmp_path
+    monkeypatch.delenv("ECGLIB_OUTPUT")
+    assert (files.output_root() / "pyproject.toml").is_file()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EcglibError, match="not inside a checkout"):
+        files.project_root()

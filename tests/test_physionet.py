@@ -1,0 +1,261 @@
+"""Finding, downloading and verifying the databases; the server is a local one that can misbehave on purpose."""
+
+import hashlib
+import http.server
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from ecglib.data import mitbih, physionet
+from ecglib.data.physionet import Database
+from ecglib.errors import EcglibError
+
+FILES = {f"{number}.dat": bytes([number % 256]) * (3000 + number) for number in range(100, 106)}
+
+
+class Server:
+    """Serves `files` below `/mitdb/1.0.0/`; `faults` maps a name to what goes wrong at its next requests."""
+
+    def __init__(self):
+        self.files, self.faults, self.requests = dict(FILES), {}, []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                name = self.path.rsplit("/", 1)[1]
+                outer.requests.append(self.path)
+                fault = outer.faults.get(name, [])
+                self.answer(outer.files.get(name), fault.pop(0) if fault else None)
+
+            def answer(self, content, fault):
+                if content is None or fault == "503":
+                    self.send_error(503 if fault else 404)
+                    return
+                if fault == "wrong":
+                    content = content[:-1] + b"!"
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content[: len(content) // 2] if fault == "truncated" else content)
+
+            def log_message(self, *_):
+                pass
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+
+    def names(self):
+        return [path.rsplit("/", 1)[1] for path in self.requests]
+
+
+@pytest.fixture
+def server(monkeypatch):
+    server = Server()
+    thread = threading.Thread(target=server.http.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    checksums = {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()}
+    monkeypatch.setitem(physionet.DATABASES, "mitdb", Database("mitdb", "1.0.0", checksums))
+    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
+    yield server
+    server.http.shutdown()
+    server.http.server_close()
+    thread.join()
+
+
+def download(server, root, database="mitdb"):
+    physionet.download(database, root, mirror=server.url, progress=False)
+
+
+def contents(root, database="mitdb"):
+    folder = physionet.DATABASES[database].folder(root)
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()} if folder.exists() else {}
+
+
+def test_all_files_arrive_from_the_mirror(server, tmp_path):
+    download(server, tmp_path)
+    assert contents(tmp_path) == FILES
+    assert sorted(server.requests) == sorted(f"/mitdb/1.0.0/{name}" for name in FILES)
+    assert physionet.verify("mitdb", tmp_path).ok
+
+
+def test_a_second_call_fetches_only_what_is_missing_or_damaged(server, tmp_path):
+    download(server, tmp_path)
+    folder = tmp_path / "mitdb" / "1.0.0"
+    (folder / "101.dat").unlink()
+    (folder / "104.dat").write_bytes(b"damaged")
+    server.requests.clear()
+    download(server, tmp_path)
+    assert sorted(server.names()) == ["101.dat", "104.dat"]
+    assert contents(tmp_path) == FILES
+
+
+@pytest.mark.parametrize("fault", ["truncated", "wrong", "503"])
+def test_a_passing_fault_is_retried(server, tmp_path, fault):
+    server.faults["102.dat"] = [fault, fault]
+    download(server, tmp_path)
+    assert contents(tmp_path) == FILES
+    assert server.names().count("102.dat") == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [("truncated", r"102\.dat.*goes on where this stopped"), ("wrong", r"102\.dat arrived damaged 4 times"),
+     ("503", r"102\.dat cannot be fetched .*503")],
+)  # fmt: skip
+def test_a_lasting_fault_is_one_clear_error_and_leaves_no_half_file(server, tmp_path, fault, message):
+    server.faults["102.dat"] = [fault] * 10
+    with pytest.raises(EcglibError, match=message):
+        download(server, tmp_path)
+    assert server.names().count("102.dat") == physionet.ATTEMPTS
+    left = contents(tmp_path)
+    assert "102.dat" not in left
+    assert all(FILES.get(name) == content for name, content in left.items()), "no temporary or half file"
+
+
+def test_an_interruption_keeps_whole_files_and_the_next_call_goes_on(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(physionet, "CONNECTIONS", 1)
+    seen = []
+
+    class Bar:
+        def __init__(self, **_):
+            pass
+
+        def update(self):
+            seen.append(1)
+            if len(seen) == 2:
+                raise KeyboardInterrupt  # Ctrl-C after the second file
+
+        def close(self):
+            pass
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tqdm.auto.tqdm", Bar)
+        with pytest.raises(KeyboardInterrupt):
+            download(server, tmp_path)
+    kept = contents(tmp_path)
+    assert 2 <= len(kept) < len(FILES)
+    assert all(FILES[name] == content for name, content in kept.items())
+    server.requests.clear()
+    download(server, tmp_path)
+    assert set(server.names()) == set(FILES) - set(kept)
+    assert contents(tmp_path) == FILES
+
+
+def test_a_server_that_is_down_says_that_the_same_command_goes_on(server, tmp_path):
+    with (
+        pytest.raises(EcglibError, match=r"cannot be fetched.*'ecglib data download mitdb --data-root .*goes on"),
+    ):
+        physionet.download("mitdb", tmp_path, mirror="http://127.0.0.1:9", progress=False)
+
+
+def test_a_full_disk_is_named(server, tmp_path, monkeypatch):
+    @contextmanager
+    def full(path):
+        raise OSError(28, "No space left on device")
+        yield
+
+    monkeypatch.setattr("pooch.core.temporary_file", full)
+    with pytest.raises(EcglibError, match=r"Cannot write .*10\d\.dat \(No space left on device\)"):
+        download(server, tmp_path)
+
+
+def test_ptbxl_takes_the_servers_list_and_only_the_100_hz_part(server, tmp_path):
+    wanted = {"ptbxl_database.csv": b"index", "scp_statements.csv": b"statements", "LICENSE.txt": b"CC BY"}
+    listed = wanted | {"00001_lr.dat": b"low", "00001_hr.dat": b"high"}
+    paths = {
+        name: f"records{'100' if 'lr' in name else '500'}/00000/{name}" if "r.dat" in name else name for name in listed
+    }
+    lines = [f"{hashlib.sha256(content).hexdigest()} {paths[name]}" for name, content in listed.items()]
+    server.files |= listed | {"SHA256SUMS.txt": "\n".join(lines).encode()}
+    download(server, tmp_path, "ptb-xl")
+    assert set(contents(tmp_path, "ptb-xl")) == {*wanted, "00001_lr.dat", "SHA256SUMS.txt"}
+    assert "/ptb-xl/1.0.3/records100/00000/00001_lr.dat" in server.requests
+    result = physionet.verify("ptb-xl", tmp_path)
+    assert (result.ok, result.checked) == (True, 4)
+
+
+def test_verify_names_damaged_and_missing_files(server, tmp_path):
+    download(server, tmp_path)
+    folder = tmp_path / "mitdb" / "1.0.0"
+    content = bytearray((folder / "103.dat").read_bytes())
+    content[77] ^= 1
+    (folder / "103.dat").write_bytes(content)
+    (folder / "105.dat").unlink()
+    result = physionet.verify("mitdb", tmp_path)
+    assert (result.ok, result.missing, result.corrupt) == (False, ("105.dat",), ("103.dat",))
+    assert "1 missing (105.dat) and 1 corrupt (103.dat)" in result.summary()
+    assert f"'ecglib data download mitdb --data-root {tmp_path}'" in result.summary()
+
+
+def test_verify_without_checksums_compares_sizes(simulated_root, tmp_path):
+    result = physionet.verify("ptb-xl", simulated_root)
+    assert result.ok
+    assert "320 of 320 records have waveforms" in result.summary()
+    folder = tmp_path / "ptb-xl" / "1.0.3" / "records100" / "00000"
+    folder.mkdir(parents=True)
+    source = simulated_root / "ptb-xl" / "1.0.3"
+    for name in ("ptbxl_database.csv", "scp_statements.csv"):
+        (folder.parents[1] / name).write_bytes((source / name).read_bytes())
+    (folder / "00001_lr.hea").write_text("header")
+    (folder / "00002_lr.hea").write_text("header")
+    (folder / "00002_lr.dat").write_bytes(b"short")
+    result = physionet.verify("ptb-xl", tmp_path)
+    assert result.missing == ("records100/00000/00001_lr.dat",)
+    assert result.corrupt == ("records100/00000/00002_lr.dat",)
+    (folder.parents[1] / "scp_statements.csv").unlink()
+    assert "scp_statements.csv" in physionet.verify("ptb-xl", tmp_path).missing
+
+
+def test_the_pinned_list_is_mit_bih():
+    checksums = physionet.DATABASES["mitdb"].checksums
+    assert set(checksums) == {f"{name}.{suffix}" for name in mitbih.RECORDS for suffix in ("atr", "dat", "hea")}
+    assert len(checksums) == 144
+    assert all(len(digest) == 64 for digest in checksums.values())
+
+
+def test_the_root_is_the_argument_then_the_variable_then_data(tmp_path, monkeypatch):
+    roots = {name: tmp_path / name for name in ("argument", "variable", "data")}
+    for root in roots.values():
+        (root / "mitdb" / "1.0.0").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ECGLIB_DATA", str(roots["variable"]))
+    assert physionet.find_root(roots["argument"]) == roots["argument"]
+    assert physionet.find_root() == roots["variable"]
+    monkeypatch.delenv("ECGLIB_DATA")
+    assert physionet.find_root().resolve() == roots["data"]
+
+
+def test_a_root_without_data_names_the_command_that_fetches_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ECGLIB_DATA", raising=False)
+    with pytest.raises(EcglibError, match=r"No database in data .*'ecglib data download mitdb --data-root data'"):
+        physionet.find_root()
+    with pytest.raises(EcglibError, match="--data-root"):
+        physionet.find_root(tmp_path / "wrong")
+    monkeypatch.setenv("ECGLIB_DATA", str(tmp_path / "wrong"))
+    with pytest.raises(EcglibError, match="the variable ECGLIB_DATA"):
+        physionet.find_root()
+    with pytest.raises(EcglibError, match="ecglib data download ptb-xl"):
+        physionet.database_dir(tmp_path, "ptb-xl")
+
+
+@pytest.mark.real_data
+def test_the_real_mit_bih_is_whole_and_one_flipped_byte_is_found(real_root, tmp_path):
+    result = physionet.verify("mitdb", real_root)
+    assert (result.ok, result.checked) == (True, 144)
+    folder = tmp_path / "mitdb" / "1.0.0"
+    folder.mkdir(parents=True)
+    for name in physionet.DATABASES["mitdb"].checksums:
+        (folder / name).symlink_to((real_root / "mitdb" / "1.0.0" / name).resolve())
+    content = bytearray((folder / "100.dat").read_bytes())
+    content[1234] ^= 1
+    (folder / "100.dat").unlink()
+    (folder / "100.dat").write_bytes(content)
+    result = physionet.verify("mitdb", tmp_path)
+    assert (result.missing, result.corrupt) == ((), ("100.dat",))
+
+
+@pytest.mark.real_data
+def test_the_real_ptbxl_passes(real_root):
+    assert physionet.verify("ptb-xl", real_root).ok

@@ -1,0 +1,39 @@
+"""README.md shows what the committed runs say, and its links lead somewhere."""
+
+import re
+
+import pytest
+
+from ecglib import readme
+from ecglib.errors import EcglibError
+from ecglib.files import project_root
+
+
+def test_the_results_are_those_of_the_committed_runs():
+    root = project_root()
+    text = (root / "README.md").read_text(encoding="utf-8")
+    tables = readme.results(root / "papermill_runs" / "quick" / "results")
+    assert text == readme.updated(text, tables), "stale: run 'ecglib readme'"
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
+def test_links_and_pictures_are_there(name):
+    root = project_root()
+    text = (root / name).read_text(encoding="utf-8")
+    targets = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if not target.startswith("http")]
+    assert targets
+    assert [target for target in targets if not (root / target).exists()] == []
+
+
+def test_a_changed_number_makes_the_readme_stale(tmp_path):
+    for name in readme.TABLES:
+        (tmp_path / f"{name}.csv").write_text("what,measured\nbeats,97568.0\nAUC,0.9\n")
+    before = readme.results(tmp_path)
+    assert "| beats | 97,568 |" in before
+    (tmp_path / "02_teacher.csv").write_text("what,measured\nbeats,97568.0\nAUC,0.8\n")
+    assert readme.results(tmp_path) != before
+    with pytest.raises(EcglibError, match=r"lacks the lines"):
+        readme.updated("no markers", before)
+    (tmp_path / "02_teacher.csv").unlink()
+    with pytest.raises(EcglibError, match=r"02_teacher\.csv is missing"):
+        readme.results(tmp_path)

@@ -1,0 +1,116 @@
+"""What notebooks show: tables with verdicts and captions, figures that are saved once, published numbers."""
+
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ecglib import plots, reports, tables
+from ecglib.callbacks import PairFigures
+from ecglib.data import mitbih
+from ecglib.errors import EcglibError
+from ecglib.study import Study
+from ecglib.training import Hyperparameters, new_state
+
+
+def run(seed, auc, classes=("S", "V")):
+    """A finished run as `tables` sees one."""
+    one = {"auc": auc, "ap": auc - 0.05, "f1": 0.7, "f1_threshold_on_test": 0.75, "epoch": 3}
+    one |= {
+        f"{metric}_{end}_{unit}": auc
+        for metric in ("auc", "ap")
+        for end in ("low", "high")
+        for unit in ("beats", "patients")
+    }
+    one |= {f"auc_{name}": auc for name in classes}
+    return SimpleNamespace(metrics={"as_coded": one, "corrected": one}, config={"training": {"seed": seed}})
+
+
+def test_a_table_states_report_measured_difference_seeds_interval_and_verdict():
+    row = tables.teacher_results([run(0, 0.93), run(1, 0.94)], comparable=True).loc[("AUC", "corrected")]
+    assert row["report (1 run)"] == "0.9372"
+    assert row["measured"] == "0.9350"
+    assert row["difference"] == "-0.0022"
+    assert row["seeds"] == 2
+    assert row["verdict"].startswith("reproduced")
+    assert row["95 % over seeds"].endswith("0.9985]")
+
+
+@pytest.mark.parametrize(("aucs", "verdict"), [((0.960, 0.961), "higher"), ((0.90, 0.901), "lower")])
+def test_verdicts_outside_the_interval(aucs, verdict):
+    runs = [run(seed, auc) for seed, auc in enumerate(aucs)]
+    assert tables.teacher_results(runs, comparable=True).loc[("AUC", "corrected"), "verdict"].startswith(verdict)
+    assert "not comparable" in tables.teacher_results(runs, comparable=False).loc[("AUC", "corrected"), "verdict"]
+
+
+def test_one_seed_has_no_interval_and_no_interval_leaves_0_to_1():
+    assert tables.teacher_results([run(0, 0.9)], False)["95 % over seeds"].iloc[0] == "needs 2 seeds"
+    wide = tables.teacher_results([run(0, 0.2), run(1, 0.9)], False)["95 % over seeds"].iloc[0]
+    assert wide == "[0.0000, 1.0000]"
+
+
+def test_classes_stand_in_their_usual_order():
+    frame = tables.per_class([run(0, 0.9, ("V", "Q", "S"))], {"S": 5, "V": 6, "Q": 7}.get)
+    assert frame.index.tolist() == ["S", "V", "Q"]
+    assert frame["test beats"].tolist() == [5, 6, 7]
+
+
+def test_the_leak_is_counted_by_patient():
+    records = np.array(["100", "100", "201", "202"])
+    labels = np.array(["N", "V", "N", "V"])
+    beats = mitbih.Beats(np.zeros((4, 2, 320)), labels, labels, records, np.arange(4))
+    split = mitbih.Split(np.array([0, 2]), np.array([], dtype=int), np.array([1, 3]))
+    assert tables.shared_patients(beats, split) == 2, "100 with itself, 201 with 202: the same man"
+    assert tables.class_counts(beats, split).loc["test"].to_dict() == {"N": 0, "S": 0, "V": 2, "F": 0, "Q": 0, "all": 2}
+
+
+def test_published_numbers():
+    assert reports.value("r1.beats") == 97_568
+    assert reports.value("r1.student.auc") - reports.value("r1.teacher.auc") == pytest.approx(0.009182)
+    assert all(claim.report and claim.where and claim.text for claim in reports.CLAIMS.values())
+    with pytest.raises(EcglibError, match=r"r1\.nothing"):
+        reports.value("r1.nothing")
+    frame = tables.against_report({"r1.beats": 97_000})
+    assert frame["difference"].tolist() == [-568]
+
+
+def test_a_table_is_saved_and_says_when_it_is_simulated(tmp_path, monkeypatch):
+    monkeypatch.setenv("ECGLIB_OUTPUT", str(tmp_path))
+    study = Study("smoke")
+    html = study.table(pd.DataFrame({"beats": [97568], "auc": [0.93724]}, index=["R1"]), "some").to_html()
+    assert "simulated records: not comparable with the reports" in html
+    assert "97,568" in html
+    assert "0.94" in html
+    saved = tmp_path / "papermill_runs" / "smoke" / "results" / "some.csv"
+    assert saved.read_text() == ",beats,auc\nR1,97568,0.93724\n"
+    assert "simulated" not in Study("quick").banner
+
+
+def test_an_unknown_profile_is_refused():
+    with pytest.raises(EcglibError, match="no profile 'quik': choose one of smoke, quick, desk, paper"):
+        Study("quik")
+
+
+def test_the_real_profiles_never_fall_back_to_simulated_records(tmp_path, monkeypatch):
+    monkeypatch.setenv("ECGLIB_DATA", str(tmp_path))
+    with pytest.raises(EcglibError, match="No database in"):
+        _ = Study("quick").root
+
+
+def test_pair_figures_are_drawn_after_each_epoch_and_closed(tmp_path):
+    state = new_state(Hyperparameters(seed=0), 1, torch.device("cpu"))
+    state.epoch = 3
+    PairFigures(tmp_path, torch.zeros(2, 1, 320), ["N", "V"])(state, Hyperparameters(seed=0))
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch_002.png"]
+    assert state.generator.training
+    assert plt.get_fignums() == []
+
+
+def test_the_same_figure_gives_the_same_bytes(tmp_path):
+    x = np.random.default_rng(0).uniform(-1, 1, (2, 320))
+    for name in ("a.png", "b.png"):
+        plots.save(plots.heat_strips(x, x * 0.9, ["N", "V"]), tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
