@@ -28,7 +28,7 @@ def training_curves(histories: dict[int, pd.DataFrame], report_best: float | Non
         histories: seed -> one row an epoch, as in a run's `history.csv`.
         report_best: R1's best validation AUC, drawn as a line where the data are the report's.
     """
-    figure, axes = plt.subplots(1, 3, figsize=(12, 3.2))
+    figure, axes = plt.subplots(1, 3, figsize=(12, 3.9))
     for position, (seed, history) in enumerate(histories.items()):
         epochs, alpha = history["epoch"] + 1, 1.0 if position == 0 else 0.45
         axes[0].plot(
@@ -54,7 +54,8 @@ def training_curves(histories: dict[int, pd.DataFrame], report_best: float | Non
     for axis in axes:
         axis.set_xlabel("epoch")
         axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.legend(fontsize=7.5)
+        # Below the axis: wherever the curves of another run go, the legend does not cover them.
+        axis.legend(fontsize=7.5, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=1 if axis is axes[1] else 2)
     return figure
 
 
