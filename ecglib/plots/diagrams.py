@@ -10,7 +10,7 @@ DATA, LEARNED, FROZEN, LOSS = "#eef3f8", "#cfe2f3", "#e4e4e4", "#fbe3d6"
 
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
     figure, axis = plt.subplots(figsize=(width, height))
-    axis.set(xlim=(-0.05, width + 0.05), ylim=(0, height))
+    axis.set(xlim=(-0.05, width + 0.05), ylim=(-0.3, height))
     axis.axis("off")
     return figure, axis
 
@@ -43,7 +43,7 @@ def beatgan_diagram(parameters: dict[str, int]) -> Figure:
     _box(axis, 6.5, 2.6, "decoder $G_D$\n6 transposed convs", LEARNED, 1.7)
     _box(axis, 8.5, 2.6, "x'\n(1, 320)", DATA, 1.1)
     _box(axis, 4.7, 0.8, "discriminator D\nfeatures $f_D$ (512, 10)", LEARNED, 2.2)
-    _box(axis, 7.55, 0.8, "real or reconstructed?\nBCE", LOSS, 1.9)
+    _box(axis, 7.7, 0.8, "real or reconstructed?\nBCE", LOSS, 1.9)
     _box(axis, 10.1, 1.7, "$L_G$: MSE(x', x)\n+ λ MSE($f_D$(x'), $f_D$(x))", LOSS, 1.75, 0.9)
     for start, end in (
         ((1.5, 2.6), (2.12, 2.6)),
@@ -54,9 +54,9 @@ def beatgan_diagram(parameters: dict[str, int]) -> Figure:
         _arrow(axis, start, end)
     _arrow(axis, (0.9, 2.17), (3.57, 0.9), bend=0.2)
     _arrow(axis, (8.5, 2.17), (5.83, 1.05), bend=-0.1)
-    _arrow(axis, (5.83, 0.8), (6.57, 0.8))
+    _arrow(axis, (5.83, 0.8), (6.72, 0.8))
     _arrow(axis, (9.08, 2.6), (10.1, 2.18), bend=-0.2)
-    _arrow(axis, (5.4, 0.37), (10.1, 1.22), bend=0.38)
+    _arrow(axis, (5.4, 0.37), (10.1, 1.22), bend=0.34)
     axis.set_title(
         f"BeatGAN: generator {parameters['generator']:,} parameters, discriminator {parameters['discriminator']:,}",
         fontsize=11,
