@@ -135,6 +135,11 @@ def child(root, store, pause):
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "TQDM_DISABLE": "1"})
 
 
+def finish(process):
+    _, errors = process.communicate(timeout=180)
+    assert process.returncode == 0, errors
+
+
 def wait_for_checkpoint(store, process, seconds=90):
     deadline = time.monotonic() + seconds
     while not list(store.glob("*/checkpoint.safetensors")):
@@ -145,18 +150,13 @@ def wait_for_checkpoint(store, process, seconds=90):
 
 def test_a_killed_run_resumes_and_ends_like_an_uninterrupted_one(beats, simulated_root, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    process = child(simulated_root, whole, 0)
-    assert process.wait(120) == 0, process.stderr.read()
-
-    process = child(simulated_root, broken, 5)  # sleeps after each epoch's checkpoint: killed in mid training
-    wait_for_checkpoint(broken, process)
-    process.send_signal(signal.SIGKILL)
-    process.wait(30)
+    finish(child(simulated_root, whole, 0))
+    with child(simulated_root, broken, 5) as process:  # sleeps after each epoch's checkpoint: killed in mid training
+        wait_for_checkpoint(broken, process)
+        process.send_signal(signal.SIGKILL)
     (folder,) = [path for path in broken.iterdir() if path.is_dir()]
     assert not (folder / "metrics.json").exists()
-
-    process = child(simulated_root, broken, 0)
-    assert process.wait(120) == 0, process.stderr.read()
+    finish(child(simulated_root, broken, 0))
     first, second = Run(whole / folder.name), Run(folder)
     columns = [name for name in first.history.columns if name != "seconds"]
     assert first.history[columns].equals(second.history[columns])
