@@ -323,7 +323,8 @@ def _failure(stem: str, failed: Path, error: Exception) -> str:
     if isinstance(error, DeadKernelError):
         what += " (usually for lack of memory: try a smaller profile)"
     return (
-        f"{stem} failed {where}: {what}. What ran is in {failed}; after mending it, the same command goes on from here."
+        f"{stem} failed {where}: {what.rstrip('.')}. "
+        f"What ran is in {failed}; after mending it, the same command goes on from here."
     )
 
 
