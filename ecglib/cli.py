@@ -4,10 +4,8 @@ Exit codes: 0 done; 1 something is wrong and the message on stderr says what to 
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import ecglib
 from ecglib.errors import EcglibError
@@ -54,9 +52,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _download(arguments: argparse.Namespace) -> int:
-    from ecglib.data.physionet import download
+    from ecglib.data.physionet import choose_root, download
 
-    root = Path(arguments.data_root or os.environ.get("ECGLIB_DATA") or "data")
+    root, _ = choose_root(arguments.data_root)
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -130,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_data_root(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--data-root", metavar="DIR", help="folder of the databases (default: ECGLIB_DATA, else ./data)"
+        "--data-root", metavar="DIR", help="folder of the databases (default: ECGLIB_DATA, else data/ in the checkout)"
     )
 
 

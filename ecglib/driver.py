@@ -59,7 +59,7 @@ def run_notebooks(
         force: run finished notebooks again.
         seeds: how many seeds, for the chosen notebooks that have a parameter `seeds`.
         device: "auto", "cpu" or "cuda", for the chosen notebooks that have a parameter `device`.
-        data_root: the folder of the real databases (else `ECGLIB_DATA`, else `./data`); smoke has none.
+        data_root: the folder of the real databases (else `ECGLIB_DATA`, else `data/` in the checkout); smoke has none.
         output: the folder that gets `papermill_runs/` (else `ECGLIB_OUTPUT`, else the checkout).
 
     Returns:

@@ -42,7 +42,7 @@ class Study:
 
     @cached_property
     def root(self) -> Path:
-        """The data root: simulated for `smoke`, else `ECGLIB_DATA` or `./data`."""
+        """The data root: simulated for `smoke`, else `ECGLIB_DATA` or `data/` in the checkout."""
         return simulate.simulated_root() if self.simulated else physionet.find_root()
 
     @property

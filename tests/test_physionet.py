@@ -10,6 +10,7 @@ import pytest
 from ecglib.data import mitbih, physionet
 from ecglib.data.physionet import Database
 from ecglib.errors import EcglibError
+from ecglib.files import project_root
 
 FILES = {f"{number}.dat": bytes([number % 256]) * (3000 + number) for number in range(100, 106)}
 
@@ -224,6 +225,14 @@ def test_the_root_is_the_argument_then_the_variable_then_data(tmp_path, monkeypa
     assert physionet.find_root() == roots["variable"]
     monkeypatch.delenv("ECGLIB_DATA")
     assert physionet.find_root().resolve() == roots["data"]
+
+
+def test_the_default_is_the_checkouts_data_in_a_notebook_too(monkeypatch):
+    monkeypatch.delenv("ECGLIB_DATA", raising=False)
+    top = project_root()
+    for folder in (top, top / "notebooks"):
+        monkeypatch.chdir(folder)
+        assert physionet.choose_root() == (top / "data", "the default")
 
 
 def test_a_root_without_data_names_the_command_that_fetches_them(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -34,6 +35,12 @@ def requirements(project):
 def test_the_version_is_one(project):
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert project["version"] == ecglib.__version__ == citation["version"]
+
+
+def test_training_runs_where_notebook_and_wfdb_packages_are_absent():
+    absent = ("wfdb", "pooch", "biosppy", "matplotlib", "seaborn", "papermill", "nbformat", "IPython", "ipywidgets")
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent})); import ecglib.experiments, ecglib.metrics"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, cwd=ROOT)
 
 
 def test_environment_yml_has_the_bounds_of_pyproject(project, requirements):

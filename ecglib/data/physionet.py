@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 
 from ecglib.errors import EcglibError
+from ecglib.files import project_root
 
 SERVER = "https://physionet.org/files"
 CHECKSUMS = "SHA256SUMS.txt"
@@ -59,21 +60,28 @@ DATABASES = {
 }
 
 
+def choose_root(data_root: str | Path | None = None) -> tuple[Path, str]:
+    """The data root and what named it: `data_root`, else the variable `ECGLIB_DATA`, else `data` in the checkout.
+
+    A notebook's working directory is not the checkout's top, so `./data` would be another folder there.
+    """
+    if data_root:
+        return Path(data_root), "--data-root"
+    if os.environ.get("ECGLIB_DATA"):
+        return Path(os.environ["ECGLIB_DATA"]), "the variable ECGLIB_DATA"
+    try:
+        return project_root() / "data", "the default"
+    except EcglibError:
+        return Path("data"), "the default"
+
+
 def find_root(data_root: str | Path | None = None) -> Path:
-    """The data root: `data_root`, else the variable `ECGLIB_DATA`, else `./data`.
+    """The data root as `choose_root` has it, if there are data.
 
     Raises:
         EcglibError: the folder is not there or holds neither database. Simulated data never stand in for real ones.
     """
-    source, chosen = next(
-        (where, Path(value))
-        for where, value in (
-            ("--data-root", data_root),
-            ("the variable ECGLIB_DATA", os.environ.get("ECGLIB_DATA")),
-            ("the default ./data", "data"),
-        )
-        if value
-    )
+    chosen, source = choose_root(data_root)
     if not any(database.folder(chosen).is_dir() for database in DATABASES.values()):
         raise EcglibError(
             f"No database in {chosen} ({source}), where mitdb/1.0.0 or ptb-xl/1.0.3 should be: "
