@@ -19,7 +19,7 @@ from ecglib.profiles import PROFILES, SMOKE
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 MAX_BYTES = 3_000_000
-# Not preceded by a letter or a dot, so that the path of a URL or ../work/ is none.
+# Not preceded by a letter or a dot, so that the path of a URL or ../other/ is none.
 MACHINE_PATH = re.compile(r"(?<![\w.-])/(?:home|root|Users|work|tmp)/[\w.]|\bC:\\")
 
 
@@ -151,7 +151,9 @@ def good_notebook():
     tags = [["parameters"], ["nbval-check-output"], ["nbval-check-output"], ["nbval-check-output"]]
     cells = []
     for number, names in enumerate(tags, 1):
-        stream = new_output("stream", name="stdout", text="see ../work/x, https://example.org/home/x and mitdb/1.0.0\n")
+        stream = new_output(
+            "stream", name="stdout", text="see ../other/x, https://example.org/home/x and mitdb/1.0.0\n"
+        )
         code = new_code_cell("profile = 'smoke'", execution_count=number, outputs=[stream], metadata={"tags": names})
         cells += [new_markdown_cell("Text."), code]
     return new_notebook(cells=cells)

