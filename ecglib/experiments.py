@@ -4,10 +4,11 @@ A run's folder holds `config.json`, `history.csv`, `predictions.npz`, `env.json`
 last, `metrics.json`: where that is, the run is finished. Tables and figures are made from these files alone.
 """
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +23,7 @@ from ecglib import metrics, training
 from ecglib.callbacks import Checkpoint, Progress
 from ecglib.data import mitbih
 from ecglib.data.mitbih import CLASSES, RECORDS, Beats, Split
+from ecglib.distillation import SELF, Distillation, Distiller, check_teacher, new_average
 from ecglib.errors import EcglibError
 from ecglib.files import atomic_path, write_json, write_text
 from ecglib.models.beatgan import Generator, anomaly_scores
@@ -39,9 +41,12 @@ class BeatGANConfig:
         split: R1's pooled split, or one that no patient crosses.
         fold: which fifth of N the report split tests on.
         split_seed: of the report split.
-        lead: R1 used the first lead alone.
+        leads: R1 used the first lead alone, (0,).
+        width: channels of the hidden layers as a multiple of the report's.
         train_beats: how many of the split's training beats; 0 is all (R1: 62,436).
         validation_beats: likewise (R1: 8,025).
+        test_beats: likewise (R1: 27,107).
+        distillation: what a student learns from whom; None for a BeatGAN alone.
     """
 
     data: str
@@ -49,28 +54,42 @@ class BeatGANConfig:
     split: Literal["report", "patients"] = "report"
     fold: int = 0
     split_seed: int = 42  # R1 section 3.3.4.1
-    lead: int = 0
+    leads: tuple[int, ...] = (0,)
+    width: float = 1.0
     train_beats: int = 0
     validation_beats: int = 0
+    test_beats: int = 0
+    distillation: Distillation | None = None
+
+    def __post_init__(self) -> None:
+        if self.split not in ("report", "patients") or self.leads not in ((0,), (1,), (0, 1)):
+            raise EcglibError(
+                f"split={self.split!r}, leads={self.leads}: choose report or patients, and leads (0,), (1,) or (0, 1)."
+            )
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What differs from the defaults, JSON-ready: a setting added later leaves the runs made before it theirs."""
+        return _differences(self)
 
     @property
     def run_id(self) -> str:
         """The run's folder name: readable, and different for every other config."""
-        digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
-        return f"beatgan-{self.split}-seed{self.training.seed}-{digest[:10]}"
+        digest = hashlib.sha256(json.dumps(self.facts, sort_keys=True).encode()).hexdigest()
+        kind = "student" if self.distillation else "beatgan"
+        return f"{kind}-{self.split}-seed{self.training.seed}-{digest[:10]}"
 
     def choose(self, beats: Beats) -> Split:
-        """The split's indices, with training and validation reduced to what is asked.
+        """The split's indices, each part reduced to what is asked.
 
-        Both are shuffled first, so that a part holds what the whole holds and a validation batch mixes the classes.
+        All are shuffled first, so that a part holds what the whole holds and a validation batch mixes the classes;
+        a whole test set keeps the split's order.
 
         Raises:
-            EcglibError: the beats are not those of this config, or an unknown split or lead is asked for.
+            EcglibError: the beats are not those of this config.
         """
         if beats.fingerprint != self.data:
             raise EcglibError("The beats are not those this config was made for: make it with data=beats.fingerprint.")
-        if self.split not in ("report", "patients") or self.lead not in (0, 1):
-            raise EcglibError(f"split={self.split!r}, lead={self.lead}: choose report or patients, and lead 0 or 1.")
         whole = (
             mitbih.report_split(beats, self.fold, self.split_seed)
             if self.split == "report"
@@ -78,7 +97,22 @@ class BeatGANConfig:
         )
         rng = np.random.default_rng(self.split_seed)
         train, validation = rng.permutation(whole.train), rng.permutation(whole.validation)
-        return Split(train[: self.train_beats or None], validation[: self.validation_beats or None], whole.test)
+        test = rng.permutation(whole.test)[: self.test_beats] if self.test_beats else whole.test
+        return Split(train[: self.train_beats or None], validation[: self.validation_beats or None], test)
+
+    def x(self, beats: Beats, indices: np.ndarray) -> torch.Tensor:
+        """Beats (N, C, 320) in [-1, 1], with the leads of this config."""
+        return torch.from_numpy(mitbih.scale(beats.signals[np.asarray(indices)][:, list(self.leads)]))
+
+
+def _differences(settings: Any) -> dict[str, Any]:
+    """The fields of a dataclass that have no default or differ from it, dataclasses within it likewise."""
+    result = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if field.default is dataclasses.MISSING or value != field.default:
+            result[field.name] = _differences(value) if dataclasses.is_dataclass(value) else value
+    return result
 
 
 @dataclass(frozen=True)
@@ -91,6 +125,11 @@ class Run:
     def config(self) -> dict[str, Any]:
         """The config as JSON."""
         return _read_json(self.folder / "config.json")
+
+    @property
+    def seed(self) -> int:
+        """The seed of its training."""
+        return self.config["training"]["seed"]
 
     @cached_property
     def metrics(self) -> dict[str, dict[str, float]]:
@@ -109,13 +148,27 @@ class Run:
 
     @cached_property
     def predictions(self) -> dict[str, np.ndarray]:
-        """`labels`, `patients`, `scores_as_coded`, `scores_corrected` (N,) of the test beats, and `validation_*`."""
+        """`labels`, `patients` and `scores_<rule>` (N,) of the test beats, and `validation_*` (M,)."""
         with np.load(self.folder / "predictions.npz", allow_pickle=False) as file:
             stored = {name: file[name] for name in file.files}
+        stored |= {name: values.astype(np.float32) for name, values in stored.items() if "scores" in name}
         for part in ("", "validation_"):
             stored[f"{part}labels"] = np.array(CLASSES)[stored.pop(f"{part}class_codes")]
         stored["patients"] = np.array(RECORDS)[stored.pop("patient_codes")]
         return stored
+
+    def resampled(self, rule: str, patients: bool) -> dict[str, np.ndarray]:
+        """AUC and AP of each bootstrap resample of the test beats, or of whole patients: see `metrics.resampled`."""
+        if (rule, patients) not in self._resampled:
+            stored = self.predictions
+            self._resampled[rule, patients] = metrics.resampled(
+                stored["labels"] != "N", stored[f"scores_{rule}"], stored["patients"] if patients else None
+            )
+        return self._resampled[rule, patients]
+
+    @cached_property
+    def _resampled(self) -> dict[tuple[str, bool], dict[str, np.ndarray]]:
+        return {}
 
     def generator(self, rule: str = "corrected") -> Generator:
         """The trained generator of the epoch that `rule` chose, in evaluation mode, on the CPU.
@@ -126,8 +179,8 @@ class Run:
         path = self.folder / f"weights_{rule}.safetensors"
         if not path.exists():
             raise EcglibError(f"{path.name} is not in {self.folder.name}: train the run again with weights=True.")
-        generator = Generator()
-        generator.load_state_dict(load_file(path))
+        generator = Generator(len(self.config.get("leads", (0,))), self.config.get("width", 1.0))
+        generator.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
         return generator.eval()
 
 
@@ -177,29 +230,35 @@ def _is_finished(folder: Path, weights: bool) -> bool:
 def _train(
     config: BeatGANConfig, beats: Beats, folder: Path, device: torch.device, callbacks: Sequence[training.Callback]
 ) -> None:
-    write_json(folder / "config.json", asdict(config))
+    write_json(folder / "config.json", config.facts)
     split, settings = config.choose(beats), config.training
-
-    def tensor(indices: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(mitbih.scale(beats.signals[np.asarray(indices), config.lead])[:, None]).to(device)
-
-    validation = Validation(tensor(split.validation), torch.from_numpy(beats.labels[split.validation] != "N"))
+    x_train, x_validation, x_test = (config.x(beats, members).to(device) for _, members in split)
+    validation = Validation(x_validation, torch.from_numpy(beats.labels[split.validation] != "N"))
+    state = training.new_state(settings, len(config.leads), device, config.width)
+    distiller = _distiller(config.distillation, state, x_train, folder.parent) if config.distillation else None
     checkpoint = Checkpoint(folder / "checkpoint.safetensors")
-    state = checkpoint.restore(training.new_state(settings, channels=1, device=device))
-    progress = Progress(f"BeatGAN, seed {settings.seed}")
-    training.train(state, tensor(split.train), validation, settings, [checkpoint, progress, *callbacks])
+    state = checkpoint.restore(state)
+    progress = Progress(f"{'student' if distiller else 'BeatGAN'}, seed {settings.seed}")
+    training.train(state, x_train, validation, settings, [checkpoint, progress, *callbacks], distiller)
 
     predictions = {
         "class_codes": _codes(beats.labels[split.test], CLASSES),
         "patient_codes": _codes(beats.patients[split.test], RECORDS),
         "validation_class_codes": _codes(beats.labels[split.validation], CLASSES),
     }
-    model, x_test = Generator().to(device), tensor(split.test)
-    for rule in training.RULES:
-        model.load_state_dict(state.best[rule].weights)
+    model = Generator(len(config.leads), config.width).to(device)
+    for rule in training.ALL_RULES:
+        best = state.best[rule]
+        if rule == "labelled" and best.epoch == state.best["corrected"].epoch:
+            continue  # the same weights as below
+        model.load_state_dict(best.weights)
         model.eval()
-        predictions[f"scores_{rule}"] = anomaly_scores(model, x_test).cpu().numpy()
-        predictions[f"validation_scores_{rule}"] = anomaly_scores(model, validation.x).cpu().numpy()
+        for part, x in (("", x_test), ("validation_", x_validation)):
+            # Half precision: three digits of a score are more than its AUC can tell, at half the size.
+            predictions[f"{part}scores_{rule}"] = anomaly_scores(model, x).cpu().numpy().astype(np.float16)
+    for part in ("", "validation_"):
+        predictions.setdefault(f"{part}scores_labelled", predictions[f"{part}scores_corrected"])
+    for rule in training.RULES:
         with atomic_path(folder / f"weights_{rule}.safetensors") as temporary:
             save_file(state.best[rule].weights, temporary)
     with atomic_path(folder / "predictions.npz") as temporary, temporary.open("wb") as file:
@@ -210,9 +269,30 @@ def _train(
     stored = Run(folder).predictions
     write_json(
         folder / "metrics.json",
-        {rule: {"epoch": state.best[rule].epoch, **evaluate(stored, rule)} for rule in training.RULES},
+        {rule: {"epoch": state.best[rule].epoch, **evaluate(stored, rule)} for rule in training.ALL_RULES},
     )
     checkpoint.path.unlink(missing_ok=True)
+
+
+def _distiller(settings: Distillation, state: training.State, x: torch.Tensor, store: Path) -> Distiller:
+    """The distiller of a new student `state`, whose teacher must be in the store and beat chance.
+
+    Raises:
+        EcglibError: the teacher is not there, has no weights, or is no better than chance.
+    """
+    if settings.teacher == SELF:
+        state.average = new_average(state.generator)
+        return Distiller(settings, state.generator, state.average, x)
+    folder = store / settings.teacher
+    if not _is_finished(folder, weights=True):
+        raise EcglibError(f"The teacher {settings.teacher} is not in {store}: train it first, with weights=True.")
+    teacher = Run(folder)
+    check_teacher(
+        teacher.predictions["validation_labels"] != "N",
+        teacher.predictions["validation_scores_corrected"],
+        settings.teacher,
+    )
+    return Distiller(settings, state.generator, teacher.generator().to(x.device), x)
 
 
 def evaluate(predictions: dict[str, np.ndarray], rule: str) -> dict[str, float]:

@@ -1,7 +1,13 @@
-"""The losses of BeatGAN (report R1, section 3.3.2; Zhou et al. 2019, equations 3 to 5)."""
+"""The losses of BeatGAN (report R1, section 3.3.2; Zhou et al. 2019, equations 3 to 5) and of its distillation."""
 
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+Direction = Literal["student_teacher", "teacher_student"]
 
 
 def reconstruction(x_hat: Tensor, x: Tensor) -> Tensor:
@@ -22,3 +28,49 @@ def discriminator(p_real: Tensor, p_fake: Tensor) -> Tensor:
     return F.binary_cross_entropy(p_real, p_real.new_ones(p_real.shape)) + F.binary_cross_entropy(
         p_fake, p_fake.new_zeros(p_fake.shape)
     )
+
+
+class DistillKL:
+    """Equation 2: alpha T^2 times the Kullback-Leibler divergence of two softmaxes, averaged over rows.
+
+    Args:
+        temperature: the T of equation 2 (R1: 4).
+        alpha: the weight (R1: 1).
+        direction: "student_teacher" is KL(student || teacher), as the report writes; "teacher_student" is
+            KL(teacher || student), as its program computes and Hinton et al. (2015) define.
+    """
+
+    def __init__(self, temperature: float = 4.0, alpha: float = 1.0, direction: Direction = "student_teacher") -> None:
+        self.temperature, self.alpha, self.direction = temperature, alpha, direction
+
+    def __call__(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """The loss of logits (rows, classes), a scalar in float64; gradients flow into whichever input asks for them.
+
+        Float64 because anomaly scores differ by thousandths: divided by T their softmax is uniform to single precision.
+        """
+        log_s = F.log_softmax(student.double() / self.temperature, dim=1)
+        log_t = F.log_softmax(teacher.double() / self.temperature, dim=1)
+        first, second = (log_s, log_t) if self.direction == "student_teacher" else (log_t, log_s)
+        return self.alpha * self.temperature**2 * F.kl_div(second, first, reduction="batchmean", log_target=True)
+
+
+class DistillFT:
+    """R1 section 3.3.4.4: attention transfer between layers (Zagoruyko and Komodakis 2017, as FRSKD uses it).
+
+    phi(F) is the mean of squares over channels, L2-normalised over time; the loss is the squared distance of
+    phi(F_student) and phi(F_teacher), averaged over beats and summed over layers. The report writes the distance, its
+    program squares it. Because phi has no channels, the layers of a narrower student fit.
+    """
+
+    def __call__(self, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+        """The loss of two lists of layers (B, C_i, T_i); the C_i may differ between student and teacher."""
+        distances = [
+            (self.attention(f_s) - self.attention(f_t)).square().sum(dim=1).mean()
+            for f_s, f_t in zip(student, teacher, strict=True)
+        ]
+        return torch.stack(distances).sum()
+
+    @staticmethod
+    def attention(features: Tensor) -> Tensor:
+        """phi: (B, C, T) -> (B, T), every row of length 1."""
+        return F.normalize(features.square().mean(dim=1), dim=1)

@@ -5,8 +5,8 @@ over beats, over patients (beats of one patient are not independent) and over se
 weights, so a thousand of them are one matrix and no sorting is repeated.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -72,75 +72,91 @@ def per_class_auc(labels: np.ndarray, scores: np.ndarray, normal: str = "N") -> 
 def _cumulated(abnormal: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
     """Distinct thresholds (K,) from high to low, with the weight of hits and of false alarms (R, K) at each."""
     order = np.argsort(-scores, kind="stable")
-    ordered = scores[order]
+    ordered, positive = scores[order], abnormal[order]
     last_of_tie = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
-    weights, positive = weights[:, order], abnormal[order]
-    hits = np.cumsum(weights * positive, axis=1)[:, last_of_tie]
-    false_alarms = np.cumsum(weights * ~positive, axis=1)[:, last_of_tie]
+    weights = np.take(weights, order, axis=1)
+    # Whole numbers add up exactly, and faster: a resample's weights are counts.
+    kind = np.int32 if np.issubdtype(weights.dtype, np.integer) else np.float64
+    hits = np.cumsum(weights * positive, axis=1, dtype=kind)[:, last_of_tie]
+    false_alarms = np.cumsum(weights * ~positive, axis=1, dtype=kind)[:, last_of_tie]
     return ordered[last_of_tie], hits, false_alarms
 
 
 def weighted_auc(abnormal: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """AUC under each row of `weights` (R, N): (R,), NaN where a row leaves a class without weight."""
-    _, hits, false_alarms = _cumulated(abnormal, scores, weights)
-    area = (np.diff(false_alarms, prepend=0) * (hits + np.pad(hits, ((0, 0), (1, 0)))[:, :-1])).sum(axis=1) / 2
-    with np.errstate(invalid="ignore"):
-        return area / (hits[:, -1] * false_alarms[:, -1])
+    return _area(*_cumulated(abnormal, scores, weights)[1:])
 
 
 def weighted_average_precision(abnormal: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Average precision under each row of `weights` (R, N): (R,)."""
-    _, hits, false_alarms = _cumulated(abnormal, scores, weights)
-    with np.errstate(invalid="ignore"):
+    return _precision(*_cumulated(abnormal, scores, weights)[1:])
+
+
+def _area(hits: np.ndarray, false_alarms: np.ndarray) -> np.ndarray:
+    below = hits.astype(np.float64)
+    below[:, 1:] += hits[:, :-1]
+    area = np.einsum("rk,rk->r", np.diff(false_alarms, prepend=0), below) / 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return area / (hits[:, -1].astype(np.float64) * false_alarms[:, -1])
+
+
+def _precision(hits: np.ndarray, false_alarms: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore", divide="ignore"):
         precision = np.nan_to_num(hits / (hits + false_alarms))
-        return (np.diff(hits, prepend=0) * precision).sum(axis=1) / hits[:, -1]
+        return np.einsum("rk,rk->r", np.diff(hits, prepend=0), precision) / hits[:, -1]
 
 
-Statistic = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+@lru_cache(maxsize=8)
+def _draws(count: int, resamples: int, seed: int) -> np.ndarray:
+    """How often each of `count` members is drawn in each resample: (resamples, count) small integers."""
+    rng = np.random.default_rng(seed)
+    drawn = np.empty((resamples, count), dtype=np.uint8)
+    for row in drawn:
+        row[:] = np.bincount(rng.integers(count, size=count), minlength=count)
+    return drawn
 
 
-def bootstrap(
-    statistic: Statistic,
+def resampled(
     abnormal: np.ndarray,
     scores: np.ndarray,
     groups: np.ndarray | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> Interval:
-    """Percentile bootstrap of `weighted_auc` or `weighted_average_precision`.
+) -> dict[str, np.ndarray]:
+    """AUC and AP of `resamples` bootstrap resamples: {"auc": (R,), "ap": (R,)}.
+
+    Equal arguments but for the scores draw equal resamples, so that the results of two models may be subtracted.
 
     Args:
-        statistic: maps (abnormal, scores, weights (R, N)) to (R,).
         abnormal: (N,) bool.
         scores: (N,).
         groups: (N,) patient of each beat: whole patients are drawn. None: single beats are drawn.
         resamples: how many resamples.
         seed: of the draws.
-
-    Returns:
-        The statistic on the sample itself with the 2.5 % and 97.5 % quantiles of its resamples.
     """
-    rng = np.random.default_rng(seed)
-    members = np.arange(len(scores)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    count = int(members.max()) + 1
-    values = []
+    members = None if groups is None else np.unique(groups, return_inverse=True)[1]
+    draws = _draws(len(scores) if members is None else int(members.max()) + 1, resamples, seed)
+    values: dict[str, list[np.ndarray]] = {"auc": [], "ap": []}
     for start in range(0, resamples, CHUNK):
-        rows = min(CHUNK, resamples - start)
-        drawn = rng.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
-        weights = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
-        values.append(statistic(abnormal, scores, weights[:, members]))
+        rows = draws[start : start + CHUNK]
+        _, hits, false_alarms = _cumulated(abnormal, scores, rows if members is None else rows[:, members])
+        values["auc"].append(_area(hits, false_alarms))
+        values["ap"].append(_precision(hits, false_alarms))
+    return {name: np.concatenate(parts) for name, parts in values.items()}
+
+
+def percentiles(value: float, resampled_values: np.ndarray) -> Interval:
+    """A value with the percentile interval of its resamples; resamples without a defined value are left out."""
     tail = (1 - LEVEL) / 2
-    low, high = np.nanquantile(np.concatenate(values), [tail, 1 - tail])
-    return Interval(float(statistic(abnormal, scores, np.ones((1, len(scores))))[0]), float(low), float(high))
+    low, high = np.nanquantile(resampled_values, [tail, 1 - tail])
+    return Interval(value, float(low), float(high))
 
 
 def bootstrap_mean(values: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
     """The mean of `values` (N,) with its percentile bootstrap interval."""
     rng = np.random.default_rng(seed)
     means = np.array([values[rng.integers(len(values), size=len(values))].mean() for _ in range(resamples)])
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(float(values.mean()), float(low), float(high))
+    return percentiles(float(values.mean()), means)
 
 
 def mean_interval(values: np.ndarray | list[float]) -> Interval:
@@ -181,9 +197,9 @@ def anomaly_metrics(
         "f1_threshold_on_test": f1_test,
         "f1_threshold_on_test_threshold": threshold_test,
     }
-    for metric, statistic in (("auc", weighted_auc), ("ap", weighted_average_precision)):
-        for unit, groups in (("beats", None), ("patients", patients)):
-            interval = bootstrap(statistic, abnormal, scores, groups)
+    for unit, groups in (("beats", None), ("patients", patients)):
+        for metric, values in resampled(abnormal, scores, groups).items():
+            interval = percentiles(result[metric], values)
             result[f"{metric}_low_{unit}"], result[f"{metric}_high_{unit}"] = interval.low, interval.high
     result.update({f"auc_{name}": value for name, value in per_class_auc(labels, scores).items()})
     return result

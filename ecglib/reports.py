@@ -34,31 +34,79 @@ CLAIMS: dict[str, Claim] = {
     "r1.beats": Claim("R1", "section 4.2", 97_568, "beats", "beats in all"),
     "r1.ticks": Claim("R1", "section 4.2", 28.6e6, "ticks", "time ticks, 44 records of 650,000"),
     "r1.subjects": Claim("R1", "section 4.2", 47, "people", "people whose 48 records make the database"),
-    # R1, teacher
-    "r1.teacher.auc": Claim("R1", "table 1", 0.937242, "", "AUC of BeatGAN, the teacher"),
-    "r1.teacher.ap": Claim("R1", "table 1", 0.904847, "", "AP of BeatGAN, the teacher"),
-    "r1.student.auc": Claim("R1", "table 1", 0.946424, "", "AUC of SI-BeatGAN, the student with distillation"),
-    "r1.figure9.best_auc": Claim("R1", "figure 9", 0.9220, "", "best validation AUC, epoch 85"),
-    "r1.figure9.best_epoch": Claim("R1", "figure 9", 85, "epoch", "epoch of the best validation AUC"),
-    "r1.figure9.last_auc": Claim("R1", "figure 9", 0.9106, "", "validation AUC in epoch 99"),
+    "r1.records": Claim("R1", "section 4.2", 48, "records", "records of the database"),
+    "r1.leads": Claim("R1", "section 4.2", 2, "leads", "leads of a record"),
+    "r1.minutes": Claim("R1", "section 4.2", 30, "min", "length of a record"),
+    # R1, what it says it builds on
+    "r1.quoted_auc": Claim("R1", "sections 2.1, 3.2", 0.95, "", "AUC that BeatGAN is said to almost reach"),
     "r1.ms_per_beat": Claim(
         "R1", "sections 2.1, 3.2", 2.6, "ms", "inference time a beat, quoted from the BeatGAN paper"
     ),
-    "r1.readme.teacher.auc": Claim("R1", "the team's README", 0.9458, "", "AUC of the teacher"),
-    "r1.readme.teacher.ap": Claim("R1", "the team's README", 0.9108, "", "AP of the teacher"),
-    "r1.slides.teacher_1.auc": Claim("R1", "the team's slides", 0.93724, "", "AUC of the teacher, first run"),
-    "r1.slides.teacher_2.auc": Claim("R1", "the team's slides", 0.94369, "", "AUC of the teacher, second run"),
-    "r1.slides.teacher_3.auc": Claim("R1", "the team's slides", 0.94589, "", "AUC of the teacher, third run"),
-    "r1.teacher.seconds": Claim("R1", "cost", 4_319, "s", "100 epochs on a GTX 1660 SUPER"),
-    # R1, settings that a reduced profile is set beside
+    # R1, settings; a reduced profile is set beside them
     "r1.epochs": Claim("R1", "section 3.3.4.3", 100, "epochs", "training"),
+    "r1.batches": Claim("R1", "figure 9", 975, "batches", "batches an epoch"),
+    "r1.split_seed": Claim("R1", "section 3.3.4.1", 42, "", "seed of the split; torch's was not set"),
     "r1.batch_size": Claim("R1", "program", 64, "beats", "batch size"),
     "r1.train_beats": Claim("R1", "program", 62_436, "beats", "training set, N only"),
     "r1.validation_beats": Claim("R1", "program", 8_025, "beats", "validation set"),
     "r1.test_beats": Claim("R1", "program", 27_107, "beats", "test set"),
+    "r1.temperature": Claim("R1", "program", 4, "", "T of equation 2"),
+    "r1.alpha": Claim("R1", "program", 1, "", "weight of the distillation term"),
+    # R1, table 1 and section 4.3
+    "r1.teacher.auc": Claim("R1", "table 1", 0.937242, "", "AUC of BeatGAN, the teacher"),
+    "r1.teacher.ap": Claim("R1", "table 1", 0.904847, "", "AP of BeatGAN, the teacher"),
+    "r1.student.auc": Claim("R1", "table 1, section 4.3", 0.946424, "", "AUC of SI-BeatGAN, the student with KD"),
+    "r1.student.ap": Claim("R1", "table 1, section 4.3", 0.913427, "", "AP of SI-BeatGAN"),
+    "r1.student.f1": Claim("R1", "section 4.3", 0.822368, "", "best F1 of SI-BeatGAN, threshold from the test set"),
+    "r1.student.threshold": Claim("R1", "section 4.3", 0.00557, "", "that threshold on the mean squared error"),
+    "r1.student.prose_auc": Claim("R1", "section 4.3, prose", 0.9464, "", "the same AUC in the prose"),
+    "r1.feature.auc": Claim(
+        "R1", "section 4.3, log", 0.934073, "", "AUC of the student with feature distillation only"
+    ),
+    "r1.feature.ap": Claim("R1", "section 4.3", 0.901837, "", "AP of the student with feature distillation only"),
+    "r1.feature.f1": Claim("R1", "section 4.3", 0.805662, "", "best F1 of the student with feature distillation only"),
+    "r1.feature.threshold": Claim("R1", "section 4.3", 0.00987, "", "its threshold"),
+    "r1.feature.prose_auc": Claim("R1", "section 4.3, prose", 0.9119, "", "the same AUC in the prose"),
+    "r1.both.auc": Claim("R1", "section 4.3, log", 0.911963, "", "AUC of the student with KD and feature distillation"),
+    "r1.both.ap": Claim("R1", "section 4.3", 0.887529, "", "AP of the student with KD and feature distillation"),
+    "r1.both.f1": Claim("R1", "section 4.3", 0.793738, "", "best F1 of the student with KD and feature distillation"),
+    "r1.both.threshold": Claim("R1", "section 4.3", 0.00493, "", "its threshold"),
+    "r1.both.prose_auc": Claim("R1", "section 4.3, prose", 0.9119, "", "the same AUC in the prose"),
+    # R1, figures 9 to 11
+    "r1.figure9.best_auc": Claim("R1", "figure 9", 0.9220, "", "best validation AUC"),
+    "r1.figure9.best_epoch": Claim("R1", "figure 9", 85, "epoch", "epoch of the best validation AUC"),
+    "r1.figure9.last_auc": Claim("R1", "figure 9", 0.9106, "", "validation AUC in the last epoch"),
+    "r1.figure9.last_epoch": Claim("R1", "figure 9", 99, "epoch", "the last epoch, counted from 0"),
+    "r1.figure9.last_f1": Claim("R1", "figure 9", 0.6873, "", "validation F1 in the last epoch"),
+    "r1.figure9.last_threshold": Claim("R1", "figure 9", 0.0299, "", "its threshold"),
+    "r1.figure10.d_size": Claim("R1", "figure 10", 2_765, "KiB", "file of D's weights"),
+    "r1.figure10.g_size": Claim("R1", "figure 10", 7_505, "KiB", "file of G's weights"),
+    "r1.figure10.history_size": Claim("R1", "figure 10", 1_716, "KiB", "file of the training history"),
+    "r1.figure11.epoch": Claim("R1", "figure 11", 88, "epoch", "epoch whose reconstructions are shown"),
+    # R1, what the team published elsewhere
+    "r1.readme.teacher.auc": Claim("R1", "the team's README", 0.9458, "", "AUC of the teacher"),
+    "r1.readme.teacher.ap": Claim("R1", "the team's README", 0.9108, "", "AP of the teacher"),
+    "r1.readme.student.auc": Claim("R1", "the team's README", 0.9474, "", "AUC of the student"),
+    "r1.readme.student.ap": Claim("R1", "the team's README", 0.9148, "", "AP of the student"),
+    "r1.slides.teacher_1.auc": Claim("R1", "the team's slides", 0.93724, "", "AUC of the teacher, first run"),
+    "r1.slides.teacher_2.auc": Claim("R1", "the team's slides", 0.94369, "", "AUC of the teacher, second run"),
+    "r1.slides.teacher_3.auc": Claim("R1", "the team's slides", 0.94589, "", "AUC of the teacher, third run"),
+    "r1.slides.student_1.auc": Claim("R1", "the team's slides", 0.94747, "", "AUC of the student, first run"),
+    "r1.slides.student_2.auc": Claim("R1", "the team's slides", 0.92969, "", "AUC of the student, second run"),
+    "r1.slides.student_3.auc": Claim("R1", "the team's slides", 0.94642, "", "AUC of the student, third run"),
+    "r1.teacher.seconds": Claim("R1", "the team's README", 4_319, "s", "100 epochs of the teacher, GTX 1660 SUPER"),
+    "r1.student.seconds": Claim("R1", "the team's README", 4_390, "s", "100 epochs of the student, GTX 1660 SUPER"),
     # BeatGAN's paper, which R1 starts from
     "beatgan.auc": Claim("BeatGAN, 5 folds", "table", 0.9447, "", "AUC, standard deviation 0.0053"),
     "beatgan.ap": Claim("BeatGAN, 5 folds", "table", 0.9108, "", "AP"),
+    "beatgan.warp.auc": Claim("BeatGAN, 5 folds", "table", 0.9475, "", "AUC with time warp, standard deviation 0.0037"),
+    "beatgan.warp.ap": Claim("BeatGAN, 5 folds", "table", 0.9143, "", "AP with time warp"),
+    "beatgan.pca.auc": Claim("BeatGAN, 5 folds", "table", 0.8164, "", "AUC of PCA"),
+    "beatgan.ocsvm.auc": Claim("BeatGAN, 5 folds", "table", 0.7917, "", "AUC of a one-class SVM"),
+    "beatgan.ae.auc": Claim("BeatGAN, 5 folds", "table", 0.8944, "", "AUC of an autoencoder"),
+    "beatgan.vae.auc": Claim("BeatGAN, 5 folds", "table", 0.8316, "", "AUC of a VAE"),
+    "beatgan.anogan.auc": Claim("BeatGAN, 5 folds", "table", 0.8642, "", "AUC of AnoGAN"),
+    "beatgan.ganomaly.auc": Claim("BeatGAN, 5 folds", "table", 0.9083, "", "AUC of Ganomaly"),
     # R3, data
     "r3.NORM": Claim("R3", "table 1", 9_514, "records", "normal ECG"),
     "r3.MI": Claim("R3", "table 1", 5_469, "records", "myocardial infarction"),
@@ -70,6 +118,20 @@ CLAIMS: dict[str, Claim] = {
     "r3.age.iqr": Claim("R3", "section 2.1", 22, "years", "interquartile range of age"),
     "r3.age.max": Claim("R3", "section 2.1", 95, "years", "oldest"),
 }
+
+# R1 figure 9: epoch 99 of its console log, one line every 100 batches: batch, D's loss on real beats, on reconstructed
+# ones, G's loss.
+FIGURE9_LOG: tuple[tuple[int, float, float, float], ...] = (
+    (100, 0.000102, 0.000303, 0.171564),
+    (200, 0.000110, 0.000054, 0.190369),
+    (300, 0.000077, 0.000155, 0.170448),
+    (400, 0.000598, 0.000006, 0.205931),
+    (500, 0.000264, 0.000070, 0.162630),
+    (600, 0.000176, 0.000365, 0.169887),
+    (700, 0.000051, 0.000545, 0.144301),
+    (800, 0.001325, 0.000022, 0.138671),
+    (900, 0.000440, 0.000017, 0.150050),
+)
 
 
 def value(key: str) -> float:

@@ -1,9 +1,10 @@
-"""Training BeatGAN (report R1, sections 3.3.2 and 3.3.4): one flat loop, the report's update, two ways to stop.
+"""Training BeatGAN and its students (report R1, sections 3.3.2 and 3.3.4): one flat loop, the report's update.
 
 What differs from the report's program is how much is computed, not what: the generator's forward pass is shared by the
 D and the G step (its weights do not change in between), and the G step keeps no gradients for D. A test holds this
 against the literal program. R1 picked the epoch by AUC on labelled validation beats with BatchNorm in training mode
-(`as_coded`); a sound choice needs no labels (`corrected`). Both are followed in every training.
+(`as_coded`); a sound choice needs no labels (`corrected`). Between them lies R1's choice with BatchNorm in evaluation
+mode (`labelled`). All are followed in every training.
 """
 
 import copy
@@ -15,15 +16,22 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ecglib import losses, metrics
+from ecglib import distillation, losses, metrics
+from ecglib.data.augment import time_warp
+from ecglib.distillation import Distiller
 from ecglib.errors import EcglibError
 from ecglib.models.beatgan import Discriminator, Generator, anomaly_scores, initialise
 from ecglib.reproducibility import seed_everything
 
 RULES = ("as_coded", "corrected")
+# The step between them: still R1's labels, but BatchNorm in evaluation mode and its statistics left alone.
+ALL_RULES = ("as_coded", "labelled", "corrected")
 BATCHNORM_MOMENTUM = 0.1  # torch's default, which R1 used
 # R1's program ran G twice on each batch and so moved its running statistics twice; this momentum does it at once.
 SHARED_MOMENTUM = 1 - (1 - BATCHNORM_MOMENTUM) ** 2
+# BeatGAN's program adds two warped copies of each beat. Here two of three beats of a batch are warped anew: the same
+# mixture, at as many steps as without.
+WARPED = 2 / 3
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,7 @@ class Hyperparameters:
     beta2: float = 0.999
     adversarial_weight: float = 1.0  # the lambda of equation 1
     reset_discriminator_below: float = 5e-6  # D is drawn anew when its loss falls below this
+    time_warp: bool = False  # the BeatGAN paper's augmentation, off in R1
 
 
 @dataclass
@@ -51,12 +60,13 @@ class Best:
 
 @dataclass
 class State:
-    """All that training needs to go on; `epoch` is the number of finished ones."""
+    """All that training needs to go on; `epoch` is the number of finished ones, `average` a self-teacher if any."""
 
     generator: Generator
     discriminator: Discriminator
     generator_optimizer: torch.optim.Adam
     discriminator_optimizer: torch.optim.Adam
+    average: Generator | None = None
     epoch: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Best] = field(default_factory=dict)
@@ -81,10 +91,10 @@ class Callback(Protocol):
     def __call__(self, state: State, settings: Hyperparameters) -> None: ...
 
 
-def new_state(settings: Hyperparameters, channels: int, device: torch.device) -> State:
+def new_state(settings: Hyperparameters, channels: int, device: torch.device, width: float = 1) -> State:
     """Networks and optimizers at the start of training, drawn from the seed."""
     seed_everything(settings.seed)
-    generator, discriminator = Generator(channels).to(device), Discriminator(channels).to(device)
+    generator, discriminator = Generator(channels, width).to(device), Discriminator(channels, width).to(device)
     set_momentum(generator, SHARED_MOMENTUM)
 
     def adam(model: nn.Module) -> torch.optim.Adam:
@@ -101,17 +111,27 @@ def set_momentum(model: nn.Module, momentum: float) -> None:
             module.momentum = momentum
 
 
-def update(state: State, x: Tensor, settings: Hyperparameters) -> dict[str, float]:
-    """One step on a batch x (B, C, 320): D learns real from reconstructed, then G learns equation 1.
+def update(
+    state: State, x: Tensor, settings: Hyperparameters, distiller: Distiller | None = None, compare: bool = False
+) -> dict[str, float]:
+    """One step on a batch x (B, C, 320): D learns real from reconstructed, then G learns equation 1, or 3.
+
+    Args:
+        state: is changed.
+        x: in [-1, 1].
+        settings: the hyperparameters.
+        distiller: gives the term that equation 3 adds; None is BeatGAN alone.
+        compare: also measure how strongly that term pulls at G's weights.
 
     Returns:
-        The step's losses, and whether D was drawn anew.
+        The step's losses, and whether D was drawn anew; with `compare` also `gradient_ratio`, the length of the
+        distillation term's gradient over that of equation 1's.
 
     Raises:
         EcglibError: the discriminator's output is no longer finite.
     """
     generator, discriminator = state.generator, state.discriminator
-    x_hat, _ = generator(x)
+    x_hat, z = generator(x)
 
     p_real, _ = discriminator(x)
     p_fake, _ = discriminator(x_hat.detach())
@@ -130,10 +150,21 @@ def update(state: State, x: Tensor, settings: Hyperparameters) -> dict[str, floa
     error = losses.reconstruction(x_hat, x)
     adversarial = losses.feature_matching(features_fake, features_real)
     loss_g = error + settings.adversarial_weight * adversarial
+    extra = {}
+    if distiller is not None:
+        term = distiller(x, x_hat, z, discriminator)
+        extra["loss_distillation"] = term.item()
+        if compare:
+            weights = list(generator.parameters())
+            own, taught = (distillation.gradient_norm(loss, weights) for loss in (loss_g, term))
+            extra["gradient_ratio"] = taught / own
+        loss_g = loss_g + term
     state.generator_optimizer.zero_grad()
     loss_g.backward()
     state.generator_optimizer.step()
     discriminator.requires_grad_(True)
+    if state.average is not None:
+        distillation.follow(state.average, generator)
 
     value_d = loss_d.item()
     reset = value_d < settings.reset_discriminator_below
@@ -145,11 +176,12 @@ def update(state: State, x: Tensor, settings: Hyperparameters) -> dict[str, floa
         "loss_reconstruction": error.item(),
         "loss_adversarial": adversarial.item(),
         "d_resets": float(reset),
+        **extra,
     }
 
 
 def validate(state: State, validation: Validation, batch_size: int) -> dict[str, float]:
-    """Follow both rules at the end of an epoch; `state.best` keeps the weights that each prefers.
+    """Follow all rules at the end of an epoch; `state.best` keeps the weights that each prefers.
 
     Returns:
         The validation AUC as coded (BatchNorm in training mode), the AUC in evaluation mode, and the mean
@@ -165,13 +197,14 @@ def validate(state: State, validation: Validation, batch_size: int) -> dict[str,
     state.generator.eval()
     scores = anomaly_scores(state.generator, validation.x).cpu().numpy()
     state.generator.train()
-    error_normal = float(scores[~abnormal].mean())
+    auc_eval, error_normal = metrics.auc(abnormal, scores), float(scores[~abnormal].mean())
 
     _keep_better(state, "as_coded", -auc_coded, coded)
+    _keep_better(state, "labelled", -auc_eval, state.generator)
     _keep_better(state, "corrected", error_normal, state.generator)
     return {
         "auc_as_coded": auc_coded,
-        "auc_eval_mode": metrics.auc(abnormal, scores),
+        "auc_eval_mode": auc_eval,
         "error_normal": error_normal,
     }
 
@@ -189,15 +222,17 @@ def train(
     validation: Validation,
     settings: Hyperparameters,
     callbacks: Sequence[Callback] = (),
+    distiller: Distiller | None = None,
 ) -> State:
     """Train until `settings.epochs` epochs are finished, from wherever `state` is.
 
     Args:
         state: a new one, or one restored from a checkpoint.
         x: (N, C, 320) normal beats in [-1, 1], on the device of the networks.
-        validation: labelled beats for both rules.
+        validation: labelled beats for the rules.
         settings: the hyperparameters; the batch order depends on the seed and the epoch alone.
         callbacks: called after each epoch.
+        distiller: makes this a student.
 
     Raises:
         EcglibError: there is no full batch to train on, or training diverged.
@@ -211,9 +246,14 @@ def train(
         started = time.perf_counter()
         seed_everything(settings.seed, epoch + 1)
         order = torch.randperm(len(x))[: steps * settings.batch_size].to(x.device)
-        rows = [update(state, x[batch], settings) for batch in order.split(settings.batch_size)]
-        totals = {name: sum(row[name] for row in rows) for name in rows[0]}
+        rows = []
+        for step, batch in enumerate(order.split(settings.batch_size)):
+            part = _warped(x[batch]) if settings.time_warp else x[batch]
+            rows.append(update(state, part, settings, distiller, compare=step == 0))
+        totals = {name: sum(row[name] for row in rows) for name in rows[-1]}
         means = {name: total if name == "d_resets" else total / steps for name, total in totals.items()}
+        if distiller is not None:
+            means["gradient_ratio"] = rows[0]["gradient_ratio"]
         measured = validate(state, validation, settings.batch_size)
         state.epoch = epoch + 1
         state.history.append({"epoch": epoch, **means, **measured, "seconds": time.perf_counter() - started})
@@ -222,11 +262,18 @@ def train(
     return state
 
 
+def _warped(x: Tensor) -> Tensor:
+    chosen = (torch.rand(len(x)) < WARPED).to(x.device)
+    return torch.where(chosen[:, None, None], time_warp(x), x)
+
+
 def pack(state: State) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """A state as named tensors and JSON-ready facts; `unpack` is the inverse."""
     tensors: dict[str, Tensor] = {}
     for name, model, optimizer in _parts(state):
         tensors |= {f"{name}.{key}": tensor for key, tensor in model.state_dict().items()}
+        if optimizer is None:
+            continue
         for position, moments in optimizer.state_dict()["state"].items():
             tensors |= {f"{name}_adam.{position}.{key}": tensor for key, tensor in moments.items()}
     for rule, best in state.best.items():
@@ -243,6 +290,8 @@ def unpack(state: State, tensors: dict[str, Tensor], facts: dict[str, Any]) -> S
 
     for name, model, optimizer in _parts(state):
         model.load_state_dict(under(f"{name}."))
+        if optimizer is None:
+            continue
         moments: dict[int, dict[str, Tensor]] = {}
         for key, tensor in under(f"{name}_adam.").items():
             position, moment = key.split(".")
@@ -255,8 +304,9 @@ def unpack(state: State, tensors: dict[str, Tensor], facts: dict[str, Any]) -> S
     return state
 
 
-def _parts(state: State) -> tuple[tuple[str, nn.Module, torch.optim.Adam], ...]:
-    return (
+def _parts(state: State) -> list[tuple[str, nn.Module, torch.optim.Adam | None]]:
+    parts: list[tuple[str, nn.Module, torch.optim.Adam | None]] = [
         ("generator", state.generator, state.generator_optimizer),
         ("discriminator", state.discriminator, state.discriminator_optimizer),
-    )
+    ]
+    return parts if state.average is None else [*parts, ("average", state.average, None)]

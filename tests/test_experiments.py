@@ -46,7 +46,7 @@ def test_every_field_makes_another_run(beats):
         config(beats, epochs=3),
         config(beats, split="patients"),
         config(beats, fold=1),
-        config(beats, lead=1),
+        config(beats, leads=(1,)),
         dataclasses.replace(base, validation_beats=50),
         dataclasses.replace(base, data="other"),
     ]
@@ -76,7 +76,7 @@ def test_metrics_and_scores_follow_from_the_stored_files(finished, beats):
             {name: value for name, value in finished.metrics[rule].items() if name != "epoch"}
         )
         again = anomaly_scores(finished.generator(rule), x).numpy()
-        np.testing.assert_allclose(stored[f"scores_{rule}"], again, rtol=1e-4)
+        np.testing.assert_allclose(stored[f"scores_{rule}"], again, rtol=1e-3)
 
 
 def test_a_finished_run_is_loaded_not_trained(finished, beats, monkeypatch):

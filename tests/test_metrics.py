@@ -15,6 +15,11 @@ def sample(count=300, seed=0, ties=True):
     return abnormal, np.round(scores, 1) if ties else scores
 
 
+def bootstrap(abnormal, scores, groups=None, seed=0):
+    values = metrics.resampled(abnormal, scores, groups, seed=seed)["auc"]
+    return metrics.percentiles(metrics.auc(abnormal, scores), values)
+
+
 def test_auc_is_the_share_of_pairs_in_order():
     abnormal, scores = sample()
     pairs = [(a > n) + 0.5 * (a == n) for a in scores[abnormal] for n in scores[~abnormal]]
@@ -26,6 +31,9 @@ def test_auc_is_the_share_of_pairs_in_order():
 def test_weighted_statistics_equal_scikit_learn(ties):
     abnormal, scores = sample(ties=ties)
     weights = np.random.default_rng(1).integers(0, 4, size=(5, len(scores)))
+    assert np.issubdtype(weights.dtype, np.integer)
+    halves = metrics.weighted_auc(abnormal, scores, weights / 2)
+    np.testing.assert_allclose(halves, metrics.weighted_auc(abnormal, scores, weights))
     for row, area, precision in zip(
         weights,
         metrics.weighted_auc(abnormal, scores, weights),
@@ -53,7 +61,7 @@ def test_per_class_auc_compares_each_class_with_n_alone():
 
 def test_bootstrap_over_beats_matches_the_known_variance():
     abnormal, scores = sample(4000, ties=False)
-    interval = metrics.bootstrap(metrics.weighted_auc, abnormal, scores)
+    interval = bootstrap(abnormal, scores)
     # Hanley and McNeil (1982): standard error of an AUC.
     area, n_a, n_n = interval.value, abnormal.sum(), (~abnormal).sum()
     q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
@@ -64,11 +72,9 @@ def test_bootstrap_over_beats_matches_the_known_variance():
 def test_bootstrap_over_patients_draws_whole_patients():
     """Ten copies of each beat in one patient: the interval must be as wide as without the copies."""
     abnormal, scores = sample(400)
-    alone = metrics.bootstrap(metrics.weighted_auc, abnormal, scores, np.arange(400), seed=3)
-    copies = metrics.bootstrap(
-        metrics.weighted_auc, np.repeat(abnormal, 10), np.repeat(scores, 10), np.repeat(np.arange(400), 10), seed=3
-    )
-    naive = metrics.bootstrap(metrics.weighted_auc, np.repeat(abnormal, 10), np.repeat(scores, 10), seed=3)
+    alone = bootstrap(abnormal, scores, np.arange(400), seed=3)
+    copies = bootstrap(np.repeat(abnormal, 10), np.repeat(scores, 10), np.repeat(np.arange(400), 10), seed=3)
+    naive = bootstrap(np.repeat(abnormal, 10), np.repeat(scores, 10), seed=3)
     assert copies.value == pytest.approx(alone.value)
     assert (copies.low, copies.high) == pytest.approx((alone.low, alone.high))
     assert naive.high - naive.low < 0.5 * (copies.high - copies.low)
@@ -76,7 +82,7 @@ def test_bootstrap_over_patients_draws_whole_patients():
 
 def test_bootstrap_repeats_with_its_seed():
     abnormal, scores = sample()
-    first, again, other = (metrics.bootstrap(metrics.weighted_auc, abnormal, scores, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (bootstrap(abnormal, scores, seed=seed) for seed in (0, 0, 1))
     assert first == again != other
 
 
@@ -106,3 +112,12 @@ def test_anomaly_metrics_takes_the_corrected_threshold_from_validation():
     assert result["f1_threshold_on_test"] >= result["f1"]
     assert result["auc_low_beats"] < result["auc"] < result["auc_high_beats"]
     assert result["auc_V"] == pytest.approx(result["auc"])
+
+
+def test_resamples_of_two_models_are_the_same_beats():
+    """Two models that rank alike have equal AUCs in every resample, not only on average."""
+    abnormal, scores = sample(ties=False)
+    first, second = (metrics.resampled(abnormal, values) for values in (scores, 3 * scores + 1))
+    np.testing.assert_array_equal(first["auc"], second["auc"])
+    np.testing.assert_array_equal(first["ap"], second["ap"])
+    assert first["auc"].std() > 0

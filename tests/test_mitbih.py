@@ -17,7 +17,8 @@ def made_up_beats(counts, records=("100",)):
     """Beats of given class counts, dealt out to `records` in turn."""
     labels = np.concatenate([np.full(count, name) for name, count in counts.items()])
     names = np.array([records[position % len(records)] for position in range(len(labels))])
-    return Beats(np.zeros((len(labels), 2, 320), np.float32), labels, labels, names, np.arange(len(labels)))
+    near = np.ones(len(labels), dtype=bool)
+    return Beats(np.zeros((len(labels), 2, 320), np.float32), labels, labels, names, np.arange(len(labels)), near)
 
 
 def test_record_lists():

@@ -96,6 +96,7 @@ class Beats:
         symbols: (N,) the annotation's own symbol.
         records: (N,) record name.
         samples: (N,) zero-based index of the annotation in its record.
+        near_peak: (N,) bool, a detected R peak is near: true of every N beat, because R1 asks it of them alone.
     """
 
     signals: np.ndarray
@@ -103,6 +104,7 @@ class Beats:
     symbols: np.ndarray
     records: np.ndarray
     samples: np.ndarray
+    near_peak: np.ndarray
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -193,6 +195,14 @@ def find_r_peaks(lead: np.ndarray) -> np.ndarray:
     return peaks
 
 
+def is_near_peak(record: Record, peaks: np.ndarray) -> np.ndarray:
+    """R1's R-peak rule: whether a detected peak lies within the tolerance of `sample + 1`; (A,) bool."""
+    centres = record.samples + 1
+    bounded = np.concatenate([[-np.inf], np.sort(peaks), [np.inf]])
+    right = np.searchsorted(bounded, centres)
+    return np.minimum(bounded[right] - centres, centres - bounded[right - 1]) < R_PEAK_TOLERANCE
+
+
 def select_beats(record: Record, peaks: np.ndarray) -> np.ndarray:
     """Positions in `record.samples` of the beats that R1 kept.
 
@@ -202,10 +212,7 @@ def select_beats(record: Record, peaks: np.ndarray) -> np.ndarray:
     centres = record.samples + 1
     classes = np.array([CLASS_OF_SYMBOL.get(symbol, "") for symbol in record.symbols])
     inside = (centres >= BEFORE) & (centres + AFTER <= record.signals.shape[1])
-    bounded = np.concatenate([[-np.inf], np.sort(peaks), [np.inf]])
-    right = np.searchsorted(bounded, centres)
-    distance = np.minimum(bounded[right] - centres, centres - bounded[right - 1])
-    return np.flatnonzero(inside & (classes != "") & ((classes != "N") | (distance < R_PEAK_TOLERANCE)))
+    return np.flatnonzero(inside & (classes != "") & ((classes != "N") | is_near_peak(record, peaks)))
 
 
 def cut_beats(filtered: np.ndarray, samples: np.ndarray) -> np.ndarray:
@@ -218,7 +225,8 @@ def prepare_record(root: str | Path, name: str) -> dict[str, np.ndarray]:
     """All beats of one record, as the arrays that `Beats` holds."""
     record = read_record(root, name)
     filtered = bandpass(record.signals)
-    kept = select_beats(record, find_r_peaks(filtered[0]))
+    peaks = find_r_peaks(filtered[0])
+    kept = select_beats(record, peaks)
     symbols = record.symbols[kept].astype("<U1")
     return {
         "signals": cut_beats(filtered, record.samples[kept]).astype(np.float32),
@@ -226,13 +234,14 @@ def prepare_record(root: str | Path, name: str) -> dict[str, np.ndarray]:
         "symbols": symbols,
         "records": np.full(len(kept), name, dtype="<U3"),
         "samples": record.samples[kept].astype(np.int32),
+        "near_peak": is_near_peak(record, peaks)[kept],
     }
 
 
 def _fingerprint(folder: Path, records: Sequence[str]) -> str:
     """A key that changes with the records' bytes, with the code that prepares them and with its libraries."""
     digest = hashlib.blake2b(digest_size=12)
-    for step in (read_record, bandpass, find_r_peaks, select_beats, cut_beats, prepare_record):
+    for step in (read_record, bandpass, find_r_peaks, is_near_peak, select_beats, cut_beats, prepare_record):
         digest.update(inspect.getsource(step).encode())
     constants = (FS, BEFORE, AFTER, FILTER_TAPS, PASS_BAND, R_PEAK_TOLERANCE, CLASS_OF_SYMBOL)
     digest.update(json.dumps([constants, version("biosppy"), version("scipy")]).encode())
@@ -279,7 +288,7 @@ def load_beats(root: str | Path, records: Sequence[str] = PATIENTS) -> Beats:
 def _open_cache(folder: Path) -> Beats:
     fields: dict[str, Any] = {}
     try:
-        for field in ("signals", "labels", "symbols", "records", "samples"):
+        for field in ("signals", "labels", "symbols", "records", "samples", "near_peak"):
             # 250 MB of signals stay on disk until they are asked for.
             fields[field] = np.load(
                 folder / f"{field}.npy", mmap_mode="r" if field == "signals" else None, allow_pickle=False

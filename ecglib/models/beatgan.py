@@ -25,10 +25,15 @@ def initialise(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def downsampling(channels: int) -> nn.Sequential:
-    """(B, C, 320) -> (B, 512, 10): five strided convolutions, BatchNorm on all but the first."""
+def scaled_widths(width: float) -> tuple[int, ...]:
+    """The channels of a network `width` times as wide as the report's: 0.5 gives 16 to 256."""
+    return tuple(round(width * channels) for channels in WIDTHS)
+
+
+def downsampling(channels: int, width: float = 1) -> nn.Sequential:
+    """(B, C, 320) -> (B, 512 x width, 10): five strided convolutions, BatchNorm on all but the first."""
     layers: list[nn.Module] = []
-    for position, (before, after) in enumerate(itertools.pairwise((channels, *WIDTHS))):
+    for position, (before, after) in enumerate(itertools.pairwise((channels, *scaled_widths(width)))):
         layers.append(nn.Conv1d(before, after, kernel_size=4, stride=2, padding=1, bias=False))
         if position > 0:
             layers.append(nn.BatchNorm1d(after))
@@ -39,10 +44,10 @@ def downsampling(channels: int) -> nn.Sequential:
 class Encoder(nn.Module):
     """Figure 3: x (B, C, 320) -> z (B, `outputs`, 1)."""
 
-    def __init__(self, channels: int = 1, outputs: int = LATENT) -> None:
+    def __init__(self, channels: int = 1, outputs: int = LATENT, width: float = 1) -> None:
         super().__init__()
-        self.features = downsampling(channels)
-        self.head = nn.Conv1d(WIDTHS[-1], outputs, kernel_size=BOTTLENECK, bias=False)
+        self.features = downsampling(channels, width)
+        self.head = nn.Conv1d(scaled_widths(width)[-1], outputs, kernel_size=BOTTLENECK, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))  # (B, C, 320) -> (B, 512, 10) -> (B, outputs, 1)
@@ -51,9 +56,9 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Figure 2: z (B, 50, 1) -> x' (B, C, 320) in [-1, 1]."""
 
-    def __init__(self, channels: int = 1) -> None:
+    def __init__(self, channels: int = 1, width: float = 1) -> None:
         super().__init__()
-        widths = WIDTHS[::-1]
+        widths = scaled_widths(width)[::-1]
         layers: list[nn.Module] = [nn.ConvTranspose1d(LATENT, widths[0], kernel_size=BOTTLENECK, bias=False)]
         for before, after in itertools.pairwise(widths):
             layers += [nn.BatchNorm1d(before), nn.ReLU(inplace=True)]
@@ -67,12 +72,17 @@ class Decoder(nn.Module):
 
 
 class Generator(nn.Module):
-    """Figure 1's autoencoder, 1,908,800 parameters for one lead: x (B, C, 320) -> x', z."""
+    """Figure 1's autoencoder, 1,908,800 parameters for one lead: x (B, C, 320) -> x', z.
 
-    def __init__(self, channels: int = 1) -> None:
+    Args:
+        channels: leads.
+        width: channels of the hidden layers as a multiple of the report's; the code z has 50 numbers at any width.
+    """
+
+    def __init__(self, channels: int = 1, width: float = 1) -> None:
         super().__init__()
-        self.encoder = Encoder(channels)
-        self.decoder = Decoder(channels)
+        self.encoder = Encoder(channels, width=width)
+        self.decoder = Decoder(channels, width)
         self.apply(initialise)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,9 +96,9 @@ class Discriminator(nn.Module):
     `features(x)` (B, 512, 10) is the f_D of equation 1: what comes before the last convolution.
     """
 
-    def __init__(self, channels: int = 1) -> None:
+    def __init__(self, channels: int = 1, width: float = 1) -> None:
         super().__init__()
-        encoder = Encoder(channels, outputs=1)
+        encoder = Encoder(channels, outputs=1, width=width)
         self.features = encoder.features
         self.classifier = nn.Sequential(encoder.head, nn.Sigmoid())
         self.apply(initialise)
@@ -117,7 +127,7 @@ def layer_shapes(chain: Sequence[nn.Module], x: Tensor) -> list[tuple[str, str]]
 
 
 @torch.no_grad()
-def anomaly_scores(generator: nn.Module, x: Tensor, batch_size: int = 512) -> Tensor:
+def anomaly_scores(generator: nn.Module, x: Tensor, batch_size: int = 128) -> Tensor:
     """R1's anomaly score: the mean squared reconstruction error of each beat.
 
     BatchNorm uses whatever mode `generator` is in, so the caller decides between `eval()` and R1's training mode.

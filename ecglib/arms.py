@@ -1,0 +1,94 @@
+"""The arms of R1's question, one config each: does a student improve on its teacher, and by what?
+
+Every arm's seed s is compared with every other arm's seed s. The teacher of seed s starts from seed s; all its students
+start from seed 100 + s, so that they share initial weights (where their widths agree) and the order of the data, and
+differ in what they are taught alone.
+"""
+
+from dataclasses import dataclass, replace
+
+from ecglib.distillation import SELF, Distillation, Knowledge
+from ecglib.experiments import BeatGANConfig
+
+STUDENT_SEED = 100
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One row of the table.
+
+    Attributes:
+        name: what a reader sees.
+        text: what is done.
+        configs: one a seed.
+    """
+
+    name: str
+    text: str
+    configs: list[BeatGANConfig]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The pairing: seed of the teacher."""
+        return [config.training.seed % STUDENT_SEED for config in self.configs]
+
+
+def distillation_arms(base: BeatGANConfig, main_seeds: int, other_seeds: int) -> dict[str, Arm]:
+    """Arms A to H, and S with a teacher of its own making.
+
+    Args:
+        base: the budget; its seed is ignored.
+        main_seeds: seeds of arms A to D and F.
+        other_seeds: seeds of the others.
+    """
+    teachers = [replace(base, training=replace(base.training, seed=seed)) for seed in range(main_seeds)]
+
+    def arm(name: str, text: str, *knowledge: Knowledge, width: float = 1, main: bool = False, **how: str) -> Arm:
+        configs = []
+        for teacher in teachers[: main_seeds if main else other_seeds]:
+            settings = replace(base.training, seed=STUDENT_SEED + teacher.training.seed)
+            lesson = Distillation(knowledge, **{"teacher": teacher.run_id, **how}) if knowledge else None  # type: ignore[arg-type]
+            configs.append(replace(base, training=settings, width=width, distillation=lesson))
+        return Arm(name, text, configs)
+
+    return {
+        "A": Arm("A teacher", "BeatGAN", teachers),
+        "B": arm("B second run", "BeatGAN from other initial weights, no distillation: the control", main=True),
+        "C": arm(
+            "C KD as coded",
+            "the KL that R1's program computes: a constant",
+            "scores",
+            main=True,
+            program="as coded",
+            direction="teacher_student",
+        ),
+        "D": arm("D KD corrected", "equation 2 on the scores of a batch, with its gradient", "scores", main=True),
+        "E1": arm("E KD on x'", "the student's x' towards the teacher's", "reconstruction"),
+        "E2": arm("E KD on z", "the student's z towards the teacher's", "latent"),
+        "E3": arm("E KD on features", "D's features of the student's x' towards those of the teacher's", "features"),
+        "F": arm("F FD", "attention transfer over all hidden layers", "attention", main=True),
+        "G": arm("G KD + FD", "D and F together", "scores", "attention"),
+        "S": arm(
+            "S self-teacher", "x' towards that of the student's own moving average", "reconstruction", teacher=SELF
+        ),
+        "H2": arm("H 1/2 width", "a quarter of the weights, no distillation", width=0.5),
+        "H2+": arm("H 1/2 width + KD", "the same, taught as in E on x'", "reconstruction", width=0.5),
+        "H4": arm("H 1/4 width", "a sixteenth of the weights, no distillation", width=0.25),
+        "H4+": arm("H 1/4 width + KD", "the same, taught as in E on x'", "reconstruction", width=0.25),
+    }
+
+
+def protocol_arms(base: BeatGANConfig, seeds: int) -> dict[str, Arm]:
+    """The teacher under other protocols, each of which needs a training of its own; seed s pairs with teacher s."""
+
+    def arm(name: str, text: str, change: dict[str, object]) -> Arm:
+        changed = replace(base, **change)  # type: ignore[arg-type]
+        return Arm(
+            name, text, [replace(changed, training=replace(changed.training, seed=seed)) for seed in range(seeds)]
+        )
+
+    return {
+        "patients": arm("new patients", "trained on DS1, tested on the patients of DS2", {"split": "patients"}),
+        "leads": arm("both leads", "both leads redrawn, the error averaged over them", {"leads": (0, 1)}),
+        "warp": arm("time warp", "two of three beats warped", {"training": replace(base.training, time_warp=True)}),
+    }

@@ -1,0 +1,98 @@
+"""Is one arm better than another? Paired by seed, with intervals over seeds, beats and patients.
+
+R1 compares one run with one run. Two runs of one program differ, too, so a difference means something only beside the
+spread of such differences: here every arm has several seeds, and each seed is compared with the same seed of the
+control, which had the same initial weights and the same order of data.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from ecglib import metrics
+from ecglib.errors import EcglibError
+from ecglib.experiments import Run
+from ecglib.metrics import Interval
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Arm minus control.
+
+    Attributes:
+        differences: one a seed.
+        over_seeds: their mean with Student's t interval: would a re-training say the same?
+        over_beats: the same mean over bootstrap resamples of the test beats: would other beats?
+        over_patients: likewise of whole patients: would other people?
+        p: of the paired t test; NaN for fewer than two seeds or differences that are all alike.
+    """
+
+    differences: np.ndarray
+    over_seeds: Interval
+    over_beats: Interval
+    over_patients: Interval
+    p: float
+
+    @property
+    def identical(self) -> bool:
+        """Whether the two arms are the same to the last stored bit."""
+        return bool((self.differences == 0).all())
+
+
+def compare(arm: Sequence[Run], control: Sequence[Run], rule: str = "corrected", metric: str = "auc") -> Comparison:
+    """Pair two arms seed by seed.
+
+    Args:
+        arm: runs in the order of their seeds.
+        control: its partners come first, in the same order; it may have more.
+        rule: of choosing the epoch.
+        metric: "auc" or "ap".
+
+    Raises:
+        EcglibError: an arm has no partner, or the two were tested on different beats.
+    """
+    if len(arm) > len(control):
+        raise EcglibError(f"{len(arm)} runs cannot be paired with {len(control)}: train the control for every seed.")
+    partners = control[: len(arm)]
+    for one, other in zip(arm, partners, strict=True):
+        if not np.array_equal(one.predictions["labels"], other.predictions["labels"]):
+            raise EcglibError(f"{one.folder.name} and {other.folder.name} were tested on different beats: no pair.")
+    values, control_values = ([run.metrics[rule][metric] for run in runs] for runs in (arm, partners))
+    differences = np.subtract(values, control_values)
+    over_seeds = metrics.mean_interval(differences)
+    over_beats, over_patients = (
+        metrics.percentiles(over_seeds.value, _mean(arm, rule, metric, unit) - _mean(partners, rule, metric, unit))
+        for unit in (False, True)
+    )
+    spread = len(differences) > 1 and differences.std() > 0
+    p = float(stats.ttest_1samp(differences, 0).pvalue) if spread else float("nan")
+    return Comparison(differences, over_seeds, over_beats, over_patients, p)
+
+
+def _mean(runs: Sequence[Run], rule: str, metric: str, patients: bool) -> np.ndarray:
+    """The mean over runs of the metric in each of the same resamples: (R,)."""
+    return np.mean([run.resampled(rule, patients)[metric] for run in runs], axis=0)
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """Holm's (1979) step-down adjustment for several comparisons; NaN stays NaN and counts for nothing."""
+    p = np.asarray(p_values, dtype=float)
+    adjusted = np.full(len(p), np.nan)
+    tested = np.flatnonzero(~np.isnan(p))
+    ordered = tested[np.argsort(p[tested], kind="stable")]
+    steps = p[ordered] * np.arange(len(ordered), 0, -1)
+    adjusted[ordered] = np.minimum(np.maximum.accumulate(steps), 1)
+    return adjusted
+
+
+def verdict(comparison: Comparison, adjusted_p: float) -> str:
+    """What the comparison says, in words."""
+    if comparison.identical:
+        return "identical: nothing was distilled"
+    if np.isnan(adjusted_p):
+        return "one seed: no verdict"
+    if adjusted_p < 1 - metrics.LEVEL:
+        return "better" if comparison.over_seeds.value > 0 else "worse"
+    return "no difference shown"

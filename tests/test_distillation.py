@@ -1,0 +1,225 @@
+"""Distillation: its losses against slow transcriptions, where gradients flow and where not, and who may teach."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from ecglib import distillation, losses, training
+from ecglib.data.augment import TICKS, time_warp
+from ecglib.distillation import KNOWLEDGE, SELF, Distillation, Distiller, Taps, new_average
+from ecglib.errors import EcglibError
+from ecglib.models.beatgan import Generator, anomaly_scores
+from ecglib.training import Hyperparameters, Validation, new_state, train, update
+
+CPU = torch.device("cpu")
+SETTINGS = Hyperparameters(seed=5, batch_size=8)
+
+
+def beats(count, seed=0):
+    noise = torch.randn(count, 1, 320, generator=torch.Generator().manual_seed(seed))
+    smooth = torch.nn.functional.avg_pool1d(noise, 15, stride=1, padding=7)
+    return smooth / smooth.abs().amax(dim=-1, keepdim=True)
+
+
+def teacher(width=1.0):
+    torch.manual_seed(9)
+    return Generator(width=width)
+
+
+def slow_kl(p_logits, q_logits, temperature):
+    """KL(softmax(p/T) || softmax(q/T)) x T^2 as in a textbook, the mean over rows, in plain Python."""
+    rows = []
+    for p_row, q_row in zip(p_logits.tolist(), q_logits.tolist(), strict=True):
+        p, q = ([math.exp(value / temperature) for value in row] for row in (p_row, q_row))
+        p, q = ([value / sum(values) for value in values] for values in (p, q))
+        rows.append(sum(a * math.log(a / b) for a, b in zip(p, q, strict=True)))
+    return temperature**2 * sum(rows) / len(rows)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_kl_is_equation_2_in_both_directions(temperature):
+    generator = torch.Generator().manual_seed(0)
+    student, taught = (torch.randn(3, 7, generator=generator, dtype=torch.float64) for _ in range(2))
+    written = losses.DistillKL(temperature, alpha=0.5, direction="student_teacher")(student, taught)
+    coded = losses.DistillKL(temperature, alpha=0.5, direction="teacher_student")(student, taught)
+    assert written.item() == pytest.approx(0.5 * slow_kl(student, taught, temperature), rel=1e-12)
+    assert coded.item() == pytest.approx(0.5 * slow_kl(taught, student, temperature), rel=1e-12)
+    assert written.item() != pytest.approx(coded.item(), rel=1e-3)
+
+
+def test_kl_of_scores_as_small_as_anomaly_scores_keeps_its_digits():
+    student, taught = torch.tensor([[0.005, 0.006, 0.02]]), torch.tensor([[0.004, 0.007, 0.03]])
+    assert losses.DistillKL()(student, taught).item() == pytest.approx(slow_kl(student, taught, 4.0), rel=1e-6)
+    assert losses.DistillKL()(student, student).item() == 0
+
+
+def test_attention_transfer_is_the_reports_formula_squared():
+    generator = torch.Generator().manual_seed(1)
+    student = [torch.randn(2, 3, 5, generator=generator), torch.randn(2, 4, 6, generator=generator)]
+    taught = [torch.randn(2, 6, 5, generator=generator), torch.randn(2, 8, 6, generator=generator)]  # wider
+
+    def phi(beat):  # channels x ticks, as nested lists
+        squares = [sum(row[tick] ** 2 for row in beat) / len(beat) for tick in range(len(beat[0]))]
+        length = math.sqrt(sum(value**2 for value in squares))
+        return [value / length for value in squares]
+
+    slow = 0.0
+    for f_s, f_t in zip(student, taught, strict=True):
+        for beat_s, beat_t in zip(f_s.tolist(), f_t.tolist(), strict=True):
+            slow += sum((a - b) ** 2 for a, b in zip(phi(beat_s), phi(beat_t), strict=True)) / len(f_s)
+    assert losses.DistillFT()(student, taught).item() == pytest.approx(slow, rel=1e-5)
+    assert losses.DistillFT()(student, student).item() == 0
+
+
+def distiller_of(state, **changes):
+    settings = Distillation(**{"knowledge": ("scores",), "teacher": "someone", **changes})
+    return Distiller(settings, state.generator, teacher(), beats(32))
+
+
+@pytest.mark.parametrize("knowledge", list(KNOWLEDGE))
+def test_every_corrected_term_moves_the_student_and_leaves_the_teacher(knowledge):
+    state = new_state(SETTINGS, 1, CPU)
+    distiller = distiller_of(state, knowledge=(knowledge,))
+    before = copy.deepcopy(distiller.teacher.state_dict())
+    x = beats(8)
+    x_hat, z = state.generator(x)
+    term = distiller(x, x_hat, z, state.discriminator)
+    gradients = torch.autograd.grad(term, list(state.generator.parameters()), allow_unused=True)
+    assert any(gradient is not None and gradient.abs().max() > 0 for gradient in gradients)
+    result = update(state, x, SETTINGS, distiller, compare=True)
+    assert result["gradient_ratio"] > 0
+    assert not distiller.teacher.training
+    assert not any(parameter.requires_grad for parameter in distiller.teacher.parameters())
+    for name, tensor in distiller.teacher.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+def test_the_term_as_coded_is_a_number_without_gradient_and_changes_nothing():
+    alone, taught = new_state(SETTINGS, 1, CPU), new_state(SETTINGS, 1, CPU)
+    distiller = distiller_of(taught, program="as coded", direction="teacher_student")
+    assert not distiller.constant.requires_grad
+    for batch in beats(24).split(8):
+        plain = update(alone, batch, SETTINGS)
+        result = update(taught, batch, SETTINGS, distiller, compare=True)
+        assert result["loss_distillation"] == distiller.constant.item() > 0
+        assert result["gradient_ratio"] == 0
+        assert result["loss_g"] == pytest.approx(plain["loss_g"] + distiller.constant.item())  # equation 3
+    for name, tensor in taught.generator.state_dict().items():
+        assert torch.equal(tensor, alone.generator.state_dict()[name]), name
+
+
+def test_the_constant_is_the_kl_of_all_scores_in_two_orders():
+    state, x = new_state(SETTINGS, 1, CPU), beats(32)
+    distiller = distiller_of(state, program="as coded", direction="teacher_student")
+    assert state.generator.training
+    orders = [torch.randperm(32, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
+    student = anomaly_scores(copy.deepcopy(state.generator).eval(), x)[orders[0]]
+    taught = anomaly_scores(distiller.teacher, x)[orders[1]]
+    assert distiller.constant.item() == pytest.approx(slow_kl(taught[None], student[None], 4.0), rel=1e-4)
+
+
+def test_terms_are_weighted_and_added():
+    state, x = new_state(SETTINGS, 1, CPU), beats(8)
+    values = {}
+    for name, changes in {
+        "x'": {"knowledge": ("reconstruction",)},
+        "z": {"knowledge": ("latent",)},
+        "both, doubled": {"knowledge": ("reconstruction", "latent"), "alpha": 2.0},
+    }.items():
+        distiller = distiller_of(state, **changes)
+        with torch.no_grad():
+            values[name] = distiller(x, *state.generator(x), state.discriminator).item()
+            x_teacher, z_teacher = distiller.teacher(x)
+            x_hat, z = state.generator(x)
+    assert values["x'"] == pytest.approx(((x_hat - x_teacher) ** 2).sum().item() / x.numel(), rel=1e-4)
+    assert values["z"] == pytest.approx(((z - z_teacher) ** 2).sum().item() / z.numel(), rel=1e-4)
+    assert values["both, doubled"] == pytest.approx(2 * (values["x'"] + values["z"]), rel=1e-4)
+
+
+def test_a_narrow_student_learns_from_a_wide_teacher():
+    state = new_state(SETTINGS, 1, CPU, width=0.5)
+    settings = Distillation(("scores", "reconstruction", "latent", "features", "attention"), "someone")
+    distiller = Distiller(settings, state.generator, teacher(), beats(32))
+    assert update(state, beats(8), SETTINGS, distiller, compare=True)["gradient_ratio"] > 0
+
+
+def test_taps_are_named_layers_of_encoder_and_decoder():
+    model = teacher()
+    taps = Taps(model)
+    model(beats(2))
+    assert taps.names[0] == "encoder.features.1"
+    assert taps.names[-1] == "decoder.layers.14"
+    assert [tuple(output.shape[1:]) for output in taps.outputs] == [
+        (32, 160), (64, 80), (128, 40), (256, 20), (512, 10), (512, 10), (256, 20), (128, 40), (64, 80), (32, 160),
+    ]  # fmt: skip
+
+
+def test_the_self_teacher_is_a_moving_average_and_survives_a_checkpoint():
+    state = new_state(SETTINGS, 1, CPU)
+    state.average = new_average(state.generator)
+    start = state.average.state_dict()["encoder.head.weight"].clone()
+    distiller = Distiller(Distillation(("reconstruction",), SELF), state.generator, state.average, beats(8))
+    first = update(state, beats(8), SETTINGS, distiller)
+    # Evaluation mode against training mode: even the student's own copy differs a little.
+    assert first["loss_distillation"] > 0
+    now = state.generator.state_dict()["encoder.head.weight"]
+    expected = start + (1 - distillation.AVERAGE_MOMENTUM) * (now - start)
+    torch.testing.assert_close(state.average.state_dict()["encoder.head.weight"], expected)
+    other = new_state(SETTINGS, 1, CPU)
+    other.average = new_average(other.generator)
+    training.unpack(other, *training.pack(state))
+    for name, tensor in state.average.state_dict().items():
+        assert torch.equal(tensor, other.average.state_dict()[name]), name
+
+
+def test_training_a_student_records_the_term_and_its_pull():
+    x, abnormal = beats(24), torch.arange(24) % 3 == 0
+    settings = Hyperparameters(seed=5, batch_size=8, epochs=2)
+    state = new_state(settings, 1, CPU)
+    train(state, x, Validation(x, abnormal), settings, distiller=distiller_of(state, knowledge=("reconstruction",)))
+    for row in state.history:
+        assert row["loss_distillation"] > 0
+        assert row["gradient_ratio"] > 0
+
+
+def test_who_does_not_beat_chance_may_not_teach():
+    rng = np.random.default_rng(0)
+    abnormal = rng.random(400) < 0.2
+    assert distillation.check_teacher(abnormal, rng.random(400) + abnormal, "good").low > 0.5
+    with pytest.raises(EcglibError, match="noise does not beat chance"):
+        distillation.check_teacher(abnormal, rng.random(400), "noise")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"knowledge": ("score",)}, "'score'.*cannot be distilled"),
+        ({"knowledge": ()}, "Nothing cannot be distilled"),
+        ({"knowledge": ("latent",), "program": "as coded"}, "distilled scores alone"),
+    ],
+)
+def test_what_cannot_be_distilled_is_refused(changes, message):
+    with pytest.raises(EcglibError, match=message):
+        Distillation(**{"knowledge": ("scores",), "teacher": "someone", **changes})
+
+
+def test_time_warp_stretches_and_drops_as_many_ticks():
+    torch.manual_seed(0)
+    ramp = torch.arange(320.0).expand(50, 2, 320)
+    warped = time_warp(ramp)
+    assert warped.shape == ramp.shape
+    assert torch.equal(warped[:, 0], warped[:, 1])  # all leads alike
+    assert (warped.diff(dim=-1) >= 0).all()  # time never runs backward
+    assert torch.equal(warped[..., 319], ramp[..., 319])
+    for start, stop in ((0, 140), (140, 319)):
+        for row in warped[:, 0, start:stop].tolist():
+            whole = {value for value in row if value == int(value)}
+            halves = [value for value in row if value != int(value)]
+            assert len(halves) == TICKS  # stretched
+            assert len(whole) == stop - start - TICKS  # the others but the dropped ones
+            assert all(start <= value < stop for value in row)
+            assert {value - 0.5 for value in halves} <= whole
+    assert not torch.equal(warped[0], warped[1])
