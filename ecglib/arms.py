@@ -5,10 +5,16 @@ start from seed 100 + s, so that they share initial weights (where their widths 
 differ in what they are taught alone.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from tqdm.auto import tqdm
+
+from ecglib.callbacks import OneBar
+from ecglib.data.mitbih import Beats
 from ecglib.distillation import SELF, Distillation, Knowledge
-from ecglib.experiments import BeatGANConfig
+from ecglib.experiments import BeatGANConfig, Run, is_finished, train_beatgan
 
 STUDENT_SEED = 100
 
@@ -48,7 +54,7 @@ def distillation_arms(base: BeatGANConfig, main_seeds: int, other_seeds: int) ->
         for teacher in teachers[: main_seeds if main else other_seeds]:
             settings = replace(base.training, seed=STUDENT_SEED + teacher.training.seed)
             lesson = Distillation(knowledge, **{"teacher": teacher.run_id, **how}) if knowledge else None  # type: ignore[arg-type]
-            configs.append(replace(base, training=settings, width=width, distillation=lesson))
+            configs.append(replace(base, training=settings, width=width * base.width, distillation=lesson))
         return Arm(name, text, configs)
 
     return {
@@ -92,3 +98,34 @@ def protocol_arms(base: BeatGANConfig, seeds: int) -> dict[str, Arm]:
         "leads": arm("both leads", "both leads redrawn, the error averaged over them", {"leads": (0, 1)}),
         "warp": arm("time warp", "two of three beats warped", {"training": replace(base.training, time_warp=True)}),
     }
+
+
+def train_arms(arms: Mapping[str, Arm], beats: Beats, store: Path, device: str = "auto") -> dict[str, list[Run]]:
+    """The runs of all arms, in the order of their seeds; what the store has is loaded, what it lacks is trained.
+
+    Args:
+        arms: teachers before their students.
+        beats: the beats that the configs were made for.
+        store: the folder of all runs.
+        device: "auto", "cpu" or "cuda".
+    """
+    configs = [config for arm in arms.values() for config in arm.configs]
+    unfinished = [config for config in configs if not is_finished(store / config.run_id)]
+    # A teacher whose students are all in the store need not have kept its weights.
+    teachers = {config.distillation.teacher for config in unfinished if config.distillation}
+    runs: dict[str, list[Run]] = {}
+    with tqdm(total=sum(config.training.epochs for config in configs), desc="training", unit="epoch") as bar:
+        for name, arm in arms.items():
+            runs[name] = []
+            for config in arm.configs:
+                end = bar.n + config.training.epochs
+                progress = OneBar(bar, f"{arm.name}, seed {config.training.seed}")
+                weights = config.run_id in teachers
+                runs[name].append(train_beatgan(config, beats, store, device, weights, progress=progress))
+                bar.update(end - bar.n)
+    return runs
+
+
+def best_without_labels(runs: list[Run]) -> Run:
+    """The run whose chosen epoch redraws normal validation beats best."""
+    return min(runs, key=lambda run: float(run.history["error_normal"].min()))

@@ -24,44 +24,43 @@ from ecglib.files import atomic_path
 from ecglib.models.beatgan import LATENT, Generator, anomaly_scores
 from ecglib.models.vae import VAE
 from ecglib.reproducibility import choose_device, seed_everything
-from ecglib.training import Hyperparameters
 
-Scorer = Callable[[np.ndarray, np.ndarray, Hyperparameters], np.ndarray]
+Scorer = Callable[[np.ndarray, np.ndarray, BeatGANConfig], np.ndarray]
 
 KERNEL_FEATURES = 300  # of the linear approximation of a Gaussian kernel
 OUTLIERS = 0.1  # the share of training beats a one-class SVM may leave outside
 
 
-def pca(train: np.ndarray, test: np.ndarray, settings: Hyperparameters) -> np.ndarray:
+def pca(train: np.ndarray, test: np.ndarray, config: BeatGANConfig) -> np.ndarray:
     """Mean squared error of the projection onto 50 components, as many as BeatGAN's code has numbers."""
-    model = PCA(n_components=min(LATENT, len(train)), random_state=settings.seed).fit(train)
+    model = PCA(n_components=min(LATENT, len(train)), random_state=config.training.seed).fit(train)
     return np.square(test - model.inverse_transform(model.transform(test))).mean(axis=1)
 
 
-def one_class_svm(train: np.ndarray, test: np.ndarray, settings: Hyperparameters) -> np.ndarray:
+def one_class_svm(train: np.ndarray, test: np.ndarray, config: BeatGANConfig) -> np.ndarray:
     """Distance outside a one-class SVM with a Gaussian kernel, approximated linearly (Nystroem) to be affordable."""
     features = Nystroem(
         gamma=1 / (train.shape[1] * train.var()),  # scikit-learn's gamma="scale"
         n_components=min(KERNEL_FEATURES, len(train)),
-        random_state=settings.seed,
+        random_state=config.training.seed,
     )
-    svm = SGDOneClassSVM(nu=OUTLIERS, random_state=settings.seed)
+    svm = SGDOneClassSVM(nu=OUTLIERS, random_state=config.training.seed)
     return -make_pipeline(features, svm).fit(train).decision_function(test)
 
 
-def isolation_forest(train: np.ndarray, test: np.ndarray, settings: Hyperparameters) -> np.ndarray:
+def isolation_forest(train: np.ndarray, test: np.ndarray, config: BeatGANConfig) -> np.ndarray:
     """How few random cuts isolate a beat (Liu et al. 2008)."""
-    return -IsolationForest(random_state=settings.seed).fit(train).score_samples(test)
+    return -IsolationForest(random_state=config.training.seed).fit(train).score_samples(test)
 
 
-def autoencoder(train: np.ndarray, test: np.ndarray, settings: Hyperparameters) -> np.ndarray:
+def autoencoder(train: np.ndarray, test: np.ndarray, config: BeatGANConfig) -> np.ndarray:
     """BeatGAN's generator, trained by reconstruction alone: what is left without a discriminator."""
-    return _network(Generator, lambda x_hat, x, _: losses.reconstruction(x_hat, x), train, test, settings)
+    return _network(Generator, lambda x_hat, x, _: losses.reconstruction(x_hat, x), train, test, config)
 
 
-def variational_autoencoder(train: np.ndarray, test: np.ndarray, settings: Hyperparameters) -> np.ndarray:
+def variational_autoencoder(train: np.ndarray, test: np.ndarray, config: BeatGANConfig) -> np.ndarray:
     """The same encoder and decoder with a random code and its divergence from a normal one."""
-    return _network(VAE, VAE.loss, train, test, settings)
+    return _network(VAE, VAE.loss, train, test, config)
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Baseline:
     """One row.
 
     Attributes:
-        scorer: (train (N, 320), test (M, 320), settings) -> (M,) scores.
+        scorer: (train (N, 320), test (M, 320), config) -> (M,) scores.
         published: key of `reports.CLAIMS`; None where BeatGAN's paper has no such row.
     """
 
@@ -87,16 +86,16 @@ BASELINES = {
 
 
 def _network(
-    build: Callable[[], nn.Module],
+    build: Callable[[int, float], nn.Module],
     loss: Callable[[Tensor, Tensor, Tensor], Tensor],
     train: np.ndarray,
     test: np.ndarray,
-    settings: Hyperparameters,
+    config: BeatGANConfig,
 ) -> np.ndarray:
     """Scores of a network that maps x to x' and a code, trained by `loss(x', x, code)` with BeatGAN's settings."""
-    device = choose_device()
+    device, settings = choose_device(), config.training
     seed_everything(settings.seed)
-    model = build().to(device)
+    model = build(1, config.width).to(device)
     betas = (settings.beta1, settings.beta2)
     optimizer = torch.optim.Adam(model.parameters(), settings.learning_rate, betas=betas, fused=True)
     x = torch.from_numpy(train)[:, None].to(device)
@@ -125,7 +124,7 @@ def baseline_auc(name: str, config: BeatGANConfig, beats: Beats, store: Path) ->
     path = store / "baselines" / f"{name.replace(' ', '_')}-{config.run_id}.npz"
     if not path.exists():
         train, test = (config.x(beats, members)[:, 0].numpy() for members in (split.train, split.test))
-        scores = BASELINES[name].scorer(train, test, config.training).astype(np.float32)
+        scores = BASELINES[name].scorer(train, test, config).astype(np.float32)
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, scores=scores)
     with np.load(path, allow_pickle=False) as file:

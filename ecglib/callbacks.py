@@ -35,6 +35,17 @@ class Progress:
             self.bar.close()
 
 
+class OneBar:
+    """Advances a bar that several trainings share by an epoch, with what is trained and its validation AUC."""
+
+    def __init__(self, bar: tqdm, label: str) -> None:
+        self.bar, self.label = bar, label
+
+    def __call__(self, state: "State", settings: "Hyperparameters") -> None:
+        self.bar.set_postfix_str(f"{self.label}, auc={state.history[-1]['auc_eval_mode']:.3f}", refresh=False)
+        self.bar.update()
+
+
 class Checkpoint:
     """The whole state in one safetensors file after every epoch: a killed training loses at most one epoch."""
 

@@ -26,7 +26,7 @@ class Comparison:
         over_seeds: their mean with Student's t interval: would a re-training say the same?
         over_beats: the same mean over bootstrap resamples of the test beats: would other beats?
         over_patients: likewise of whole patients: would other people?
-        p: of the paired t test; NaN for fewer than two seeds or differences that are all alike.
+        p: of the paired t test; NaN for fewer than two seeds, or where nothing differs.
     """
 
     differences: np.ndarray
@@ -66,9 +66,16 @@ def compare(arm: Sequence[Run], control: Sequence[Run], rule: str = "corrected",
         metrics.percentiles(over_seeds.value, _mean(arm, rule, metric, unit) - _mean(partners, rule, metric, unit))
         for unit in (False, True)
     )
-    spread = len(differences) > 1 and differences.std() > 0
-    p = float(stats.ttest_1samp(differences, 0).pvalue) if spread else float("nan")
-    return Comparison(differences, over_seeds, over_beats, over_patients, p)
+    return Comparison(differences, over_seeds, over_beats, over_patients, _p_value(differences))
+
+
+def _p_value(differences: np.ndarray) -> float:
+    """Of the paired t test; NaN for one seed, or where nothing differs."""
+    if len(differences) < 2 or not differences.any():
+        return float("nan")
+    if np.ptp(differences) < 1e-12:  # the same difference in every seed: t is infinite
+        return 0.0
+    return float(stats.ttest_1samp(differences, 0).pvalue)
 
 
 def _mean(runs: Sequence[Run], rule: str, metric: str, patients: bool) -> np.ndarray:

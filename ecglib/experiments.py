@@ -191,6 +191,7 @@ def train_beatgan(
     device: str = "auto",
     weights: bool = False,
     callbacks: Sequence[training.Callback] = (),
+    progress: training.Callback | None = None,
 ) -> Run:
     """The finished run of `config`: loaded where the store has it, resumed or trained where not.
 
@@ -200,13 +201,14 @@ def train_beatgan(
         store: the folder of all runs.
         device: "auto", "cpu" or "cuda".
         weights: a run whose weights were not kept counts as unfinished.
-        callbacks: more callbacks, behind the progress bar and the checkpoint.
+        callbacks: more callbacks, behind the checkpoint and the progress bar.
+        progress: instead of a progress bar of this run's own.
 
     Raises:
         EcglibError: another process is training this run; or what `training.train` raises.
     """
     folder = store / config.run_id
-    if _is_finished(folder, weights):
+    if is_finished(folder, weights):
         return Run(folder)
     folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(store / f"{config.run_id}.lock")
@@ -217,12 +219,15 @@ def train_beatgan(
             f"Another process is training {config.run_id}: wait until it ends and run again to load its result."
         ) from error
     with lock:
-        if not _is_finished(folder, weights):  # the other process may have finished in between
-            _train(config, beats, folder, choose_device(device), callbacks)
+        if not is_finished(folder, weights):  # the other process may have finished in between
+            kind = "student" if config.distillation else "BeatGAN"
+            bar = progress or Progress(f"{kind}, seed {config.training.seed}")
+            _train(config, beats, folder, choose_device(device), [bar, *callbacks])
     return Run(folder)
 
 
-def _is_finished(folder: Path, weights: bool) -> bool:
+def is_finished(folder: Path, weights: bool = False) -> bool:
+    """Whether a run's folder holds all that it should, with or without the weights."""
     needed = ["metrics.json"] + [f"weights_{rule}.safetensors" for rule in training.RULES if weights]
     return all((folder / name).exists() for name in needed)
 
@@ -238,8 +243,7 @@ def _train(
     distiller = _distiller(config.distillation, state, x_train, folder.parent) if config.distillation else None
     checkpoint = Checkpoint(folder / "checkpoint.safetensors")
     state = checkpoint.restore(state)
-    progress = Progress(f"{'student' if distiller else 'BeatGAN'}, seed {settings.seed}")
-    training.train(state, x_train, validation, settings, [checkpoint, progress, *callbacks], distiller)
+    training.train(state, x_train, validation, settings, [checkpoint, *callbacks], distiller)
 
     predictions = {
         "class_codes": _codes(beats.labels[split.test], CLASSES),
@@ -284,7 +288,7 @@ def _distiller(settings: Distillation, state: training.State, x: torch.Tensor, s
         state.average = new_average(state.generator)
         return Distiller(settings, state.generator, state.average, x)
     folder = store / settings.teacher
-    if not _is_finished(folder, weights=True):
+    if not is_finished(folder, weights=True):
         raise EcglibError(f"The teacher {settings.teacher} is not in {store}: train it first, with weights=True.")
     teacher = Run(folder)
     check_teacher(

@@ -21,16 +21,38 @@ PROFILES: dict[str, dict[str, dict[str, Value]]] = {
             "train_beats": 9600,  # 150 batches of 64 an epoch
             "validation_beats": 2000,
         },
+        # 100 steps a run: the course of every arm, not evidence; that is the desk profile.
+        "03_kd_student": {
+            "profile": "quick",
+            "seeds": 3,
+            "other_seeds": 2,
+            "epochs": 2,
+            "train_beats": 3200,
+            "validation_beats": 1000,
+            "test_beats": 5000,
+            "width": 1.0,
+        },
     },
     # Hours on 2 CPU cores: the evidence where no GPU is at hand. Full test sets, a stated part of training and epochs.
     "desk": {
         "01_data": {"profile": "desk"},
+        # The budget of 03's arms, so that its teachers are these runs.
         "02_beatgan_teacher": {
             "profile": "desk",
             "seeds": 5,
-            "epochs": 20,
-            "train_beats": 20000,
-            "validation_beats": 4000,
+            "epochs": 6,
+            "train_beats": 9600,
+            "validation_beats": 2000,
+        },
+        "03_kd_student": {
+            "profile": "desk",
+            "seeds": 5,
+            "other_seeds": 3,
+            "epochs": 6,
+            "train_beats": 9600,  # 900 steps a run
+            "validation_beats": 2000,
+            "test_beats": 0,
+            "width": 1.0,
         },
     },
     # The reports' own protocol on a GPU box; 0 beats means all of them.
@@ -42,6 +64,16 @@ PROFILES: dict[str, dict[str, dict[str, Value]]] = {
             "epochs": 100,  # R1 section 3.3.4.3
             "train_beats": 0,
             "validation_beats": 0,
+        },
+        "03_kd_student": {
+            "profile": "paper",
+            "seeds": 5,
+            "other_seeds": 5,
+            "epochs": 100,
+            "train_beats": 0,
+            "validation_beats": 0,
+            "test_beats": 0,
+            "width": 1.0,
         },
     },
 }

@@ -58,27 +58,31 @@ CLAIMS: dict[str, Claim] = {
     "r1.student.auc": Claim("R1", "table 1, section 4.3", 0.946424, "", "AUC of SI-BeatGAN, the student with KD"),
     "r1.student.ap": Claim("R1", "table 1, section 4.3", 0.913427, "", "AP of SI-BeatGAN"),
     "r1.student.f1": Claim("R1", "section 4.3", 0.822368, "", "best F1 of SI-BeatGAN, threshold from the test set"),
-    "r1.student.threshold": Claim("R1", "section 4.3", 0.00557, "", "that threshold on the mean squared error"),
-    "r1.student.prose_auc": Claim("R1", "section 4.3, prose", 0.9464, "", "the same AUC in the prose"),
+    "r1.student.threshold": Claim("R1", "section 4.3", 0.00557, "", "threshold of SI-BeatGAN's best F1"),
+    "r1.student.prose_auc": Claim("R1", "section 4.3, prose", 0.9464, "", "AUC of SI-BeatGAN"),
     "r1.feature.auc": Claim(
         "R1", "section 4.3, log", 0.934073, "", "AUC of the student with feature distillation only"
     ),
     "r1.feature.ap": Claim("R1", "section 4.3", 0.901837, "", "AP of the student with feature distillation only"),
     "r1.feature.f1": Claim("R1", "section 4.3", 0.805662, "", "best F1 of the student with feature distillation only"),
-    "r1.feature.threshold": Claim("R1", "section 4.3", 0.00987, "", "its threshold"),
-    "r1.feature.prose_auc": Claim("R1", "section 4.3, prose", 0.9119, "", "the same AUC in the prose"),
+    "r1.feature.threshold": Claim(
+        "R1", "section 4.3", 0.00987, "", "threshold of the best F1 with feature distillation only"
+    ),
+    "r1.feature.prose_auc": Claim("R1", "section 4.3, prose", 0.9119, "", "AUC with feature distillation only"),
     "r1.both.auc": Claim("R1", "section 4.3, log", 0.911963, "", "AUC of the student with KD and feature distillation"),
     "r1.both.ap": Claim("R1", "section 4.3", 0.887529, "", "AP of the student with KD and feature distillation"),
     "r1.both.f1": Claim("R1", "section 4.3", 0.793738, "", "best F1 of the student with KD and feature distillation"),
-    "r1.both.threshold": Claim("R1", "section 4.3", 0.00493, "", "its threshold"),
-    "r1.both.prose_auc": Claim("R1", "section 4.3, prose", 0.9119, "", "the same AUC in the prose"),
+    "r1.both.threshold": Claim(
+        "R1", "section 4.3", 0.00493, "", "threshold of the best F1 with KD and feature distillation"
+    ),
+    "r1.both.prose_auc": Claim("R1", "section 4.3, prose", 0.9119, "", "AUC with KD and feature distillation"),
     # R1, figures 9 to 11
     "r1.figure9.best_auc": Claim("R1", "figure 9", 0.9220, "", "best validation AUC"),
     "r1.figure9.best_epoch": Claim("R1", "figure 9", 85, "epoch", "epoch of the best validation AUC"),
     "r1.figure9.last_auc": Claim("R1", "figure 9", 0.9106, "", "validation AUC in the last epoch"),
     "r1.figure9.last_epoch": Claim("R1", "figure 9", 99, "epoch", "the last epoch, counted from 0"),
     "r1.figure9.last_f1": Claim("R1", "figure 9", 0.6873, "", "validation F1 in the last epoch"),
-    "r1.figure9.last_threshold": Claim("R1", "figure 9", 0.0299, "", "its threshold"),
+    "r1.figure9.last_threshold": Claim("R1", "figure 9", 0.0299, "", "threshold of that F1"),
     "r1.figure10.d_size": Claim("R1", "figure 10", 2_765, "KiB", "file of D's weights"),
     "r1.figure10.g_size": Claim("R1", "figure 10", 7_505, "KiB", "file of G's weights"),
     "r1.figure10.history_size": Claim("R1", "figure 10", 1_716, "KiB", "file of the training history"),
@@ -143,3 +147,96 @@ def value(key: str) -> float:
     if key not in CLAIMS:
         raise EcglibError(f"No published number is called {key!r}: see ecglib.reports.CLAIMS.")
     return CLAIMS[key].value
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """Two statements that cannot both hold.
+
+    Attributes:
+        report: "R1", "R2" or "R3".
+        topic: what it is about.
+        one: a statement, with its place.
+        other: the other statement, with its place.
+        reading: which one the companion follows, and why.
+    """
+
+    report: str
+    topic: str
+    one: str
+    other: str
+    reading: str
+
+
+CONTRADICTIONS: tuple[Contradiction, ...] = (
+    Contradiction(
+        "R1",
+        "AUC with feature distillation",
+        "about 0.9119 (section 4.3, prose)",
+        "0.934073 (section 4.3, log)",
+        "the log: 0.9119 is the number of the next experiment",
+    ),
+    Contradiction(
+        "R1",
+        "what the second experiment adds",
+        "feature and knowledge distillation (section 4.3, its heading)",
+        "feature distillation instead of knowledge distillation (section 4.3, its text)",
+        "the heading: the text would repeat the first experiment",
+    ),
+    Contradiction(
+        "R1",
+        "AUC of teacher and student",
+        "0.937242 and 0.946424 (table 1)",
+        "0.9458 and 0.9474 (the team's README)",
+        "table 1: other runs of the same program; there the gain is 0.0016, not 0.0092",
+    ),
+    Contradiction(
+        "R1",
+        "spread of re-runs",
+        "a gain of 0.0092 (table 1)",
+        "teachers 0.93724 to 0.94589, students 0.92969 to 0.94747 (the team's slides)",
+        "the gain is as large as the spread of one program",
+    ),
+    Contradiction(
+        "R1",
+        "direction of the divergence",
+        "KL(student || teacher) (equation 2)",
+        "KL(teacher || student) (the program)",
+        "both are here: as written and as coded",
+    ),
+    Contradiction(
+        "R1",
+        "who learns from the divergence",
+        "the student imitates the teacher (section 3.3.4.3)",
+        "the scores are NumPy arrays made before training (the program)",
+        "arm C shows that nothing changes, arm D what the text would do",
+    ),
+    Contradiction(
+        "R1",
+        "names of the two losses",
+        "err_g_adv is the reconstruction error, err_g_rec feature matching (section 3.3.4.3)",
+        "the left term of equation 1 is the reconstruction (section 3.3.2)",
+        "equation 1",
+    ),
+    Contradiction(
+        "R1",
+        "what distillation is for",
+        "it augments BeatGAN's data (sections 3.1, 3.2)",
+        "it adds a term to the loss; the data stay as they are (section 3.3.2, the program)",
+        "section 3.3.2; augmentation of the data is the time warp, a row of the protocol table",
+    ),
+    Contradiction(
+        "R1",
+        "self-distillation",
+        "FRSKD's self-teacher is joined to BeatGAN (sections 1.1, 3.1)",
+        "the teacher is another BeatGAN, trained before (section 3.3.3)",
+        "section 3.3.3; arm S has a teacher of the student's own making",
+    ),
+    Contradiction(
+        "R1",
+        "records",
+        "48 records of 47 people (section 4.2)",
+        "97,568 beats, which is what 44 of them give (section 4.2)",
+        "44 records: without the paced ones",
+    ),
+)

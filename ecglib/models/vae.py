@@ -10,10 +10,10 @@ from ecglib.models.beatgan import LATENT, Decoder, Encoder, initialise
 class VAE(nn.Module):
     """x (B, C, 320) -> x', z; the encoder gives mean and log-variance of z (Kingma and Welling 2014)."""
 
-    def __init__(self, channels: int = 1) -> None:
+    def __init__(self, channels: int = 1, width: float = 1) -> None:
         super().__init__()
-        self.encoder = Encoder(channels, outputs=2 * LATENT)
-        self.decoder = Decoder(channels)
+        self.encoder = Encoder(channels, outputs=2 * LATENT, width=width)
+        self.decoder = Decoder(channels, width)
         self.apply(initialise)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -83,30 +83,60 @@ def layer_diagram(decoder: list[tuple[str, str]], encoder: list[tuple[str, str]]
     return figure
 
 
-def distillation_diagram() -> Figure:
-    """Figures 4 and 5: a frozen teacher, a student, and the three terms that the report adds up."""
-    figure, axis = _canvas(11, 4)
-    _box(axis, 0.9, 2, "beat x", DATA, 1.1)
-    _box(axis, 3, 3.2, "teacher G\n(trained, frozen)", FROZEN, 1.8)
-    _box(axis, 3, 1.2, "student G", LEARNED, 1.8)
-    _box(axis, 5.2, 3.2, "x' of the teacher", DATA)
-    _box(axis, 5.2, 1.2, "x' of the student", DATA)
-    _box(axis, 7.6, 3.2, "$L_{KD}$: KL of softmax(scores / T)\nequation 2", LOSS, 2.5)
-    _box(axis, 7.6, 2.05, "MSE(x', x)", LOSS, 2.5, 0.6)
-    _box(axis, 7.6, 0.8, "feature matching by D", LOSS, 2.5, 0.6)
-    _box(axis, 10.2, 2.05, "L = $L_G$ + $L_{KD}$\nequation 3", LOSS, 1.35)
+def loss_diagram() -> Figure:
+    """Figure 4: the three terms of the student's loss, and what each compares (equations 1 to 3)."""
+    figure, axis = _canvas(11, 3.7)
+    _box(axis, 1.1, 2.9, "beat x", DATA, 1.5)
+    _box(axis, 1.1, 1.7, "x' of the student", DATA, 1.5)
+    _box(axis, 1.1, 0.5, "x' of the teacher", FROZEN, 1.5)
+    _box(axis, 4.6, 3.0, "reconstruction\nMSE(x', x)", LOSS, 2.4, 0.75)
+    _box(axis, 4.6, 1.75, "feature matching by D\nMSE($f_D$(x'), $f_D$(x))", LOSS, 2.4, 0.75)
+    _box(axis, 4.6, 0.5, "distillation $L_{KD}$ (equation 2)\nKL of softmax(scores / T)", LOSS, 2.4, 0.75)
+    _box(axis, 7.9, 2.4, "$L_G$ (equation 1)", LOSS, 1.6, 0.7)
+    _box(axis, 10.1, 1.6, "L = $L_G$ + $L_{KD}$\n(equation 3)", LOSS, 1.45, 0.9)
     for start, end in (
-        ((1.48, 2.2), (2.07, 3.0)),
-        ((1.48, 1.8), (2.07, 1.4)),
-        ((3.93, 3.2), (4.42, 3.2)),
-        ((3.93, 1.2), (4.42, 1.2)),
-        ((5.98, 3.2), (6.32, 3.2)),
-        ((5.98, 1.5), (6.32, 2.85)),
-        ((5.98, 1.3), (6.32, 1.95)),
-        ((5.98, 1.05), (6.32, 0.85)),
-        ((8.88, 3.0), (9.5, 2.3)),
-        ((8.88, 2.05), (9.49, 2.05)),
-        ((8.88, 0.95), (9.5, 1.8)),
+        ((1.88, 2.95), (3.37, 3.05)),
+        ((1.88, 2.8), (3.37, 1.95)),
+        ((1.88, 1.85), (3.37, 2.85)),
+        ((1.88, 1.7), (3.37, 1.75)),
+        ((1.88, 1.5), (3.37, 0.65)),
+        ((1.88, 0.45), (3.37, 0.45)),
+        ((5.83, 2.95), (7.07, 2.5)),
+        ((5.83, 1.8), (7.07, 2.3)),
+        ((8.73, 2.3), (9.34, 1.85)),
     ):
         _arrow(axis, start, end)
+    _arrow(axis, (5.83, 0.5), (9.34, 1.3), "in R1's program a constant: no gradient", bend=0.12)
+    return figure
+
+
+def distillation_diagram() -> Figure:
+    """Figure 5: a trained and frozen BeatGAN teaches a second one, which has a discriminator of its own."""
+    figure, axis = _canvas(11, 4)
+    _box(axis, 0.9, 2.0, "beat x", DATA, 1.1)
+    _box(axis, 3, 3.2, "teacher G\n(trained, frozen)", FROZEN, 1.8)
+    _box(axis, 3, 1.6, "student G", LEARNED, 1.8)
+    _box(axis, 5.2, 3.2, "x' of the teacher", FROZEN)
+    _box(axis, 5.2, 1.6, "x' of the student", DATA)
+    _box(axis, 5.2, 0.3, "student's D", LEARNED)
+    _box(axis, 7.6, 3.2, "$L_{KD}$: KL of softmax(scores / T)", LOSS, 2.5, 0.6)
+    _box(axis, 7.6, 1.6, "MSE(x', x)", LOSS, 2.5, 0.6)
+    _box(axis, 7.6, 0.3, "feature matching", LOSS, 2.5, 0.6)
+    _box(axis, 10.2, 1.9, "L = $L_G$ + $L_{KD}$\nmoves the\nstudent G only", LOSS, 1.35, 1.1)
+    for start, end in (
+        ((1.48, 2.2), (2.07, 3.0)),
+        ((1.48, 1.85), (2.07, 1.65)),
+        ((3.93, 3.2), (4.42, 3.2)),
+        ((3.93, 1.6), (4.42, 1.6)),
+        ((5.98, 3.2), (6.32, 3.2)),
+        ((5.98, 1.85), (6.32, 2.85)),
+        ((5.98, 1.6), (6.32, 1.6)),
+        ((5.2, 1.17), (5.2, 0.73)),
+        ((5.98, 0.3), (6.32, 0.3)),
+        ((8.88, 3.1), (9.5, 2.3)),
+        ((8.88, 1.65), (9.49, 1.85)),
+        ((8.88, 0.45), (9.5, 1.4)),
+    ):
+        _arrow(axis, start, end)
+    _arrow(axis, (0.9, 1.57), (4.42, 0.25), bend=0.2)
     return figure

@@ -1,0 +1,99 @@
+"""Every number of a report beside what was measured here, and where a report contradicts itself."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ecglib import reports
+from ecglib.data.mitbih import Beats
+from ecglib.experiments import BeatGANConfig, Run
+from ecglib.models.beatgan import Discriminator, Generator
+
+
+def ledger(report: str, measured: Mapping[str, float]) -> pd.DataFrame:
+    """Every number that a report published, in the order of `reports.CLAIMS`; "-" where nothing here corresponds.
+
+    Args:
+        report: "R1", "R2" or "R3".
+        measured: key of `reports.CLAIMS` -> number measured here.
+    """
+    rows = [
+        {
+            "what": claim.text,
+            "where": claim.where,
+            "report": number(claim.value, claim.unit),
+            "measured": number(measured[key], claim.unit) if key in measured else "-",
+        }
+        for key, claim in reports.CLAIMS.items()
+        if claim.report == report
+    ]
+    return pd.DataFrame(rows).set_index("what")
+
+
+def contradictions(report: str) -> pd.DataFrame:
+    """Where a report says two things, and which of them the companion follows."""
+    rows = [
+        {"topic": found.topic, "one": found.one, "other": found.other, "followed": found.reading}
+        for found in reports.CONTRADICTIONS
+        if found.report == report
+    ]
+    return pd.DataFrame(rows).set_index("topic")
+
+
+def measured_r1(runs: Mapping[str, Sequence[Run]], config: BeatGANConfig, beats: Beats) -> dict[str, float]:
+    """What the arms measured of R1's numbers, as coded where R1's number is: means over seeds.
+
+    Args:
+        runs: of arms A, C, F and G.
+        config: of any of them, for data and budget.
+        beats: the beats.
+    """
+    split, teacher = config.choose(beats), runs["A"]
+    steps = len(split.train) // config.training.batch_size
+    found: dict[str, float] = {
+        "r1.beats": len(beats),
+        "r1.records": len(np.unique(beats.records)),
+        "r1.epochs": config.training.epochs,
+        "r1.batches": steps,
+        "r1.split_seed": config.split_seed,
+        "r1.batch_size": config.training.batch_size,
+        "r1.train_beats": len(split.train),
+        "r1.validation_beats": len(split.validation),
+        "r1.test_beats": len(split.test),
+        "r1.leads": beats.signals.shape[1],
+        "r1.figure10.d_size": _kibibytes(Discriminator()),
+        "r1.figure10.g_size": _kibibytes(Generator()),
+        "r1.figure9.best_auc": _mean([run.history["auc_as_coded"].max() for run in teacher]),
+        "r1.figure9.best_epoch": _mean([int(run.history["auc_as_coded"].to_numpy().argmax()) for run in teacher]),
+        "r1.figure9.last_auc": _mean([run.history["auc_as_coded"].iloc[-1] for run in teacher]),
+        "r1.figure9.last_epoch": config.training.epochs - 1,
+    }
+    for key, arm in (("teacher", "A"), ("student", "C"), ("feature", "F"), ("both", "G")):
+        rows = [run.metrics["as_coded"] for run in runs[arm]]
+        found |= {f"r1.{key}.{name}": _mean([row[name] for row in rows]) for name in ("auc", "ap")}
+        if key != "teacher":
+            found[f"r1.{key}.f1"] = _mean([row["f1_threshold_on_test"] for row in rows])
+            found[f"r1.{key}.threshold"] = _mean([row["f1_threshold_on_test_threshold"] for row in rows])
+    for key, arm in (("teacher", "A"), ("student", "C")):
+        seconds = [float(run.environment["seconds"]) for run in runs[arm]]
+        found[f"r1.{key}.seconds"] = _mean(seconds)
+    return found
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))
+
+
+def _kibibytes(model: torch.nn.Module) -> float:
+    """The size of a network's weights and running statistics, without a file's own overhead."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values()) / 1024
+
+
+def number(value: float, unit: str) -> str:
+    """A number as a reader expects it, with its unit."""
+    text = f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:.4g}"
+    if not unit and 0.5 <= abs(value) < 1:
+        text = f"{value:.4f}"
+    return f"{text} {unit}".strip()

@@ -1,0 +1,258 @@
+"""The arms of R1's question: what each config says, training in order, paired comparisons, tables, the ledger."""
+
+import html
+import math
+import re
+
+import nbformat
+import numpy as np
+import pytest
+from scipy import stats
+
+from ecglib import arm_tables, arms, baselines, comparisons, experiments, ledger, metrics, reports
+from ecglib.data import mitbih
+from ecglib.distillation import SELF
+from ecglib.errors import EcglibError
+from ecglib.experiments import BeatGANConfig
+from ecglib.files import project_root
+from ecglib.training import Hyperparameters
+
+RECORDS = ("100", "106", "118", "200", "208", "223")
+
+
+@pytest.fixture(scope="module")
+def beats(simulated_root):
+    return mitbih.load_beats(simulated_root, records=RECORDS)
+
+
+@pytest.fixture(scope="module")
+def base(beats):
+    settings = Hyperparameters(seed=0, epochs=2, batch_size=16)
+    return BeatGANConfig(beats.fingerprint, settings, width=0.125, train_beats=64, validation_beats=60, test_beats=150)
+
+
+@pytest.fixture(scope="module")
+def grid(base):
+    return arms.distillation_arms(base, main_seeds=2, other_seeds=1)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def runs(grid, beats, store):
+    # After eight steps no teacher beats chance yet; what is tested here is not who may teach.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiments, "check_teacher", lambda *_: None)
+        return arms.train_arms(grid, beats, store, "cpu")
+
+
+def test_arms_differ_in_what_they_are_taught_alone(grid):
+    plain = grid["B"].configs[0].facts
+    for name in ("C", "D", "E1", "E2", "E3", "F", "G", "S"):
+        facts = grid[name].configs[0].facts
+        assert facts.pop("distillation")
+        assert facts == plain, name
+    assert grid["H2+"].configs[0].width == grid["H2"].configs[0].width == 0.5 * grid["B"].configs[0].width
+    assert grid["H4+"].configs[0].width == grid["H4"].configs[0].width == 0.25 * grid["B"].configs[0].width
+    assert len({config.run_id for arm in grid.values() for config in arm.configs}) == 5 * 2 + 9
+
+
+def test_students_are_paired_with_the_teacher_of_their_seed(grid):
+    for name, arm in grid.items():
+        seeds = [config.training.seed for config in arm.configs]
+        expected = [0, 1] if name == "A" else [100, 101]
+        assert seeds == expected[: len(seeds)]
+        for teacher, config in zip(grid["A"].configs, arm.configs, strict=False):
+            if config.distillation:
+                assert config.distillation.teacher == (SELF if name == "S" else teacher.run_id)
+
+
+def test_as_coded_ends_where_no_distillation_ends_and_corrected_does_not(runs):
+    coded, corrected = (comparisons.compare(runs[name], runs["B"]) for name in ("C", "D"))
+    assert coded.identical
+    assert not corrected.identical
+    for one, other in zip(runs["C"], runs["B"], strict=True):
+        assert one.predictions["scores_corrected"].tolist() == other.predictions["scores_corrected"].tolist()
+        assert (one.history["gradient_ratio"] == 0).all()
+    assert comparisons.verdict(coded, float("nan")) == "identical: nothing was distilled"
+
+
+def test_finished_arms_are_loaded_even_without_the_teachers_weights(grid, runs, beats, store, monkeypatch):
+    kept = {}
+    for run in runs["A"]:
+        for path in run.folder.glob("*.safetensors"):
+            kept[path] = path.read_bytes()
+            path.unlink()
+    monkeypatch.setattr(experiments.training, "train", lambda *_: pytest.fail("trained again"))
+    try:
+        again = arms.train_arms(grid, beats, store, "cpu")
+    finally:
+        for path, content in kept.items():
+            path.write_bytes(content)
+    assert [run.folder for run in again["D"]] == [run.folder for run in runs["D"]]
+
+
+def test_a_student_without_its_teacher_is_refused(grid, beats, tmp_path):
+    with pytest.raises(EcglibError, match="train it first"):
+        experiments.train_beatgan(grid["D"].configs[0], beats, tmp_path, "cpu")
+
+
+def test_a_teacher_no_better_than_chance_is_refused_before_training(grid, runs, beats, store, monkeypatch):
+    monkeypatch.setattr(experiments.training, "train", lambda *_: pytest.fail("trained"))
+    config = arms.distillation_arms(grid["A"].configs[0], 1, 1)["D"].configs[0]
+    noise = {"validation_labels": np.array(["N", "V"] * 30), "validation_scores_corrected": np.tile([0.1, 0.1], 30)}
+    monkeypatch.setattr(experiments.Run, "predictions", noise)
+    folder = store / config.run_id
+    finished = folder / "metrics.json"
+    hidden = finished.rename(folder / "hidden.json")
+    try:
+        with pytest.raises(EcglibError, match="does not beat chance"):
+            experiments.train_beatgan(config, beats, store, "cpu")
+    finally:
+        hidden.rename(finished)
+
+
+def test_comparison_is_paired(runs):
+    found = comparisons.compare(runs["F"], runs["B"])
+    one, other = ([run.metrics["corrected"]["auc"] for run in runs[name]] for name in ("F", "B"))
+    assert found.differences == pytest.approx(np.subtract(one, other))
+    assert found.p == pytest.approx(stats.ttest_rel(one, other).pvalue)
+    assert found.over_seeds.value == pytest.approx(np.mean(one) - np.mean(other))
+    # One resample by hand: the same draw for both arms and all seeds.
+    stored = [runs[name][seed].predictions for name in ("F", "B") for seed in (0, 1)]
+    draw = np.random.default_rng(0).integers(len(stored[0]["labels"]), size=len(stored[0]["labels"]))
+    aucs = [metrics.auc(part["labels"][draw] != "N", part["scores_corrected"][draw]) for part in stored]
+    ours = [np.mean([run.resampled("corrected", False)["auc"][0] for run in runs[name]]) for name in ("F", "B")]
+    assert ours[0] - ours[1] == pytest.approx((aucs[0] + aucs[1] - aucs[2] - aucs[3]) / 2)
+    assert found.over_patients.low <= found.over_seeds.value <= found.over_patients.high
+
+
+def test_p_of_one_seed_of_nothing_and_of_certainty(runs):
+    assert math.isnan(comparisons.compare(runs["E1"], runs["B"]).p)
+    assert math.isnan(comparisons.compare(runs["C"], runs["B"]).p)
+    assert comparisons._p_value(np.array([0.1, 0.1, 0.1])) == 0
+
+
+def test_pairs_need_partners_and_the_same_beats(runs):
+    with pytest.raises(EcglibError, match="cannot be paired"):
+        comparisons.compare(runs["B"], runs["E1"])
+
+
+def test_holm_against_its_definition():
+    p = [0.01, 0.04, float("nan"), 0.03, 0.5]
+    adjusted = comparisons.holm(p)
+    assert adjusted[[0, 3, 1, 4]] == pytest.approx([0.04, 0.09, 0.09, 0.5])
+    assert math.isnan(adjusted[2])
+
+
+@pytest.mark.parametrize(
+    ("difference", "p", "words"),
+    [(0.01, 0.01, "better"), (-0.01, 0.01, "worse"), (0.01, 0.2, "no difference shown"), (0.01, np.nan, "one seed")],
+)
+def test_verdicts(difference, p, words):
+    interval = metrics.Interval(difference, -1, 1)
+    found = comparisons.Comparison(np.array([difference]), interval, interval, interval, p)
+    assert comparisons.verdict(found, p).startswith(words)
+
+
+def test_tables_of_the_arms(grid, runs):
+    table = arm_tables.arm_results(grid, runs, dict.fromkeys(grid, 7))
+    assert list(table.index) == [arm.name for arm in grid.values()]
+    differences = arm_tables.arm_differences(grid, runs)
+    assert differences.loc["C KD as coded", "verdict"] == "identical: nothing was distilled"
+    assert differences.loc["H 1/2 width + KD", "minus"] == "H 1/2 width"
+    assert differences.loc["H 1/2 width", "minus"] == "B second run"
+    assert differences.loc["E KD on z", "verdict"] == "one seed: no verdict"
+    claims = arm_tables.experiments(runs)
+    assert claims.loc[("student with KD", "AUC"), "report (1 run)"] == "0.9464"
+    gains = arm_tables.gains(runs, comparable=False)
+    assert gains.loc["student with KD", "as coded: student - control"].startswith("+0.0000")
+    assert gains.loc["student with KD", "report: student - teacher (1 run)"] == "+0.0092"
+
+
+def test_protocol_and_baselines(base, runs, beats, store):
+    protocol = arms.train_arms(arms.protocol_arms(base, 1), beats, store, "cpu")
+    test = base.choose(beats).test
+    table = arm_tables.protocol_results(runs, protocol, beats.near_peak[test])
+    assert len(table) == 9
+    reference = table.loc["epoch without labels, BatchNorm in evaluation mode"]
+    assert reference["difference"] == "-"
+    config = runs["A"][0].config
+    assert "leads" not in config
+    assert protocol["leads"][0].config["leads"] == [0, 1]
+    assert protocol["leads"][0].generator().encoder.features[0].in_channels == 2
+    found = {}
+    for name, baseline in baselines.BASELINES.items():
+        auc = baselines.baseline_auc(name, base, beats, store)
+        assert baselines.baseline_auc(name, base, beats, store) == auc  # from the store
+        assert 0 <= auc <= 1
+        found[name] = (baseline.published, np.array([auc]))
+    assert found["PCA"][1][0] > 0.7
+    rows = arm_tables.baseline_results(found, runs["A"])
+    assert rows.loc["PCA", "BeatGAN paper"] == "0.8164"
+    assert rows.loc["isolation forest", "BeatGAN paper"] == "-"
+
+
+def test_pca_is_the_error_of_a_projection():
+    rng = np.random.default_rng(0)
+    plane = rng.normal(size=(2, 320))
+    train, inside = rng.normal(size=(100, 2)) @ plane, rng.normal(size=(5, 2)) @ plane
+    config = BeatGANConfig("x", Hyperparameters(0))
+    scores = baselines.pca(train.astype(np.float32), np.vstack([inside, inside + 1]).astype(np.float32), config)
+    assert scores[:5].max() < 1e-6 < 0.1 < scores[5:].min()
+
+
+def test_the_vae_bound_is_reconstruction_plus_divergence():
+    import torch
+
+    from ecglib.models.vae import VAE
+
+    torch.manual_seed(0)
+    x, x_hat, code = torch.rand(2, 1, 4), torch.rand(2, 1, 4), torch.randn(2, 6, 1)
+    slow = ((x - x_hat) ** 2).mean().item()
+    for row in code[:, :, 0].tolist():
+        normal = [torch.distributions.Normal(m, math.exp(v / 2)) for m, v in zip(row[:3], row[3:], strict=True)]
+        unit = torch.distributions.Normal(0.0, 1.0)
+        slow += sum(torch.distributions.kl_divergence(each, unit).item() for each in normal) / 2 / 4
+    assert VAE.loss(x_hat, x, code).item() == pytest.approx(slow, rel=1e-5)
+
+
+def test_every_number_of_r1_is_in_the_ledger(runs, base, beats):
+    measured = ledger.measured_r1(runs, base, beats)
+    assert set(measured) <= set(reports.CLAIMS)
+    table = ledger.ledger("R1", measured)
+    claims = [claim for claim in reports.CLAIMS.values() if claim.report == "R1"]
+    assert len(claims) >= 55
+    assert list(table.index) == [claim.text for claim in claims]
+    assert measured["r1.figure10.g_size"] == pytest.approx(reports.value("r1.figure10.g_size"), rel=0.01)
+    assert measured["r1.figure10.d_size"] == pytest.approx(reports.value("r1.figure10.d_size"), rel=0.01)
+
+
+def test_notebook_03_shows_every_number_of_r1():
+    """Walks the list: each published number stands in a table of the saved notebook, with its meaning and its place."""
+    notebook = nbformat.read(project_root() / "notebooks" / "03_kd_student.ipynb", as_version=4)
+    pages = [
+        output.data["text/html"]
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if "text/html" in output.get("data", {})
+    ]
+    rows = set()
+    for row in re.findall(r"<tr>(.*?)</tr>", "".join(pages), re.DOTALL):
+        cells = [html.unescape(cell).strip() for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)]
+        rows.add(tuple(cells[:3]))
+    for key, claim in reports.CLAIMS.items():
+        if claim.report == "R1":
+            assert (claim.text, claim.where, ledger.number(claim.value, claim.unit)) in rows, key
+    source = "\n".join(cell.source for cell in notebook.cells)
+    assert "FIGURE9_LOG" in source
+
+
+def test_contradictions_name_both_sides():
+    table = ledger.contradictions("R1")
+    assert table.loc["AUC with feature distillation", "other"].startswith("0.934073")
+    assert len(table) == 10
