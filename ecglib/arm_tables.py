@@ -13,7 +13,6 @@ from ecglib.metrics import Interval, mean_interval
 
 ArmRuns = Mapping[str, Sequence[Run]]
 CONTROL, TEACHER = "B", "A"
-RULE_TEXT = {"as_coded": "as coded", "labelled": "labelled", "corrected": "corrected"}
 
 
 def values(runs: Sequence[Run], metric: str = "auc", rule: str = "corrected") -> np.ndarray:

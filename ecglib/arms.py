@@ -33,11 +33,6 @@ class Arm:
     text: str
     configs: list[BeatGANConfig]
 
-    @property
-    def seeds(self) -> list[int]:
-        """The pairing: seed of the teacher."""
-        return [config.training.seed % STUDENT_SEED for config in self.configs]
-
 
 def distillation_arms(base: BeatGANConfig, main_seeds: int, other_seeds: int) -> dict[str, Arm]:
     """Arms A to H, and S with a teacher of its own making.

@@ -25,19 +25,19 @@ from ecglib.models.beatgan import LATENT, Generator, anomaly_scores
 from ecglib.models.vae import VAE
 from ecglib.reproducibility import choose_device, seed_everything
 
-Scorer = Callable[[np.ndarray, np.ndarray, BeatGANConfig], np.ndarray]
+Scorer = Callable[[np.ndarray, np.ndarray, BeatGANConfig, str], np.ndarray]
 
 KERNEL_FEATURES = 300  # of the linear approximation of a Gaussian kernel
 OUTLIERS = 0.1  # the share of training beats a one-class SVM may leave outside
 
 
-def pca(train: np.ndarray, test: np.ndarray, config: BeatGANConfig) -> np.ndarray:
+def pca(train: np.ndarray, test: np.ndarray, config: BeatGANConfig, device: str) -> np.ndarray:
     """Mean squared error of the projection onto 50 components, as many as BeatGAN's code has numbers."""
     model = PCA(n_components=min(LATENT, len(train)), random_state=config.training.seed).fit(train)
     return np.square(test - model.inverse_transform(model.transform(test))).mean(axis=1)
 
 
-def one_class_svm(train: np.ndarray, test: np.ndarray, config: BeatGANConfig) -> np.ndarray:
+def one_class_svm(train: np.ndarray, test: np.ndarray, config: BeatGANConfig, device: str) -> np.ndarray:
     """Distance outside a one-class SVM with a Gaussian kernel, approximated linearly (Nystroem) to be affordable."""
     features = Nystroem(
         gamma=1 / (train.shape[1] * train.var()),  # scikit-learn's gamma="scale"
@@ -48,19 +48,19 @@ def one_class_svm(train: np.ndarray, test: np.ndarray, config: BeatGANConfig) ->
     return -make_pipeline(features, svm).fit(train).decision_function(test)
 
 
-def isolation_forest(train: np.ndarray, test: np.ndarray, config: BeatGANConfig) -> np.ndarray:
+def isolation_forest(train: np.ndarray, test: np.ndarray, config: BeatGANConfig, device: str) -> np.ndarray:
     """How few random cuts isolate a beat (Liu et al. 2008)."""
     return -IsolationForest(random_state=config.training.seed).fit(train).score_samples(test)
 
 
-def autoencoder(train: np.ndarray, test: np.ndarray, config: BeatGANConfig) -> np.ndarray:
+def autoencoder(train: np.ndarray, test: np.ndarray, config: BeatGANConfig, device: str) -> np.ndarray:
     """BeatGAN's generator, trained by reconstruction alone: what is left without a discriminator."""
-    return _network(Generator, lambda x_hat, x, _: losses.reconstruction(x_hat, x), train, test, config)
+    return _network(Generator, lambda x_hat, x, _: losses.reconstruction(x_hat, x), train, test, config, device)
 
 
-def variational_autoencoder(train: np.ndarray, test: np.ndarray, config: BeatGANConfig) -> np.ndarray:
+def variational_autoencoder(train: np.ndarray, test: np.ndarray, config: BeatGANConfig, device: str) -> np.ndarray:
     """The same encoder and decoder with a random code and its divergence from a normal one."""
-    return _network(VAE, VAE.loss, train, test, config)
+    return _network(VAE, VAE.loss, train, test, config, device)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Baseline:
     """One row.
 
     Attributes:
-        scorer: (train (N, 320), test (M, 320), config) -> (M,) scores.
+        scorer: (train (N, 320), test (M, 320), config, device) -> (M,) scores.
         published: key of `reports.CLAIMS`; None where BeatGAN's paper has no such row.
     """
 
@@ -91,27 +91,28 @@ def _network(
     train: np.ndarray,
     test: np.ndarray,
     config: BeatGANConfig,
+    device: str,
 ) -> np.ndarray:
     """Scores of a network that maps x to x' and a code, trained by `loss(x', x, code)` with BeatGAN's settings."""
-    device, settings = choose_device(), config.training
+    place, settings = choose_device(device), config.training
     seed_everything(settings.seed)
-    model = build(1, config.width).to(device)
+    model = build(1, config.width).to(place)
     betas = (settings.beta1, settings.beta2)
     optimizer = torch.optim.Adam(model.parameters(), settings.learning_rate, betas=betas, fused=True)
-    x = torch.from_numpy(train)[:, None].to(device)
+    x = torch.from_numpy(train)[:, None].to(place)
     for epoch in range(settings.epochs):
         seed_everything(settings.seed, epoch + 1)
-        for batch in torch.randperm(len(x)).to(device).split(settings.batch_size):
+        for batch in torch.randperm(len(x)).to(place).split(settings.batch_size):
             if len(batch) < settings.batch_size:
                 break  # as in BeatGAN's training
             x_hat, code = model(x[batch])
             optimizer.zero_grad()
             loss(x_hat, x[batch], code).backward()
             optimizer.step()
-    return anomaly_scores(model.eval(), torch.from_numpy(test)[:, None].to(device)).cpu().numpy()
+    return anomaly_scores(model.eval(), torch.from_numpy(test)[:, None].to(place)).cpu().numpy()
 
 
-def baseline_auc(name: str, config: BeatGANConfig, beats: Beats, store: Path) -> float:
+def baseline_auc(name: str, config: BeatGANConfig, beats: Beats, store: Path, device: str = "auto") -> float:
     """Test AUC of a baseline on the beats of `config`; its scores are kept in the store.
 
     Args:
@@ -119,12 +120,13 @@ def baseline_auc(name: str, config: BeatGANConfig, beats: Beats, store: Path) ->
         config: gives data, split, budget and seed.
         beats: the beats it was made for.
         store: the folder of all runs.
+        device: "auto", "cpu" or "cuda", for the two networks.
     """
     split = config.choose(beats)
     path = store / "baselines" / f"{name.replace(' ', '_')}-{config.run_id}.npz"
     if not path.exists():
         train, test = (config.x(beats, members)[:, 0].numpy() for members in (split.train, split.test))
-        scores = BASELINES[name].scorer(train, test, config).astype(np.float32)
+        scores = BASELINES[name].scorer(train, test, config, device).astype(np.float32)
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, scores=scores)
     with np.load(path, allow_pickle=False) as file:

@@ -30,6 +30,8 @@ from ecglib.models.beatgan import Generator, anomaly_scores
 from ecglib.reproducibility import choose_device, environment
 from ecglib.training import Hyperparameters, Validation
 
+PUBLISHED = "weights_float16.safetensors"  # of a run whose weights are committed
+
 
 @dataclass(frozen=True)
 class BeatGANConfig:
@@ -177,11 +179,24 @@ class Run:
             EcglibError: the store came without weights.
         """
         path = self.folder / f"weights_{rule}.safetensors"
+        if not path.exists() and rule == "corrected":
+            path = self.folder / PUBLISHED
         if not path.exists():
-            raise EcglibError(f"{path.name} is not in {self.folder.name}: train the run again with weights=True.")
+            raise EcglibError(
+                f"weights_{rule}.safetensors is not in {self.folder.name}: train the run again with weights=True."
+            )
         generator = Generator(len(self.config.get("leads", (0,))), self.config.get("width", 1.0))
         generator.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
         return generator.eval()
+
+    def publish(self) -> Path:
+        """Keep the generator of the epoch chosen without labels in half precision, small enough to be committed."""
+        path = self.folder / PUBLISHED
+        if not path.exists():
+            weights = self.generator().state_dict()
+            with atomic_path(path) as temporary:
+                save_file({n: t.half() if t.is_floating_point() else t for n, t in weights.items()}, temporary)
+        return path
 
 
 def train_beatgan(
@@ -227,9 +242,10 @@ def train_beatgan(
 
 
 def is_finished(folder: Path, weights: bool = False) -> bool:
-    """Whether a run's folder holds all that it should, with or without the weights."""
-    needed = ["metrics.json"] + [f"weights_{rule}.safetensors" for rule in training.RULES if weights]
-    return all((folder / name).exists() for name in needed)
+    """Whether a run's folder holds all that it should, with or without the weights (published ones will do)."""
+    kept = [all((folder / f"weights_{rule}.safetensors").exists() for rule in training.RULES)]
+    kept.append((folder / PUBLISHED).exists())
+    return (folder / "metrics.json").exists() and (any(kept) or not weights)
 
 
 def _train(

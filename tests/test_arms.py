@@ -201,7 +201,7 @@ def test_pca_is_the_error_of_a_projection():
     plane = rng.normal(size=(2, 320))
     train, inside = rng.normal(size=(100, 2)) @ plane, rng.normal(size=(5, 2)) @ plane
     config = BeatGANConfig("x", Hyperparameters(0))
-    scores = baselines.pca(train.astype(np.float32), np.vstack([inside, inside + 1]).astype(np.float32), config)
+    scores = baselines.pca(train.astype(np.float32), np.vstack([inside, inside + 1]).astype(np.float32), config, "cpu")
     assert scores[:5].max() < 1e-6 < 0.1 < scores[5:].min()
 
 

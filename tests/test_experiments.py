@@ -98,6 +98,23 @@ def test_missing_weights_are_an_error_or_trained_again(finished, beats, tmp_path
     assert again.generator().training is False
 
 
+def test_published_weights_are_half_the_size_and_score_alike(finished, beats, tmp_path):
+    folder = tmp_path / finished.folder.name
+    folder.mkdir()
+    for path in finished.folder.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    run = Run(folder)
+    full = (folder / "weights_corrected.safetensors").stat().st_size
+    assert run.publish().stat().st_size < 0.51 * full
+    x = config(beats).x(beats, config(beats).choose(beats).test[:50])
+    before = anomaly_scores(run.generator(), x)
+    for rule in ("as_coded", "corrected"):
+        (folder / f"weights_{rule}.safetensors").unlink()
+    torch.testing.assert_close(anomaly_scores(run.generator(), x), before, rtol=0.01, atol=1e-4)
+    again = train_beatgan(config(beats), beats, tmp_path, "cpu", weights=True)  # nothing is trained again
+    assert again.environment == finished.environment
+
+
 def test_the_wrong_beats_are_refused(beats, simulated_root, tmp_path):
     other = mitbih.load_beats(simulated_root, records=("100", "200"))
     with pytest.raises(EcglibError, match="not those this config was made for"):

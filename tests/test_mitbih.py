@@ -169,6 +169,9 @@ def test_the_published_counts_come_out_exactly(real_root):
     beats = mitbih.load_beats(real_root)
     assert mitbih.count_classes(beats.labels) == {"N": 86_717, "S": 3_026, "V": 7_008, "F": 802, "Q": 15}
     assert len(beats) == 97_568
+    far = mitbih.count_classes(beats.labels[~beats.near_peak])
+    assert far["N"] == 0, "R1's rule"
+    assert 0.45 < far["V"] / 7_008 < 0.6, "asked of V, the rule would drop about half of them"
     ticks, annotated = 0, 0
     for name in mitbih.PATIENTS:
         record = mitbih.read_record(real_root, name)
