@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from ecglib import distillation, losses, training
-from ecglib.data.augment import TICKS, time_warp
 from ecglib.distillation import KNOWLEDGE, SELF, Distillation, Distiller, Taps, new_average
 from ecglib.errors import EcglibError
 from ecglib.models.beatgan import Generator, anomaly_scores
@@ -204,22 +203,3 @@ def test_who_does_not_beat_chance_may_not_teach():
 def test_what_cannot_be_distilled_is_refused(changes, message):
     with pytest.raises(EcglibError, match=message):
         Distillation(**{"knowledge": ("scores",), "teacher": "someone", **changes})
-
-
-def test_time_warp_stretches_and_drops_as_many_ticks():
-    torch.manual_seed(0)
-    ramp = torch.arange(320.0).expand(50, 2, 320)
-    warped = time_warp(ramp)
-    assert warped.shape == ramp.shape
-    assert torch.equal(warped[:, 0], warped[:, 1])  # all leads alike
-    assert (warped.diff(dim=-1) >= 0).all()  # time never runs backward
-    assert torch.equal(warped[..., 319], ramp[..., 319])
-    for start, stop in ((0, 140), (140, 319)):
-        for row in warped[:, 0, start:stop].tolist():
-            whole = {value for value in row if value == int(value)}
-            halves = [value for value in row if value != int(value)]
-            assert len(halves) == TICKS  # stretched
-            assert len(whole) == stop - start - TICKS  # the others but the dropped ones
-            assert all(start <= value < stop for value in row)
-            assert {value - 0.5 for value in halves} <= whole
-    assert not torch.equal(warped[0], warped[1])

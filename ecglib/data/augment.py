@@ -1,9 +1,16 @@
-"""Changes to a beat that leave it the same kind of beat."""
+"""Changes to a beat that leave it the same kind of beat.
+
+Each takes scaled beats (B, C, 320) and draws from torch's global generator, for every beat anew; all leads of a beat
+are changed alike. Their ranges keep a beat plausible: a normal one must not become one that a cardiologist would call
+abnormal.
+"""
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from ecglib.data.mitbih import BEFORE, WINDOW
+from ecglib.data.mitbih import BEFORE, FS, WINDOW
 
 TICKS = 7  # of each half that are stretched, and as many that are dropped (BeatGAN's program)
 
@@ -36,3 +43,68 @@ def time_warp(x: Tensor) -> Tensor:
     left = position.floor().long()[:, None].expand_as(x)
     fraction = (position - position.floor())[:, None]
     return x.gather(2, left) * (1 - fraction) + x.gather(2, (left + 1).clamp(max=WINDOW - 1)) * fraction
+
+
+def amplitude_scale(x: Tensor, spread: float = 0.15) -> Tensor:
+    """The whole beat larger or smaller by up to `spread`: electrodes and breathing change amplitude. (B, C, 320)."""
+    return x * _uniform(x, 1 - spread, 1 + spread)
+
+
+def jitter(x: Tensor, deviation: float = 0.02) -> Tensor:
+    """White noise with a standard deviation of 1 % of the beat's range: muscle and amplifier. (B, C, 320)."""
+    return x + deviation * torch.randn(x.shape).to(x.device)
+
+
+def baseline_wander(x: Tensor, amplitude: float = 0.1) -> Tensor:
+    """A slow wave of at most `amplitude`, 0.15 to 0.5 Hz, of any phase: breathing. (B, C, 320)."""
+    seconds = torch.arange(WINDOW, device=x.device) / FS
+    phase = 2 * torch.pi * (_uniform(x, 0.15, 0.5) * seconds + _uniform(x, 0, 1))
+    return x + _uniform(x, 0, amplitude) * torch.sin(phase)
+
+
+def time_shift(x: Tensor, ticks: int = 6) -> Tensor:
+    """The window up to `ticks` (17 ms) earlier or later, edges repeated: annotations are not exact. (B, C, 320)."""
+    shift = torch.randint(-ticks, ticks + 1, (len(x), 1)).to(x.device)
+    index = (torch.arange(WINDOW, device=x.device) + shift).clamp(0, WINDOW - 1)
+    return x.gather(2, index[:, None].expand_as(x))
+
+
+def segment_mask(x: Tensor, ticks: int = 24) -> Tensor:
+    """A stretch of up to `ticks` (67 ms) replaced by a straight line between its ends: lost samples. (B, C, 320)."""
+    length = torch.randint(2, ticks + 1, (len(x), 1, 1)).to(x.device)
+    start = (torch.rand(len(x), 1, 1).to(x.device) * (WINDOW - length)).long()
+    place = (torch.arange(WINDOW, device=x.device) - start) / length  # 0 at the stretch's start, 1 at its end
+    first, last = (x.gather(2, end.expand(-1, x.shape[1], 1)) for end in (start, start + length))
+    return torch.where((place > 0) & (place < 1), first + place * (last - first), x)
+
+
+def lead_dropout(x: Tensor, probability: float = 0.2) -> Tensor:
+    """One of two leads silent in `probability` of the beats; a single lead is left alone. (B, C, 320)."""
+    if x.shape[1] == 1:
+        return x
+    lead = torch.randint(x.shape[1], (len(x), 1, 1)).to(x.device)
+    silent = (torch.rand(len(x), 1, 1) < probability).to(x.device)
+    return x.masked_fill(silent & (torch.arange(x.shape[1], device=x.device)[:, None] == lead), 0)
+
+
+AUGMENTATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "time warp": time_warp,
+    "amplitude scale": amplitude_scale,
+    "jitter": jitter,
+    "baseline wander": baseline_wander,
+    "time shift": time_shift,
+    "segment mask": segment_mask,
+    "lead dropout": lead_dropout,
+}
+
+
+def random_view(x: Tensor) -> Tensor:
+    """One view for SimCLR: all augmentations, one after another, each drawn anew for every beat. (B, C, 320)."""
+    for augmentation in AUGMENTATIONS.values():
+        x = augmentation(x)
+    return x
+
+
+def _uniform(x: Tensor, low: float, high: float) -> Tensor:
+    """A number a beat, (B, 1, 1), the same for all its leads and ticks."""
+    return (low + (high - low) * torch.rand(len(x), 1, 1)).to(x.device)
