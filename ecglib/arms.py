@@ -72,9 +72,9 @@ def distillation_arms(base: BeatGANConfig, main_seeds: int, other_seeds: int) ->
         "S": arm(
             "S self-teacher", "x' towards that of the student's own moving average", "reconstruction", teacher=SELF
         ),
-        "H2": arm("H 1/2 width", "a quarter of the weights, no distillation", width=0.5),
+        "H2": arm("H 1/2 width", "half as many channels, no distillation", width=0.5),
         "H2+": arm("H 1/2 width + KD", "the same, taught as in E on x'", "reconstruction", width=0.5),
-        "H4": arm("H 1/4 width", "a sixteenth of the weights, no distillation", width=0.25),
+        "H4": arm("H 1/4 width", "a quarter as many channels, no distillation", width=0.25),
         "H4+": arm("H 1/4 width + KD", "the same, taught as in E on x'", "reconstruction", width=0.25),
     }
 

@@ -14,6 +14,10 @@ TABLES = {
     "01_ptbxl": ("PTB-XL", ()),
     "02_teacher": ("BeatGAN, the teacher", ("95 % over beats",)),
     "02_per_class": ("Which anomalies BeatGAN finds: AUC of each class against N, mean over seeds and interval", ()),
+    "03_gains": ("R1's claim: what distillation adds to the AUC", ()),
+    "03_differences": ("Every arm minus its control with the same seeds", ()),
+    "03_protocol": ("What the protocol does to the teacher's number", ()),
+    "03_baselines": ("Cheap baselines on the same beats", ()),
 }
 
 
