@@ -18,7 +18,7 @@ def made_up_beats(counts, records=("100",)):
     labels = np.concatenate([np.full(count, name) for name, count in counts.items()])
     names = np.array([records[position % len(records)] for position in range(len(labels))])
     near = np.ones(len(labels), dtype=bool)
-    return Beats(np.zeros((len(labels), 2, 320), np.float32), labels, labels, names, np.arange(len(labels)), near)
+    return Beats(np.zeros((len(labels), 2, 320), np.float32), labels, labels, names, np.arange(len(labels)), near, near)
 
 
 def test_record_lists():
@@ -118,6 +118,7 @@ def test_simulated_beats_load_from_the_cache_again(simulated_root):
     beats = mitbih.load_beats(simulated_root)
     assert beats.signals.shape == (len(beats), 2, 320)
     assert beats.signals.dtype == np.float32
+    assert beats.rhythm.shape == (len(beats), 2)
     assert isinstance(beats.signals, np.memmap)
     counts = mitbih.count_classes(beats.labels)
     assert all(counts.values())
@@ -132,6 +133,20 @@ def test_one_record_equals_its_part_of_all(simulated_root):
     assert np.array_equal(beats.signals[of_208], alone.signals)
     assert np.array_equal(beats.samples[of_208], alone.samples)
     assert alone.fingerprint != beats.fingerprint
+
+
+def test_rr_intervals_are_relative_to_the_usual_one_and_skip_what_is_no_beat():
+    # A beat every 300 samples, one 90 early with its pause, and a rhythm annotation in between.
+    samples = np.delete(np.arange(60) * 300 + 500, 30)
+    samples = np.sort(np.append(samples, [500 + 30 * 300 - 90, 7777]))
+    symbols = ["+" if sample == 7777 else "N" for sample in samples]
+    ratios = mitbih.relative_rr(record(samples, symbols))
+    early = int(np.flatnonzero(samples == 9410)[0])
+    assert ratios[early] == pytest.approx([0.7, 1.3])
+    assert ratios[early + 1] == pytest.approx([1.3, 1.0])
+    assert ratios[0, 0] == ratios[-1, 1] == 1
+    assert ratios[int(np.flatnonzero(samples == 7777)[0])].tolist() == [1, 1]
+    assert np.delete(ratios, [early - 1, early, early + 1], axis=0) == pytest.approx(1)
 
 
 def test_leads_of_record_114_are_swapped_back(simulated_root):

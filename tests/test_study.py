@@ -61,7 +61,9 @@ def test_classes_stand_in_their_usual_order():
 def test_the_leak_is_counted_by_patient():
     records = np.array(["100", "100", "201", "202"])
     labels = np.array(["N", "V", "N", "V"])
-    beats = mitbih.Beats(np.zeros((4, 2, 320)), labels, labels, records, np.arange(4), np.ones(4, dtype=bool))
+    beats = mitbih.Beats(
+        np.zeros((4, 2, 320)), labels, labels, records, np.arange(4), np.ones(4, bool), np.ones((4, 2))
+    )
     split = mitbih.Split(np.array([0, 2]), np.array([], dtype=int), np.array([1, 3]))
     assert tables.shared_patients(beats, split) == 2, "100 with itself, 201 with 202: the same man"
     assert tables.class_counts(beats, split).loc["test"].to_dict() == {"N": 0, "S": 0, "V": 2, "F": 0, "Q": 0, "all": 2}

@@ -18,6 +18,7 @@ from typing import Any
 import joblib
 import numpy as np
 from scipy import signal as scipy_signal
+from scipy.ndimage import median_filter
 from tqdm.auto import tqdm
 
 from ecglib.data import physionet
@@ -48,6 +49,9 @@ CLASS_OF_SYMBOL = {
 }
 
 # de Chazal et al., IEEE Trans. Biomed. Eng. 51(7), 2004: 22 records to train on and 22 to test on.
+BEAT_SYMBOLS = tuple("NLRBAaJSVrFejnE/fQ?")  # WFDB's beat annotations, whatever their class
+USUAL_RR = 33  # intervals whose median is the usual one: about 16 beats to each side
+
 # fmt: off
 DS1 = (
     "101", "106", "108", "109", "112", "114", "115", "116", "118", "119", "122",
@@ -97,6 +101,7 @@ class Beats:
         records: (N,) record name.
         samples: (N,) zero-based index of the annotation in its record.
         near_peak: (N,) bool, a detected R peak is near: true of every N beat, because R1 asks it of them alone.
+        rhythm: (N, 2) float32, the RR intervals before and after the beat as multiples of the usual one around it.
     """
 
     signals: np.ndarray
@@ -105,6 +110,7 @@ class Beats:
     records: np.ndarray
     samples: np.ndarray
     near_peak: np.ndarray
+    rhythm: np.ndarray
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -215,6 +221,22 @@ def select_beats(record: Record, peaks: np.ndarray) -> np.ndarray:
     return np.flatnonzero(inside & (classes != "") & ((classes != "N") | is_near_peak(record, peaks)))
 
 
+def relative_rr(record: Record) -> np.ndarray:
+    """RR intervals before and after each annotation over the median interval around it: (A, 2) float32.
+
+    What counts is where beats are, not what they are. 1 is a regular rhythm; a premature beat has less than 1 before
+    it. At the ends of a record, and at annotations that are no beats, the missing interval counts as 1.
+    """
+    beats = np.flatnonzero(np.isin(record.symbols, BEAT_SYMBOLS))
+    result = np.ones((len(record.samples), 2), dtype=np.float32)
+    if len(beats) > 1:
+        intervals = np.diff(record.samples[beats]).astype(float)
+        relative = intervals / median_filter(intervals, size=USUAL_RR, mode="nearest")
+        result[beats[1:], 0] = relative
+        result[beats[:-1], 1] = relative
+    return result
+
+
 def cut_beats(filtered: np.ndarray, samples: np.ndarray) -> np.ndarray:
     """Windows (N, leads, 320) of `filtered` (leads, T) around the zero-based annotations `samples`."""
     ticks = samples[:, None] + 1 - BEFORE + np.arange(WINDOW)
@@ -235,15 +257,25 @@ def prepare_record(root: str | Path, name: str) -> dict[str, np.ndarray]:
         "records": np.full(len(kept), name, dtype="<U3"),
         "samples": record.samples[kept].astype(np.int32),
         "near_peak": is_near_peak(record, peaks)[kept],
+        "rhythm": relative_rr(record)[kept],
     }
 
 
 def _fingerprint(folder: Path, records: Sequence[str]) -> str:
     """A key that changes with the records' bytes, with the code that prepares them and with its libraries."""
     digest = hashlib.blake2b(digest_size=12)
-    for step in (read_record, bandpass, find_r_peaks, is_near_peak, select_beats, cut_beats, prepare_record):
+    for step in (
+        read_record,
+        bandpass,
+        find_r_peaks,
+        is_near_peak,
+        select_beats,
+        relative_rr,
+        cut_beats,
+        prepare_record,
+    ):
         digest.update(inspect.getsource(step).encode())
-    constants = (FS, BEFORE, AFTER, FILTER_TAPS, PASS_BAND, R_PEAK_TOLERANCE, CLASS_OF_SYMBOL)
+    constants = (FS, BEFORE, AFTER, FILTER_TAPS, PASS_BAND, R_PEAK_TOLERANCE, CLASS_OF_SYMBOL, BEAT_SYMBOLS, USUAL_RR)
     digest.update(json.dumps([constants, version("biosppy"), version("scipy")]).encode())
     for name in records:
         for suffix in (".hea", ".dat", ".atr"):
@@ -288,7 +320,7 @@ def load_beats(root: str | Path, records: Sequence[str] = PATIENTS) -> Beats:
 def _open_cache(folder: Path) -> Beats:
     fields: dict[str, Any] = {}
     try:
-        for field in ("signals", "labels", "symbols", "records", "samples", "near_peak"):
+        for field in ("signals", "labels", "symbols", "records", "samples", "near_peak", "rhythm"):
             # 250 MB of signals stay on disk until they are asked for.
             fields[field] = np.load(
                 folder / f"{field}.npy", mmap_mode="r" if field == "signals" else None, allow_pickle=False
