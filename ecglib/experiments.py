@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from ecglib import metrics, training
 from ecglib.callbacks import Checkpoint, Progress
+from ecglib.contrast import Contrast
 from ecglib.data import mitbih
 from ecglib.data.mitbih import CLASSES, RECORDS, Beats, Split
 from ecglib.distillation import SELF, Distillation, Distiller, check_teacher, new_average
@@ -49,6 +50,7 @@ class BeatGANConfig:
         validation_beats: likewise (R1: 8,025).
         test_beats: likewise (R1: 27,107).
         distillation: what a student learns from whom; None for a BeatGAN alone.
+        contrast: R2's NT-Xent in D, in G or in both; None for none.
     """
 
     data: str
@@ -62,6 +64,7 @@ class BeatGANConfig:
     validation_beats: int = 0
     test_beats: int = 0
     distillation: Distillation | None = None
+    contrast: Contrast | None = None
 
     def __post_init__(self) -> None:
         if self.split not in ("report", "patients") or self.leads not in ((0,), (1,), (0, 1)):
@@ -78,7 +81,7 @@ class BeatGANConfig:
     def run_id(self) -> str:
         """The run's folder name: readable, and different for every other config."""
         digest = hashlib.sha256(json.dumps(self.facts, sort_keys=True).encode()).hexdigest()
-        kind = "student" if self.distillation else "beatgan"
+        kind = "contrast" if self.contrast else "student" if self.distillation else "beatgan"
         return f"{kind}-{self.split}-seed{self.training.seed}-{digest[:10]}"
 
     def choose(self, beats: Beats) -> Split:
@@ -256,10 +259,12 @@ def _train(
     x_train, x_validation, x_test = (config.x(beats, members).to(device) for _, members in split)
     validation = Validation(x_validation, torch.from_numpy(beats.labels[split.validation] != "N"))
     state = training.new_state(settings, len(config.leads), device, config.width)
+    if config.contrast:
+        training.add_heads(state, config.contrast)
     distiller = _distiller(config.distillation, state, x_train, folder.parent) if config.distillation else None
     checkpoint = Checkpoint(folder / "checkpoint.safetensors")
     state = checkpoint.restore(state)
-    training.train(state, x_train, validation, settings, [checkpoint, *callbacks], distiller)
+    training.train(state, x_train, validation, settings, [checkpoint, *callbacks], distiller, config.contrast)
 
     predictions = {
         "class_codes": _codes(beats.labels[split.test], CLASSES),

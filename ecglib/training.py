@@ -16,11 +16,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ecglib import distillation, losses, metrics
-from ecglib.data.augment import time_warp
+from ecglib import contrast, distillation, losses, metrics
+from ecglib.contrast import Contrast
+from ecglib.data.augment import warp_most
 from ecglib.distillation import Distiller
 from ecglib.errors import EcglibError
 from ecglib.models.beatgan import Discriminator, Generator, anomaly_scores, initialise
+from ecglib.models.simclr import ProjectionHead
 from ecglib.reproducibility import seed_everything
 
 RULES = ("as_coded", "corrected")
@@ -29,9 +31,7 @@ ALL_RULES = ("as_coded", "labelled", "corrected")
 BATCHNORM_MOMENTUM = 0.1  # torch's default, which R1 used
 # R1's program ran G twice on each batch and so moved its running statistics twice; this momentum does it at once.
 SHARED_MOMENTUM = 1 - (1 - BATCHNORM_MOMENTUM) ** 2
-# BeatGAN's program adds two warped copies of each beat. Here two of three beats of a batch are warped anew: the same
-# mixture, at as many steps as without.
-WARPED = 2 / 3
+PRETRAINING = 1  # sets the random stream of D's pretraining apart from that of the epochs proper
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,17 @@ class Best:
 
 @dataclass
 class State:
-    """All that training needs to go on; `epoch` is the number of finished ones, `average` a self-teacher if any."""
+    """All that training needs to go on; `epoch` is the number of finished ones.
+
+    `average` is a self-teacher if there is one, `heads` the projection heads of R2's contrast.
+    """
 
     generator: Generator
     discriminator: Discriminator
     generator_optimizer: torch.optim.Adam
     discriminator_optimizer: torch.optim.Adam
     average: Generator | None = None
+    heads: dict[str, ProjectionHead] = field(default_factory=dict)
     epoch: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Best] = field(default_factory=dict)
@@ -104,6 +108,14 @@ def new_state(settings: Hyperparameters, channels: int, device: torch.device, wi
     return State(generator, discriminator, adam(generator), adam(discriminator))
 
 
+def add_heads(state: State, settings: Contrast) -> None:
+    """Give a new state the projection heads of R2's contrast; each is trained with the network that it sits on."""
+    state.heads = contrast.new_heads(settings, state.discriminator)
+    optimizers = {"discriminator": state.discriminator_optimizer, "generator": state.generator_optimizer}
+    for place, head in state.heads.items():
+        optimizers[place].add_param_group({"params": list(head.parameters())})
+
+
 def set_momentum(model: nn.Module, momentum: float) -> None:
     """Set how far one batch moves the running statistics of every BatchNorm of `model`."""
     for module in model.modules():
@@ -112,7 +124,12 @@ def set_momentum(model: nn.Module, momentum: float) -> None:
 
 
 def update(
-    state: State, x: Tensor, settings: Hyperparameters, distiller: Distiller | None = None, compare: bool = False
+    state: State,
+    x: Tensor,
+    settings: Hyperparameters,
+    distiller: Distiller | None = None,
+    contrasted: Contrast | None = None,
+    compare: bool = False,
 ) -> dict[str, float]:
     """One step on a batch x (B, C, 320): D learns real from reconstructed, then G learns equation 1, or 3.
 
@@ -121,6 +138,7 @@ def update(
         x: in [-1, 1].
         settings: the hyperparameters.
         distiller: gives the term that equation 3 adds; None is BeatGAN alone.
+        contrasted: adds R2's NT-Xent to the loss of D, of G or of both.
         compare: also measure how strongly that term pulls at G's weights.
 
     Returns:
@@ -138,6 +156,11 @@ def update(
     if not torch.isfinite(p_real + p_fake).all():
         raise EcglibError(f"Training diverged in epoch {state.epoch}: lower the learning rate or change the seed.")
     loss_d = losses.discriminator(p_real, p_fake)
+    value_d, extra = loss_d.item(), {}
+    if contrasted is not None and "discriminator" in contrasted.places:
+        contrast_d = contrast.discriminator_term(contrasted, state.heads["discriminator"], discriminator, x)
+        extra["loss_contrast_d"] = contrast_d.item()
+        loss_d = loss_d + contrasted.gamma * contrast_d
     state.discriminator_optimizer.zero_grad()
     loss_d.backward()
     state.discriminator_optimizer.step()
@@ -150,7 +173,6 @@ def update(
     error = losses.reconstruction(x_hat, x)
     adversarial = losses.feature_matching(features_fake, features_real)
     loss_g = error + settings.adversarial_weight * adversarial
-    extra = {}
     if distiller is not None:
         term = distiller(x, x_hat, z, discriminator)
         extra["loss_distillation"] = term.item()
@@ -159,6 +181,10 @@ def update(
             own, taught = (distillation.gradient_norm(loss, weights) for loss in (loss_g, term))
             extra["gradient_ratio"] = taught / own
         loss_g = loss_g + term
+    if contrasted is not None and "generator" in contrasted.places:
+        contrast_g = contrast.generator_term(contrasted, state.heads["generator"], generator, x)
+        extra["loss_contrast_g"] = contrast_g.item()
+        loss_g = loss_g + contrasted.gamma * contrast_g
     state.generator_optimizer.zero_grad()
     loss_g.backward()
     state.generator_optimizer.step()
@@ -166,7 +192,6 @@ def update(
     if state.average is not None:
         distillation.follow(state.average, generator)
 
-    value_d = loss_d.item()
     reset = value_d < settings.reset_discriminator_below
     if reset:
         discriminator.apply(initialise)
@@ -223,6 +248,7 @@ def train(
     settings: Hyperparameters,
     callbacks: Sequence[Callback] = (),
     distiller: Distiller | None = None,
+    contrasted: Contrast | None = None,
 ) -> State:
     """Train until `settings.epochs` epochs are finished, from wherever `state` is.
 
@@ -233,6 +259,7 @@ def train(
         settings: the hyperparameters; the batch order depends on the seed and the epoch alone.
         callbacks: called after each epoch.
         distiller: makes this a student.
+        contrasted: adds R2's NT-Xent; `state` has its heads.
 
     Raises:
         EcglibError: there is no full batch to train on, or training diverged.
@@ -242,14 +269,16 @@ def train(
         raise EcglibError(f"{len(x)} training beats do not fill one batch of {settings.batch_size}: use more beats.")
     state.generator.train()
     state.discriminator.train()
+    if contrasted is not None and state.epoch == 0:
+        pretrain(state, x, settings, contrasted)
     for epoch in range(state.epoch, settings.epochs):
         started = time.perf_counter()
         seed_everything(settings.seed, epoch + 1)
         order = torch.randperm(len(x))[: steps * settings.batch_size].to(x.device)
         rows = []
         for step, batch in enumerate(order.split(settings.batch_size)):
-            part = _warped(x[batch]) if settings.time_warp else x[batch]
-            rows.append(update(state, part, settings, distiller, compare=step == 0))
+            part = warp_most(x[batch]) if settings.time_warp else x[batch]
+            rows.append(update(state, part, settings, distiller, contrasted, compare=step == 0))
         totals = {name: sum(row[name] for row in rows) for name in rows[-1]}
         means = {name: total if name == "d_resets" else total / steps for name, total in totals.items()}
         if distiller is not None:
@@ -262,9 +291,16 @@ def train(
     return state
 
 
-def _warped(x: Tensor) -> Tensor:
-    chosen = (torch.rand(len(x)) < WARPED).to(x.device)
-    return torch.where(chosen[:, None, None], time_warp(x), x)
+def pretrain(state: State, x: Tensor, settings: Hyperparameters, contrasted: Contrast) -> None:
+    """Let D and its head learn contrast alone for `contrasted.pretraining` epochs (scenario 1, pretrained)."""
+    for epoch in range(contrasted.pretraining):
+        seed_everything(settings.seed, epoch + 1, PRETRAINING)
+        order = torch.randperm(len(x))[: len(x) // settings.batch_size * settings.batch_size].to(x.device)
+        for batch in order.split(settings.batch_size):
+            term = contrast.discriminator_term(contrasted, state.heads["discriminator"], state.discriminator, x[batch])
+            state.discriminator_optimizer.zero_grad()
+            term.backward()
+            state.discriminator_optimizer.step()
 
 
 def pack(state: State) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -309,4 +345,5 @@ def _parts(state: State) -> list[tuple[str, nn.Module, torch.optim.Adam | None]]
         ("generator", state.generator, state.generator_optimizer),
         ("discriminator", state.discriminator, state.discriminator_optimizer),
     ]
+    parts += [(f"head_{place}", head, None) for place, head in state.heads.items()]
     return parts if state.average is None else [*parts, ("average", state.average, None)]

@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from ecglib.data.augment import AUGMENTATIONS, TICKS, lead_dropout, random_view, segment_mask, time_shift, time_warp
+from ecglib.data.augment import (
+    AUGMENTATIONS,
+    TICKS,
+    lead_dropout,
+    random_view,
+    segment_mask,
+    time_shift,
+    time_warp,
+    warp_most,
+)
 
 
 def beats(count=40, leads=2):
@@ -86,3 +95,10 @@ def test_time_warp_stretches_and_drops_as_many_ticks():
             assert len(whole) == stop - start - TICKS  # the others but the dropped ones
             assert all(start <= value < stop for value in row)
             assert {value - 0.5 for value in halves} <= whole
+
+
+def test_two_of_three_beats_are_warped():
+    torch.manual_seed(0)
+    x = beats(900, leads=1)
+    changed = (warp_most(x) != x).any(dim=2).any(dim=1).float().mean().item()
+    assert changed == pytest.approx(2 / 3, abs=0.05)

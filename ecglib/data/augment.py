@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ecglib.data.mitbih import BEFORE, FS, WINDOW
 
+WARPED = 2 / 3
 TICKS = 7  # of each half that are stretched, and as many that are dropped (BeatGAN's program)
 
 
@@ -43,6 +44,12 @@ def time_warp(x: Tensor) -> Tensor:
     left = position.floor().long()[:, None].expand_as(x)
     fraction = (position - position.floor())[:, None]
     return x.gather(2, left) * (1 - fraction) + x.gather(2, (left + 1).clamp(max=WINDOW - 1)) * fraction
+
+
+def warp_most(x: Tensor) -> Tensor:
+    """Two of three beats warped, as in BeatGAN's training set of each beat and two warped copies. (B, C, 320)."""
+    chosen = (torch.rand(len(x)) < WARPED).to(x.device)
+    return torch.where(chosen[:, None, None], time_warp(x), x)
 
 
 def amplitude_scale(x: Tensor, spread: float = 0.15) -> Tensor:

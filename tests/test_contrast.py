@@ -1,0 +1,140 @@
+"""R2's scenarios inside BeatGAN's training: who learns from the contrast, what stays untouched, resuming."""
+
+import pytest
+import torch
+
+from ecglib import contrast, training
+from ecglib.contrast import Contrast
+from ecglib.data.augment import random_view
+from ecglib.errors import EcglibError
+from ecglib.losses import NTXent
+from ecglib.models.simclr import BaseEncoder, ProjectionHead
+from ecglib.training import Hyperparameters, Validation, add_heads, new_state, train, update
+
+CPU = torch.device("cpu")
+WIDTH = 0.125
+SETTINGS = Hyperparameters(seed=2, batch_size=8)
+BOTH = ("discriminator", "generator")
+
+
+def beats(count, seed=0):
+    noise = torch.randn(count, 1, 320, generator=torch.Generator().manual_seed(seed))
+    smooth = torch.nn.functional.avg_pool1d(noise, 15, stride=1, padding=7)
+    return smooth / smooth.abs().amax(dim=-1, keepdim=True)
+
+
+def state_of(settings):
+    state = new_state(SETTINGS, 1, CPU, WIDTH)
+    if settings is not None:
+        add_heads(state, settings)
+    return state
+
+
+def test_shapes_of_encoder_and_head():
+    h = BaseEncoder(2)(torch.rand(3, 2, 320))
+    assert h.shape == (3, 512)
+    assert ProjectionHead(512, 256, 64)(h).shape == (3, 64)
+
+
+def moved(before, model):
+    return [name for name, tensor in model.named_parameters() if not torch.equal(tensor, before[name])]
+
+
+@pytest.mark.parametrize("places", [("discriminator",), ("generator",), BOTH])
+def test_the_contrast_moves_its_own_network_and_head(places):
+    """With every other term switched off, only the networks that are contrasted learn from it."""
+    settings = Contrast(places, gamma=1.0)
+    state, plain = state_of(settings), state_of(None)
+    heads = {place: {n: p.clone() for n, p in head.named_parameters()} for place, head in state.heads.items()}
+    torch.manual_seed(0)
+    result = update(state, beats(8), SETTINGS, contrasted=settings)
+    update(plain, beats(8), SETTINGS)
+    assert set(state.heads) == set(places)
+    for place, head in state.heads.items():
+        assert moved(heads[place], head)
+        assert result[f"loss_contrast_{place[0]}"] > 0
+    for name, model in (("discriminator", state.discriminator), ("generator", state.generator)):
+        other = dict(getattr(plain, name).named_parameters())
+        differ = moved(other, model)
+        if name in places:
+            assert differ
+        elif name == "discriminator":  # G's step comes after D's: D cannot know of G's contrast yet
+            assert not differ
+
+
+def test_the_terms_are_nt_xent_of_two_views():
+    settings = Contrast(BOTH, temperature=0.3)
+    state, x = state_of(settings), beats(6)
+    torch.manual_seed(4)
+    found = contrast.generator_term(settings, state.heads["generator"], state.generator, x)
+    torch.manual_seed(4)
+    z = [state.heads["generator"](state.generator.encoder(random_view(x)).flatten(1)) for _ in range(2)]
+    assert found.item() == pytest.approx(NTXent(0.3)(*z).item(), rel=1e-5)
+    torch.manual_seed(4)
+    found = contrast.discriminator_term(settings, state.heads["discriminator"], state.discriminator, x)
+    torch.manual_seed(4)
+    h = [state.discriminator.features(random_view(x)).mean(dim=2) for _ in range(2)]
+    z = [state.heads["discriminator"](part) for part in h]
+    assert found.item() == pytest.approx(NTXent(0.3)(*z).item(), rel=1e-5)
+
+
+def test_views_leave_the_generators_running_statistics_alone():
+    settings = Contrast(("generator",))
+    state = state_of(settings)
+    name = "encoder.features.3.running_mean"
+    before = state.generator.state_dict()[name].clone()
+    contrast.generator_term(settings, state.heads["generator"], state.generator, beats(8))
+    assert torch.equal(state.generator.state_dict()[name], before)
+    assert state.generator.encoder.features[3].momentum == training.SHARED_MOMENTUM
+
+
+def test_pretraining_changes_the_discriminator_alone_and_lowers_its_contrast():
+    settings = Contrast(("discriminator",), pretraining=10)
+    state, x = state_of(settings), beats(32)
+    generator = {name: parameter.clone() for name, parameter in state.generator.named_parameters()}
+
+    def loss():
+        torch.manual_seed(0)
+        with torch.no_grad():
+            head = state.heads["discriminator"]
+            return contrast.discriminator_term(settings, head, state.discriminator, x).item()
+
+    before = loss()
+    training.pretrain(state, x, SETTINGS, settings)
+    assert loss() < before
+    assert not moved(generator, state.generator)
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one():
+    settings = Contrast(BOTH, pretraining=1)
+    x, abnormal = beats(24), torch.arange(24) % 3 == 0
+    validation = Validation(x, abnormal)
+    two = Hyperparameters(seed=2, batch_size=8, epochs=2)
+    whole = train(state_of(settings), x, validation, two, contrasted=settings)
+    half = train(
+        state_of(settings), x, validation, Hyperparameters(seed=2, batch_size=8, epochs=1), contrasted=settings
+    )
+    resumed = training.unpack(state_of(settings), *training.pack(half))
+    resumed = train(resumed, x, validation, two, contrasted=settings)
+    for name, tensor in whole.generator.state_dict().items():
+        assert torch.equal(tensor, resumed.generator.state_dict()[name]), name
+    for place, head in whole.heads.items():
+        for name, tensor in head.state_dict().items():
+            assert torch.equal(tensor, resumed.heads[place].state_dict()[name]), (place, name)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [({"places": ()}, "goes into"), ({"places": ("teacher",)}, "goes into"),
+     ({"places": ("generator",), "pretraining": 1}, "Only the discriminator")],
+)  # fmt: skip
+def test_impossible_contrasts_are_refused(fields, message):
+    with pytest.raises(EcglibError, match=message):
+        Contrast(**fields)
+
+
+def test_similarities_are_cosines():
+    x = torch.randn(4, 3)
+    found = contrast.similarities(x)
+    expected = torch.nn.functional.cosine_similarity(x[:, None], x[None], dim=2)
+    torch.testing.assert_close(found, expected)
