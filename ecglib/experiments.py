@@ -75,7 +75,7 @@ class BeatGANConfig:
     @property
     def facts(self) -> dict[str, Any]:
         """What differs from the defaults, JSON-ready: a setting added later leaves the runs made before it theirs."""
-        return _differences(self)
+        return differences(self)
 
     @property
     def run_id(self) -> str:
@@ -110,13 +110,13 @@ class BeatGANConfig:
         return torch.from_numpy(mitbih.scale(beats.signals[np.asarray(indices)][:, list(self.leads)]))
 
 
-def _differences(settings: Any) -> dict[str, Any]:
+def differences(settings: Any) -> dict[str, Any]:
     """The fields of a dataclass that have no default or differ from it, dataclasses within it likewise."""
     result = {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if field.default is dataclasses.MISSING or value != field.default:
-            result[field.name] = _differences(value) if dataclasses.is_dataclass(value) else value
+            result[field.name] = differences(value) if dataclasses.is_dataclass(value) else value
     return result
 
 

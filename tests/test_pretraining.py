@@ -1,0 +1,93 @@
+"""SimCLR alone: it learns, is loaded again, and takes LARS and synchronised BatchNorm for large batches only."""
+
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from ecglib import pretraining
+from ecglib.contrast import similarities
+from ecglib.data import mitbih
+from ecglib.data.augment import random_view
+from ecglib.errors import EcglibError
+from ecglib.experiments import BeatGANConfig
+from ecglib.models.simclr import BaseEncoder
+from ecglib.pretraining import SimCLRConfig, embed, new_optimizer, synchronised, train_encoder
+from ecglib.training import Hyperparameters
+
+
+@pytest.fixture(scope="module")
+def beats(simulated_root):
+    return mitbih.load_beats(simulated_root, records=("100", "106", "118", "200"))
+
+
+@pytest.fixture(scope="module")
+def config(beats):
+    settings = Hyperparameters(seed=1, epochs=12, batch_size=32)
+    base = BeatGANConfig(beats.fingerprint, settings, leads=(0, 1), width=0.125, train_beats=128)
+    return SimCLRConfig(base, hidden=32, outputs=16)
+
+
+def test_training_brings_views_of_one_beat_together(beats, config, tmp_path):
+    losses = []
+    encoder = train_encoder(config, beats, tmp_path, "cpu", lambda _, loss: losses.append(loss))
+    assert losses[-1] < 0.9 * losses[0]
+    x = config.beats.x(beats, config.beats.choose(beats).train[:40])
+    torch.manual_seed(0)
+    # The share of beats whose nearest view, among those of all 40, is their own.
+    found = []
+    for model in (BaseEncoder(2, 0.125).eval(), encoder):
+        both = torch.cat([embed(model, random_view(x)), embed(model, random_view(x))])
+        near = similarities(both)[:40, 40:].argmax(dim=1)
+        found.append((near == torch.arange(40)).float().mean().item())
+    assert found[1] > found[0]
+
+
+def test_an_encoder_is_loaded_not_trained_again(beats, config, tmp_path, monkeypatch):
+    first = train_encoder(config, beats, tmp_path, "cpu")
+    monkeypatch.setattr(pretraining, "_train", lambda *_: pytest.fail("trained again"))
+    again = train_encoder(config, beats, tmp_path, "cpu")
+    assert not again.training
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name])
+    folder = tmp_path / config.run_id
+    assert {path.name for path in folder.iterdir()} == {"config.json", "history.csv", "encoder.safetensors"}
+
+
+def test_every_field_makes_another_encoder(config):
+    others = [replace(config, temperature=0.5), replace(config, beats=replace(config.beats, leads=(0,)))]
+    assert len({config.run_id, *(other.run_id for other in others)}) == 3
+
+
+def large(config):
+    settings = replace(config.beats.training, batch_size=config.large_batch)
+    return replace(config, beats=replace(config.beats, training=settings))
+
+
+def test_lars_from_the_named_batch_size_on(config, monkeypatch):
+    model = nn.Linear(2, 2)
+    assert isinstance(new_optimizer(config, model), torch.optim.Adam)
+    optimizer = new_optimizer(large(config), model)
+    assert type(optimizer).__name__ == "LARS"
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.3 * 1024 / 256)
+    monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
+    with pytest.raises(EcglibError, match=r"large-batch"):
+        new_optimizer(large(config), model)
+
+
+def test_batchnorm_is_synchronised_between_processes_and_for_large_batches_alone(config, monkeypatch):
+    def kinds(chosen):
+        return {type(module) for module in synchronised(chosen, BaseEncoder(1, 0.125)).modules()}
+
+    assert nn.SyncBatchNorm not in kinds(large(config)), "one process"
+    monkeypatch.setattr(pretraining.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(pretraining.distributed, "get_world_size", lambda: 2)
+    assert nn.SyncBatchNorm in kinds(large(config))
+    assert nn.SyncBatchNorm not in kinds(config)
+
+
+def test_too_few_beats_are_refused(beats, config, tmp_path):
+    with pytest.raises(EcglibError, match="do not fill one batch"):
+        train_encoder(large(config), beats, tmp_path, "cpu")
