@@ -1,4 +1,4 @@
-"""The arms of R1's question, one config each: does a student improve on its teacher, and by what?
+"""The arms of R1's and R2's questions, one config each: does a student improve, and by what?
 
 Every arm's seed s is compared with every other arm's seed s. The teacher of seed s starts from seed s; all its students
 start from seed 100 + s, so that they share initial weights (where their widths agree) and the order of the data, and
@@ -12,6 +12,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from ecglib.callbacks import OneBar
+from ecglib.contrast import Contrast, Place
 from ecglib.data.mitbih import Beats
 from ecglib.distillation import SELF, Distillation, Knowledge
 from ecglib.experiments import BeatGANConfig, Run, is_finished, train_beatgan
@@ -76,6 +77,30 @@ def distillation_arms(base: BeatGANConfig, main_seeds: int, other_seeds: int) ->
         "H2+": arm("H 1/2 width + KD", "the same, taught as in E on x'", "reconstruction", width=0.5),
         "H4": arm("H 1/4 width", "a quarter as many channels, no distillation", width=0.25),
         "H4+": arm("H 1/4 width + KD", "the same, taught as in E on x'", "reconstruction", width=0.25),
+    }
+
+
+def contrast_arms(base: BeatGANConfig, seeds: int) -> dict[str, Arm]:
+    """R2's scenarios, each added to R1's student with its corrected distillation (arm D), and the two controls.
+
+    Args:
+        base: the budget; its seed is ignored.
+        seeds: of every arm.
+    """
+    known = distillation_arms(base, seeds, seeds)
+
+    def arm(name: str, text: str, *places: Place, pretraining: int = 0) -> Arm:
+        added = Contrast(places, pretraining=pretraining)
+        return Arm(name, text, [replace(config, contrast=added) for config in known["D"].configs])
+
+    return {
+        "A": known["A"],
+        "B": known["B"],
+        "D": known["D"],
+        "1": arm("scenario 1", "D also learns contrast: BCE + gamma NT-Xent", "discriminator"),
+        "1p": arm("scenario 1, pretrained", "the same, after D learned contrast alone", "discriminator", pretraining=2),
+        "2": arm("scenario 2", "L_G + L_KD + gamma NT-Xent on the codes z", "generator"),
+        "12": arm("scenarios 1 and 2", "both", "discriminator", "generator"),
     }
 
 

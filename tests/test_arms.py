@@ -70,6 +70,17 @@ def test_students_are_paired_with_the_teacher_of_their_seed(grid):
                 assert config.distillation.teacher == (SELF if name == "S" else teacher.run_id)
 
 
+def test_scenarios_add_contrast_to_the_corrected_student_alone(base, grid):
+    found = arms.contrast_arms(base, 2)
+    for name in ("A", "B", "D"):
+        assert [config.run_id for config in found[name].configs] == [config.run_id for config in grid[name].configs]
+    for name, places in {"1": 1, "1p": 1, "2": 1, "12": 2}.items():
+        for config, student in zip(found[name].configs, found["D"].configs, strict=True):
+            assert len(config.contrast.places) == places
+            assert {**config.facts, "contrast": None} == {**student.facts, "contrast": None}
+    assert len({config.run_id for arm in found.values() for config in arm.configs}) == 14
+
+
 def test_as_coded_ends_where_no_distillation_ends_and_corrected_does_not(runs):
     coded, corrected = (comparisons.compare(runs[name], runs["B"]) for name in ("C", "D"))
     assert coded.identical
