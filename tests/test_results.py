@@ -7,7 +7,7 @@ from ecglib import arm_tables, arms, cost, experiments
 from ecglib.experiments import BeatGANConfig, Run, is_finished
 from ecglib.files import project_root
 from ecglib.models.beatgan import Generator
-from ecglib.profiles import PROFILES
+from ecglib.profiles import PROFILES, SMOKE
 from ecglib.training import Hyperparameters
 
 COMMITTED = [
