@@ -1,18 +1,13 @@
 """What may be attached to the training loop: a progress bar, a checkpoint, figures as it goes."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ecglib import training
-from ecglib.errors import EcglibError
-from ecglib.files import atomic_path
+from ecglib import snapshot
 
 if TYPE_CHECKING:
     from ecglib.training import Hyperparameters, State
@@ -53,11 +48,7 @@ class Checkpoint:
         self.path = path
 
     def __call__(self, state: "State", settings: "Hyperparameters") -> None:
-        tensors, facts = training.pack(state)
-        # Both rules can prefer the same epoch, but safetensors refuses two names for one memory.
-        tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        with atomic_path(self.path) as temporary:
-            save_file(tensors, temporary, metadata={"facts": json.dumps(facts)})
+        snapshot.write(self.path, *snapshot.pack(state))
 
     def restore(self, state: "State") -> "State":
         """Continue from the file where there is one.
@@ -67,13 +58,8 @@ class Checkpoint:
         """
         if not self.path.exists():
             return state
-        try:
-            with safe_open(self.path, framework="pt") as file:
-                facts = json.loads(file.metadata()["facts"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            return training.unpack(state, tensors, facts)
-        except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-            raise EcglibError(f"Checkpoint {self.path} is damaged ({error}): delete it and train again.") from error
+        with snapshot.reading(self.path):
+            return snapshot.unpack(state, *snapshot.read(self.path))
 
 
 class PairFigures:

@@ -49,8 +49,8 @@ class Mahalanobis:
 class Blocks:
     """Puts features of different kinds, such as shape and rhythm, on one scale.
 
-    Each block is divided by the usual distance between a normal beat and its nearest normal neighbours in that block
-    alone, so that a step of 1 is equally unusual in all of them. Nothing else weighs one block against another.
+    Each block is divided by the spread of the normal beats in it, the root of its total variance, so that every block
+    has the same say. Nothing else weighs one against another: there is nothing to tune.
 
     Attributes:
         scales: one a block.
@@ -59,10 +59,9 @@ class Blocks:
     scales: tuple[float, ...]
 
     @classmethod
-    def fit(cls, normal: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> "Blocks":
-        """Scales from two disjoint sets of normal beats, each a sequence of blocks (N, d_i) and (M, d_i)."""
-        usual = (np.median(Nearest(part)(other)) for part, other in zip(normal, others, strict=True))
-        return cls(tuple(float(distance) for distance in usual))
+    def fit(cls, normal: Sequence[np.ndarray]) -> "Blocks":
+        """Scales from the blocks (N, d_i) of normal beats."""
+        return cls(tuple(float(np.sqrt(block.var(axis=0).sum())) for block in normal))
 
     def __call__(self, blocks: Sequence[np.ndarray]) -> np.ndarray:
         """(M, sum of d_i) features of blocks (M, d_i)."""

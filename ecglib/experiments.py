@@ -13,7 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import filelock
 import numpy as np
 import pandas as pd
 import torch
@@ -26,7 +25,7 @@ from ecglib.data import mitbih
 from ecglib.data.mitbih import CLASSES, RECORDS, Beats, Split
 from ecglib.distillation import SELF, Distillation, Distiller, check_teacher, new_average
 from ecglib.errors import EcglibError
-from ecglib.files import atomic_path, write_json, write_text
+from ecglib.files import atomic_path, sole_process, write_json, write_text
 from ecglib.models.beatgan import Generator, anomaly_scores
 from ecglib.reproducibility import choose_device, environment
 from ecglib.training import Hyperparameters, Validation
@@ -229,14 +228,7 @@ def train_beatgan(
     if is_finished(folder, weights):
         return Run(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(store / f"{config.run_id}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise EcglibError(
-            f"Another process is training {config.run_id}: wait until it ends and run again to load its result."
-        ) from error
-    with lock:
+    with sole_process(store, config.run_id):
         if not is_finished(folder, weights):  # the other process may have finished in between
             kind = "student" if config.distillation else "BeatGAN"
             bar = progress or Progress(f"{kind}, seed {config.training.seed}")

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 from ecglib.errors import EcglibError
 
 
@@ -75,6 +77,23 @@ def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
                 shutil.rmtree(temporary, ignore_errors=True)
             else:
                 temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def sole_process(store: Path, run_id: str) -> Iterator[None]:
+    """Make sure that no other process trains `run_id` meanwhile.
+
+    Raises:
+        EcglibError: another one does.
+    """
+    store.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(store / f"{run_id}.lock", timeout=0):
+            yield
+    except filelock.Timeout as error:
+        raise EcglibError(
+            f"Another process is training {run_id}: wait until it ends and run again to load its result."
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,6 +6,7 @@ BatchNorm over all devices) is used from `large_batch` beats on; a laptop stays 
 
 import json
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,14 +17,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, distributed, nn
 
+from ecglib import snapshot
 from ecglib.data.augment import random_view
 from ecglib.data.mitbih import Beats
 from ecglib.errors import EcglibError
 from ecglib.experiments import BeatGANConfig, differences
-from ecglib.files import atomic_path, write_json, write_text
+from ecglib.files import atomic_path, sole_process, write_json, write_text
 from ecglib.losses import NTXent
 from ecglib.models.simclr import BaseEncoder, ProjectionHead
-from ecglib.reproducibility import choose_device, seed_everything
+from ecglib.reproducibility import choose_device, environment, seed_everything
 
 
 @dataclass(frozen=True)
@@ -97,34 +99,43 @@ def train_encoder(
     Raises:
         EcglibError: there is no full batch to train on, or the loss is no longer finite.
     """
-    folder = store / config.run_id
-    encoder = BaseEncoder(len(config.beats.leads), config.beats.width)
-    path = folder / "encoder.safetensors"
+    encoder, path = untrained_encoder(config), store / config.run_id / "encoder.safetensors"
     if not path.exists():
-        trained, losses = _train(config, beats, choose_device(device), progress)
-        write_json(folder / "config.json", differences(config))
-        write_text(folder / "history.csv", pd.DataFrame({"loss": losses}).to_csv(index_label="epoch"))
-        with atomic_path(path) as temporary:
-            save_file(trained, temporary)
+        with sole_process(store, config.run_id):
+            if not path.exists():  # the other process may have finished in between
+                _train(config, beats, path.parent, choose_device(device), progress)
     encoder.load_state_dict(load_file(path))
-    return encoder.eval()
+    return encoder
+
+
+def untrained_encoder(config: SimCLRConfig) -> BaseEncoder:
+    """The encoder that training starts from, in evaluation mode, on the CPU."""
+    seed_everything(config.beats.training.seed)
+    return BaseEncoder(len(config.beats.leads), config.beats.width).eval()
 
 
 def _train(
-    config: SimCLRConfig, beats: Beats, device: torch.device, progress: Callable[[int, float], None]
-) -> tuple[dict[str, Tensor], list[float]]:
+    config: SimCLRConfig, beats: Beats, folder: Path, device: torch.device, progress: Callable[[int, float], None]
+) -> None:
     settings = config.beats.training
     x = config.beats.x(beats, config.beats.choose(beats).train).to(device)
     steps = len(x) // settings.batch_size
     if steps == 0:
         raise EcglibError(f"{len(x)} training beats do not fill one batch of {settings.batch_size}: use more beats.")
-    seed_everything(settings.seed)
-    encoder = BaseEncoder(len(config.beats.leads), config.beats.width)
+    write_json(folder / "config.json", differences(config))
+    encoder = untrained_encoder(config)
     head = ProjectionHead(encoder.size, config.hidden, config.outputs)
     model = synchronised(config, nn.Sequential(encoder, head)).to(device).train()
     optimizer, loss = new_optimizer(config, model), NTXent(config.temperature)
-    history = []
-    for epoch in range(settings.epochs):
+    checkpoint, parts = folder / "checkpoint.safetensors", [("model", model, optimizer)]
+    history: list[dict[str, float]] = []
+    if checkpoint.exists():
+        with snapshot.reading(checkpoint):
+            tensors, facts = snapshot.read(checkpoint)
+            snapshot.unpack_parts(parts, tensors)
+        history = facts["history"]
+    for epoch in range(len(history), settings.epochs):
+        started = time.perf_counter()
         seed_everything(settings.seed, epoch + 1)
         total = 0.0
         for batch in torch.randperm(len(x))[: steps * settings.batch_size].to(device).split(settings.batch_size):
@@ -135,9 +146,14 @@ def _train(
             total += value.item()
         if not math.isfinite(total):
             raise EcglibError(f"Contrastive training diverged in epoch {epoch}: lower the learning rate.")
-        history.append(total / steps)
-        progress(epoch, history[-1])
-    return {name: tensor.detach().cpu() for name, tensor in encoder.state_dict().items()}, history
+        history.append({"loss": total / steps, "seconds": round(time.perf_counter() - started, 2)})
+        snapshot.write(checkpoint, snapshot.pack_parts(parts), {"history": history})
+        progress(epoch, history[-1]["loss"])
+    write_text(folder / "history.csv", pd.DataFrame(history).to_csv(index_label="epoch", lineterminator="\n"))
+    write_json(folder / "env.json", environment(device))
+    with atomic_path(folder / "encoder.safetensors") as temporary:
+        save_file({name: tensor.detach().cpu() for name, tensor in encoder.state_dict().items()}, temporary)
+    checkpoint.unlink(missing_ok=True)
 
 
 @torch.no_grad()

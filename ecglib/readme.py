@@ -1,43 +1,62 @@
 """The README's results, generated from the committed tables so that they cannot differ from what was run."""
 
 import csv
+from dataclasses import dataclass
 from pathlib import Path
 
 from ecglib.errors import EcglibError
 from ecglib.files import project_root, write_text
 
 BEGIN, END = "<!-- results: made by 'ecglib readme' -->", "<!-- end of results -->"
-# table: heading, columns to leave out because the README is narrow
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A committed table as the README shows it.
+
+    Attributes:
+        heading: above it.
+        profile: whose run made it.
+        left_out: columns that the README is too narrow for.
+    """
+
+    heading: str
+    profile: str = "quick"
+    left_out: tuple[str, ...] = ()
+
+
 TABLES = {
-    "01_beats": ("MIT-BIH, all beats", ()),
-    "01_split": ("R1's split", ()),
-    "01_ptbxl": ("PTB-XL", ()),
-    "02_teacher": ("BeatGAN, the teacher", ("95 % over beats",)),
-    "02_per_class": ("Which anomalies BeatGAN finds: AUC of each class against N, mean over seeds and interval", ()),
-    "03_gains": ("R1's claim: what distillation adds to the AUC", ()),
-    "03_differences": ("Every arm minus its control with the same seeds", ()),
-    "03_protocol": ("What the protocol does to the teacher's number", ()),
-    "03_baselines": ("Cheap baselines on the same beats", ()),
+    "01_beats": Shown("MIT-BIH, all beats"),
+    "01_split": Shown("R1's split"),
+    "01_ptbxl": Shown("PTB-XL"),
+    "02_teacher": Shown("BeatGAN, the teacher", left_out=("95 % over beats",)),
+    "02_per_class": Shown("Which anomalies BeatGAN finds: AUC of each class against N, mean over seeds and interval"),
+    "03_gains": Shown("R1's claim: what distillation adds to the AUC"),
+    "03_differences": Shown("Every arm minus its control with the same seeds"),
+    "03_protocol": Shown("What the protocol does to the teacher's number"),
+    "03_baselines": Shown("Cheap baselines on the same beats"),
 }
 
 
-def results(folder: Path) -> str:
-    """The tables of one profile as Markdown.
+def results(runs: Path) -> str:
+    """The tables as Markdown.
 
     Args:
-        folder: `papermill_runs/<profile>/results`.
+        runs: the folder `papermill_runs`, with one folder a profile.
 
     Raises:
         EcglibError: a table is missing.
     """
     parts = []
-    for name, (heading, left_out) in TABLES.items():
+    for name, table in TABLES.items():
+        path = runs / table.profile / "results" / f"{name}.csv"
         try:
-            rows = list(csv.DictReader((folder / f"{name}.csv").read_text(encoding="utf-8").splitlines()))
+            rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
         except OSError as error:
-            raise EcglibError(f"{folder / name}.csv is missing: run 'ecglib run --profile quick' first.") from error
-        columns = [column for column in rows[0] if column not in left_out]
-        lines = [f"**{heading}**", "", f"| {' | '.join(columns)} |", "|" + " --- |" * len(columns)]
+            raise EcglibError(f"{path} is missing: run 'ecglib run --profile {table.profile}' first.") from error
+        columns = [column for column in rows[0] if column not in table.left_out]
+        lines = [f"**{table.heading}** (`{table.profile}`)", ""]
+        lines += [f"| {' | '.join(columns)} |", "|" + " --- |" * len(columns)]
         lines += [f"| {' | '.join(_number(row[column]) for column in columns)} |" for row in rows]
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
@@ -66,9 +85,8 @@ def updated(text: str, tables: str) -> str:
 
 
 def update_readme() -> Path:
-    """Write the results of the committed quick runs into README.md."""
+    """Write the results of the committed runs into README.md."""
     root = project_root()
     path = root / "README.md"
-    tables = results(root / "papermill_runs" / "quick" / "results")
-    write_text(path, updated(path.read_text(encoding="utf-8"), tables))
+    write_text(path, updated(path.read_text(encoding="utf-8"), results(root / "papermill_runs")))
     return path

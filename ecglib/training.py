@@ -139,11 +139,11 @@ def update(
         settings: the hyperparameters.
         distiller: gives the term that equation 3 adds; None is BeatGAN alone.
         contrasted: adds R2's NT-Xent to the loss of D, of G or of both.
-        compare: also measure how strongly that term pulls at G's weights.
+        compare: also measure how strongly the added terms pull at the weights.
 
     Returns:
-        The step's losses, and whether D was drawn anew; with `compare` also `gradient_ratio`, the length of the
-        distillation term's gradient over that of equation 1's.
+        The step's losses, and whether D was drawn anew. With `compare` also the length of an added term's gradient over
+        that of the loss it is added to: `gradient_ratio` (distillation on G), `gradient_ratio_contrast_d` and `_g`.
 
     Raises:
         EcglibError: the discriminator's output is no longer finite.
@@ -160,6 +160,8 @@ def update(
     if contrasted is not None and "discriminator" in contrasted.places:
         contrast_d = contrast.discriminator_term(contrasted, state.heads["discriminator"], discriminator, x)
         extra["loss_contrast_d"] = contrast_d.item()
+        if compare:
+            extra["gradient_ratio_contrast_d"] = contrasted.gamma * _pull(contrast_d, loss_d, discriminator)
         loss_d = loss_d + contrasted.gamma * contrast_d
     state.discriminator_optimizer.zero_grad()
     loss_d.backward()
@@ -172,18 +174,19 @@ def update(
         features_real = discriminator.features(x)
     error = losses.reconstruction(x_hat, x)
     adversarial = losses.feature_matching(features_fake, features_real)
-    loss_g = error + settings.adversarial_weight * adversarial
+    equation_1 = error + settings.adversarial_weight * adversarial
+    loss_g = equation_1
     if distiller is not None:
         term = distiller(x, x_hat, z, discriminator)
         extra["loss_distillation"] = term.item()
         if compare:
-            weights = list(generator.parameters())
-            own, taught = (distillation.gradient_norm(loss, weights) for loss in (loss_g, term))
-            extra["gradient_ratio"] = taught / own
+            extra["gradient_ratio"] = _pull(term, equation_1, generator)
         loss_g = loss_g + term
     if contrasted is not None and "generator" in contrasted.places:
         contrast_g = contrast.generator_term(contrasted, state.heads["generator"], generator, x)
         extra["loss_contrast_g"] = contrast_g.item()
+        if compare:
+            extra["gradient_ratio_contrast_g"] = contrasted.gamma * _pull(contrast_g, equation_1, generator)
         loss_g = loss_g + contrasted.gamma * contrast_g
     state.generator_optimizer.zero_grad()
     loss_g.backward()
@@ -203,6 +206,12 @@ def update(
         "d_resets": float(reset),
         **extra,
     }
+
+
+def _pull(term: Tensor, loss: Tensor, model: nn.Module) -> float:
+    """The length of `term`'s gradient on the weights over that of the loss it is added to."""
+    weights = list(model.parameters())
+    return distillation.gradient_norm(term, weights) / distillation.gradient_norm(loss, weights)
 
 
 def validate(state: State, validation: Validation, batch_size: int) -> dict[str, float]:
@@ -281,8 +290,7 @@ def train(
             rows.append(update(state, part, settings, distiller, contrasted, compare=step == 0))
         totals = {name: sum(row[name] for row in rows) for name in rows[-1]}
         means = {name: total if name == "d_resets" else total / steps for name, total in totals.items()}
-        if distiller is not None:
-            means["gradient_ratio"] = rows[0]["gradient_ratio"]
+        means |= {name: value for name, value in rows[0].items() if name.startswith("gradient_ratio")}
         measured = validate(state, validation, settings.batch_size)
         state.epoch = epoch + 1
         state.history.append({"epoch": epoch, **means, **measured, "seconds": time.perf_counter() - started})
@@ -301,49 +309,3 @@ def pretrain(state: State, x: Tensor, settings: Hyperparameters, contrasted: Con
             state.discriminator_optimizer.zero_grad()
             term.backward()
             state.discriminator_optimizer.step()
-
-
-def pack(state: State) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """A state as named tensors and JSON-ready facts; `unpack` is the inverse."""
-    tensors: dict[str, Tensor] = {}
-    for name, model, optimizer in _parts(state):
-        tensors |= {f"{name}.{key}": tensor for key, tensor in model.state_dict().items()}
-        if optimizer is None:
-            continue
-        for position, moments in optimizer.state_dict()["state"].items():
-            tensors |= {f"{name}_adam.{position}.{key}": tensor for key, tensor in moments.items()}
-    for rule, best in state.best.items():
-        tensors |= {f"best_{rule}.{key}": tensor for key, tensor in best.weights.items()}
-    best_facts = {rule: [best.epoch, best.criterion] for rule, best in state.best.items()}
-    return tensors, {"epoch": state.epoch, "history": state.history, "best": best_facts}
-
-
-def unpack(state: State, tensors: dict[str, Tensor], facts: dict[str, Any]) -> State:
-    """Restore what `pack` gave into a new state of the same configuration."""
-
-    def under(prefix: str) -> dict[str, Tensor]:
-        return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
-
-    for name, model, optimizer in _parts(state):
-        model.load_state_dict(under(f"{name}."))
-        if optimizer is None:
-            continue
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, tensor in under(f"{name}_adam.").items():
-            position, moment = key.split(".")
-            moments.setdefault(int(position), {})[moment] = tensor
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-    state.epoch, state.history = facts["epoch"], facts["history"]
-    state.best = {
-        rule: Best(epoch, criterion, under(f"best_{rule}.")) for rule, (epoch, criterion) in facts["best"].items()
-    }
-    return state
-
-
-def _parts(state: State) -> list[tuple[str, nn.Module, torch.optim.Adam | None]]:
-    parts: list[tuple[str, nn.Module, torch.optim.Adam | None]] = [
-        ("generator", state.generator, state.generator_optimizer),
-        ("discriminator", state.discriminator, state.discriminator_optimizer),
-    ]
-    parts += [(f"head_{place}", head, None) for place, head in state.heads.items()]
-    return parts if state.average is None else [*parts, ("average", state.average, None)]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ecglib import contrast, training
+from ecglib import contrast, snapshot, training
 from ecglib.contrast import Contrast
 from ecglib.data.augment import random_view
 from ecglib.errors import EcglibError
@@ -114,7 +114,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one():
     half = train(
         state_of(settings), x, validation, Hyperparameters(seed=2, batch_size=8, epochs=1), contrasted=settings
     )
-    resumed = training.unpack(state_of(settings), *training.pack(half))
+    resumed = snapshot.unpack(state_of(settings), *snapshot.pack(half))
     resumed = train(resumed, x, validation, two, contrasted=settings)
     for name, tensor in whole.generator.state_dict().items():
         assert torch.equal(tensor, resumed.generator.state_dict()[name]), name

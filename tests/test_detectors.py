@@ -22,14 +22,16 @@ def test_mahalanobis_is_squared_distance_in_standard_deviations():
 
 
 def test_blocks_give_every_kind_the_same_say():
-    """Measuring one block in other units changes nothing."""
+    """Measuring one block in other units changes nothing, and each adds the same spread."""
     rng = np.random.default_rng(2)
     shape, rhythm = rng.normal(size=(400, 5)), rng.normal(size=(400, 2))
     found = []
     for unit in (1.0, 1000.0):
-        blocks = Blocks.fit([shape[:200], unit * rhythm[:200]], [shape[200:], unit * rhythm[200:]])
+        blocks = Blocks.fit([shape, unit * rhythm])
         features = blocks([shape, unit * rhythm])
         assert features.shape == (400, 7)
+        assert features[:, :5].var(axis=0).sum() == pytest.approx(1)
+        assert features[:, 5:].var(axis=0).sum() == pytest.approx(1)
         found.append(Nearest(features[:200])(features[200:]))
     assert found[0] == pytest.approx(found[1])
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ecglib import distillation, losses, training
+from ecglib import distillation, losses, snapshot
 from ecglib.distillation import KNOWLEDGE, SELF, Distillation, Distiller, Taps, new_average
 from ecglib.errors import EcglibError
 from ecglib.models.beatgan import Generator, anomaly_scores
@@ -169,7 +169,7 @@ def test_the_self_teacher_is_a_moving_average_and_survives_a_checkpoint():
     torch.testing.assert_close(state.average.state_dict()["encoder.head.weight"], expected)
     other = new_state(SETTINGS, 1, CPU)
     other.average = new_average(other.generator)
-    training.unpack(other, *training.pack(state))
+    snapshot.unpack(other, *snapshot.pack(state))
     for name, tensor in state.average.state_dict().items():
         assert torch.equal(tensor, other.average.state_dict()[name]), name
 

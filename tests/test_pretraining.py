@@ -13,6 +13,7 @@ from ecglib.data import mitbih
 from ecglib.data.augment import random_view
 from ecglib.errors import EcglibError
 from ecglib.experiments import BeatGANConfig
+from ecglib.files import sole_process
 from ecglib.models.simclr import BaseEncoder
 from ecglib.pretraining import SimCLRConfig, embed, new_optimizer, synchronised, train_encoder
 from ecglib.training import Hyperparameters
@@ -53,7 +54,34 @@ def test_an_encoder_is_loaded_not_trained_again(beats, config, tmp_path, monkeyp
     for name, tensor in first.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name])
     folder = tmp_path / config.run_id
-    assert {path.name for path in folder.iterdir()} == {"config.json", "history.csv", "encoder.safetensors"}
+    left = {"config.json", "history.csv", "env.json", "encoder.safetensors"}
+    assert {path.name for path in folder.iterdir()} == left, "no checkpoint is left behind"
+
+
+def test_an_interrupted_training_goes_on_to_the_same_end(beats, config, tmp_path):
+    short = replace(config, beats=replace(config.beats, training=replace(config.beats.training, epochs=3)))
+    whole = train_encoder(short, beats, tmp_path / "whole", "cpu")
+
+    def interrupt(epoch, _):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_encoder(short, beats, tmp_path / "broken", "cpu", interrupt)
+    epochs = []
+    resumed = train_encoder(short, beats, tmp_path / "broken", "cpu", lambda epoch, _: epochs.append(epoch))
+    assert epochs == [2], "two epochs were kept"
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+    (tmp_path / "bad" / short.run_id).mkdir(parents=True)
+    (tmp_path / "bad" / short.run_id / "checkpoint.safetensors").write_bytes(b"not a checkpoint")
+    with pytest.raises(EcglibError, match=r"checkpoint\.safetensors is damaged .*delete it"):
+        train_encoder(short, beats, tmp_path / "bad", "cpu")
+
+
+def test_two_processes_do_not_train_one_encoder(beats, config, tmp_path):
+    with sole_process(tmp_path, config.run_id), pytest.raises(EcglibError, match="Another process is training"):
+        train_encoder(config, beats, tmp_path, "cpu")
 
 
 def test_every_field_makes_another_encoder(config):

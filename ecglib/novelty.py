@@ -1,0 +1,153 @@
+"""One label-free detector beyond R2: how far is a beat from normal ones in contrast, shape, own shape and rhythm?
+
+Each of these is a block of features; `detectors.Blocks` gives all the same say and `detectors.Nearest` measures the
+distance to the nearest normal training beats. No weight is fitted, and no label is looked at but the N that R1's
+training set is made of. Blocks may be taken alone, so that one sees what each of them adds.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+from ecglib import metrics
+from ecglib.data import mitbih
+from ecglib.data.mitbih import Beats
+from ecglib.detectors import Blocks, Mahalanobis, Nearest
+from ecglib.errors import EcglibError
+from ecglib.experiments import differences
+from ecglib.files import atomic_path
+from ecglib.pretraining import SimCLRConfig, embed, train_encoder, untrained_encoder
+from ecglib.reproducibility import choose_device
+
+Block = Literal["contrast", "untrained", "shape", "own", "rhythm"]
+DISTANCES: dict[str, Callable[[np.ndarray], Callable[[np.ndarray], np.ndarray]]] = {
+    "nearest": Nearest,
+    "mahalanobis": Mahalanobis,
+}
+COMPONENTS = 30  # principal components that "shape" and "own" keep
+LONGEST, SHORTEST = 5.0, 0.2  # RR intervals beyond are pauses in the annotation, not rhythm
+
+
+@dataclass(frozen=True)
+class Detector:
+    """What a beat is described by, and how its distance from normal beats is measured.
+
+    Attributes:
+        blocks: of `contrast` (the encoder's embedding, of unit length, because NT-Xent compares directions),
+            `untrained` (the same of an encoder that never learned: the control), `shape` (principal components of the
+            scaled beat), `own` (principal components of what differs, in mV, from the record's own median beat) and
+            `rhythm` (logarithms of the RR intervals before and after, over the usual one around).
+        leads: of `shape` and `own`.
+        distance: "nearest" normal beats, or "mahalanobis" to their mean.
+    """
+
+    blocks: tuple[Block, ...]
+    leads: tuple[int, ...] = (0, 1)
+    distance: str = "nearest"
+
+    def __post_init__(self) -> None:
+        if not self.blocks or set(self.blocks) - set(get_args(Block)) or self.distance not in DISTANCES:
+            raise EcglibError(
+                f"blocks={self.blocks}, distance={self.distance!r}: choose blocks among {', '.join(get_args(Block))} "
+                f"and a distance among {', '.join(DISTANCES)}."
+            )
+
+
+class Described:
+    """Training and test beats as features: the examples of normal beats are the encoder's own training beats.
+
+    Args:
+        encoder: gives data, split, seed and budget, and the embedding.
+        beats: the beats it was made for.
+        store: the folder of all runs.
+        device: "auto", "cpu" or "cuda", for the encoder.
+    """
+
+    def __init__(self, encoder: SimCLRConfig, beats: Beats, store: Path, device: str = "auto") -> None:
+        self.encoder, self.beats, self.store, self.device = encoder, beats, store, device
+        self.split = encoder.beats.choose(beats)
+        self._blocks: dict[tuple[Block, tuple[int, ...]], tuple[np.ndarray, np.ndarray]] = {}
+
+    def block(self, name: Block, leads: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Features (N, d) of the training beats and (M, d) of the test beats."""
+        key = (name, () if name in ("contrast", "untrained", "rhythm") else leads)
+        if key not in self._blocks:
+            self._blocks[key] = self._describe(name, leads)
+        return self._blocks[key]
+
+    def _describe(self, name: Block, leads: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        train, test = self.split.train, self.split.test
+        if name == "rhythm":
+            return log_rhythm(self.beats, train), log_rhythm(self.beats, test)
+        if name in ("shape", "own"):
+            draw = scaled if name == "shape" else minus_own_median
+            normal, tested = (draw(self.beats, members, leads).reshape(len(members), -1) for members in (train, test))
+            components = PCA(min(COMPONENTS, *normal.shape), random_state=self.encoder.beats.training.seed).fit(normal)
+            return components.transform(normal), components.transform(tested)
+        return self._embedded(train, trained=name == "contrast"), self._embedded(test, trained=name == "contrast")
+
+    def _embedded(self, members: np.ndarray, trained: bool) -> np.ndarray:
+        place = choose_device(self.device)
+        model = (
+            train_encoder(self.encoder, self.beats, self.store, self.device)
+            if trained
+            else untrained_encoder(self.encoder)
+        )
+        h = embed(model.to(place), self.encoder.beats.x(self.beats, members).to(place)).cpu().numpy()
+        return h / np.linalg.norm(h, axis=1, keepdims=True)
+
+
+def scores(detector: Detector, described: Described) -> np.ndarray:
+    """Scores (M,) float32 of the test beats: from the store, or measured and kept there."""
+    facts = [differences(detector), differences(described.encoder)]
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:10]
+    beats = described.encoder.beats
+    name = f"{'_'.join(detector.blocks)}-{beats.split}-seed{beats.training.seed}-{digest}"
+    path = described.store / "novelty" / f"{name}.npz"
+    if not path.exists():
+        pairs = [described.block(block, detector.leads) for block in detector.blocks]
+        normal, tested = ([pair[part] for pair in pairs] for part in (0, 1))
+        together = Blocks.fit(normal)
+        found = DISTANCES[detector.distance](together(normal))(together(tested))
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            # Half precision, as the predictions of a run.
+            np.savez_compressed(file, allow_pickle=False, scores=found.astype(np.float16))
+    with np.load(path, allow_pickle=False) as file:
+        return file["scores"].astype(np.float32)
+
+
+def evaluate(detector: Detector, described: Described) -> dict[str, float]:
+    """AUC ("all") and AP ("ap") over all abnormal test beats, and the AUC of each class against N."""
+    labels, found = described.beats.labels[described.split.test], scores(detector, described)
+    overall = {"all": metrics.auc(labels != "N", found), "ap": metrics.average_precision(labels != "N", found)}
+    return overall | metrics.per_class_auc(labels, found)
+
+
+def scaled(beats: Beats, members: np.ndarray, leads: tuple[int, ...]) -> np.ndarray:
+    """Beats (M, L, 320), each lead of each in [-1, 1]."""
+    return mitbih.scale(beats.signals[members][:, list(leads)])
+
+
+def minus_own_median(beats: Beats, members: np.ndarray, leads: tuple[int, ...]) -> np.ndarray:
+    """Beats (M, L, 320) minus the median beat of their own record, in mV.
+
+    The median is over all of the record's beats whatever they are: no label is used, but the record must have been
+    seen, as in the evaluation of a Holter recording. Where most beats are abnormal, so is the median.
+    """
+    result = np.empty((len(members), len(leads), beats.signals.shape[2]), dtype=np.float32)
+    records = beats.records[members]
+    for name in np.unique(records):
+        own = beats.signals[beats.records == name][:, list(leads)]
+        result[records == name] = beats.signals[members[records == name]][:, list(leads)] - np.median(own, axis=0)
+    return result
+
+
+def log_rhythm(beats: Beats, members: np.ndarray) -> np.ndarray:
+    """Logarithms (M, 2) of the RR intervals before and after over the usual one: twice as long as half as long."""
+    return np.log(np.clip(beats.rhythm[members], SHORTEST, LONGEST))

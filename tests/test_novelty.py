@@ -1,0 +1,102 @@
+"""The label-free detector: its blocks against slow transcriptions, no label looked at, and kept scores."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ecglib import novelty
+from ecglib.data import mitbih
+from ecglib.errors import EcglibError
+from ecglib.experiments import BeatGANConfig
+from ecglib.metrics import auc
+from ecglib.novelty import Described, Detector
+from ecglib.pretraining import SimCLRConfig
+from ecglib.training import Hyperparameters
+
+EVERYTHING = Detector(("contrast", "shape", "own", "rhythm"))
+
+
+@pytest.fixture(scope="module")
+def beats(simulated_root):
+    return mitbih.load_beats(simulated_root, records=("100", "106", "118", "200"))
+
+
+@pytest.fixture(scope="module")
+def encoder(beats):
+    settings = Hyperparameters(seed=1, epochs=2, batch_size=32)
+    base = BeatGANConfig(beats.fingerprint, settings, width=0.125, train_beats=128, test_beats=150)
+    return SimCLRConfig(base, hidden=32, outputs=16)
+
+
+@pytest.fixture(scope="module")
+def described(beats, encoder, tmp_path_factory):
+    return Described(encoder, beats, tmp_path_factory.mktemp("store"), "cpu")
+
+
+def test_own_is_what_differs_from_the_records_median(beats):
+    members = np.array([3, 400, 41, 5])
+    found = novelty.minus_own_median(beats, members, (1,))
+    for row, beat in zip(found, members, strict=True):
+        mine = [n for n in range(len(beats)) if beats.records[n] == beats.records[beat]]
+        expected = beats.signals[beat, 1] - np.median([beats.signals[n, 1] for n in mine], axis=0)
+        assert row[0] == pytest.approx(expected, abs=1e-6)
+
+
+def test_rhythm_is_as_far_for_twice_as_for_half(beats):
+    beats = replace(beats, rhythm=np.array([[1.0, 1.0], [0.5, 2.0], [40.0, 0.0]], dtype=np.float32))
+    found = novelty.log_rhythm(beats, np.arange(3))
+    assert found[0] == pytest.approx([0, 0])
+    assert found[1] == pytest.approx([-np.log(2), np.log(2)])
+    assert np.isfinite(found[2]).all(), "pauses in the annotation have an end"
+
+
+def test_no_label_of_a_test_beat_is_looked_at(beats, encoder, described, tmp_path):
+    """Other labels, same scores: but for the split, which is drawn before."""
+    expected = novelty.scores(EVERYTHING, described)
+    blind = Described(encoder, beats, tmp_path, "cpu")
+    labels = beats.labels.copy()
+    labels[blind.split.test] = np.random.default_rng(0).permutation(labels[blind.split.test])
+    blind.beats = replace(beats, labels=labels)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(novelty, "train_encoder", lambda *_: novelty.untrained_encoder(encoder))
+        patched = novelty.scores(EVERYTHING, blind)
+        plain = Described(encoder, beats, tmp_path / "plain", "cpu")
+        assert np.array_equal(patched, novelty.scores(EVERYTHING, plain))
+    assert patched.shape == expected.shape
+
+
+def test_it_finds_abnormal_beats_and_every_block_counts(beats, described):
+    abnormal = beats.labels[described.split.test] != "N"
+    alone = {name: novelty.scores(Detector((name,)), described) for name in EVERYTHING.blocks}
+    together = novelty.scores(EVERYTHING, described)
+    assert auc(abnormal, together) > 0.9
+    for name, found in alone.items():
+        assert not np.array_equal(found, together), name
+        rest = Detector(tuple(block for block in EVERYTHING.blocks if block != name))
+        assert not np.array_equal(novelty.scores(rest, described), together), name
+    values = novelty.evaluate(EVERYTHING, described)
+    assert values["all"] == auc(abnormal, together)
+    assert {"S", "V", "F"} < set(values)
+
+
+def test_untrained_is_another_encoder(described):
+    pair = [described.block(name, (0,))[0] for name in ("contrast", "untrained")]
+    for embedding in pair:
+        assert np.linalg.norm(embedding, axis=1) == pytest.approx(np.ones(128), rel=1e-5)
+    assert np.abs(pair[0] - pair[1]).max() > 0.01
+
+
+def test_scores_are_kept_and_depend_on_the_detector(described, monkeypatch):
+    first = novelty.scores(EVERYTHING, described)
+    one_lead, far = replace(EVERYTHING, leads=(0,)), replace(EVERYTHING, distance="mahalanobis")
+    for other in (one_lead, far):
+        assert not np.array_equal(novelty.scores(other, described), first)
+    monkeypatch.setattr(novelty, "Blocks", None)  # nothing is measured again
+    assert np.array_equal(novelty.scores(EVERYTHING, described), first)
+
+
+@pytest.mark.parametrize("fields", [{"blocks": ()}, {"blocks": ("shapes",)}, {"blocks": ("own",), "distance": "far"}])
+def test_unknown_blocks_and_distances_are_refused(fields):
+    with pytest.raises(EcglibError, match="choose blocks among contrast, untrained, shape, own, rhythm"):
+        Detector(**fields)
