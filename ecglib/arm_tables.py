@@ -84,8 +84,8 @@ def arm_differences(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
             "minus": arms[partner(name, runs) or name].name,
             "seeds": len(comparison.differences),
             "difference, 95 % over seeds": shown(comparison.over_seeds, signed=True),
-            "over beats": _bounds(comparison.over_beats),
-            "over patients": _bounds(comparison.over_patients),
+            "over beats": bounds(comparison.over_beats),
+            "over patients": bounds(comparison.over_patients),
             "p (Holm)": "-" if np.isnan(judged[name][0]) else f"{judged[name][0]:.2g}",
             "verdict": judged[name][1],
         }
@@ -94,7 +94,8 @@ def arm_differences(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("arm")
 
 
-def _bounds(interval: Interval) -> str:
+def bounds(interval: Interval) -> str:
+    """`[-0.0010, +0.0050]`."""
     return f"[{interval.low:+.4f}, {interval.high:+.4f}]"
 
 

@@ -18,6 +18,8 @@ from ecglib.distillation import SELF, Distillation, Knowledge
 from ecglib.experiments import BeatGANConfig, Run, is_finished, train_beatgan
 
 STUDENT_SEED = 100
+# (gamma, tau) around the values that the scenarios use: SimCLR's tau, and a gamma fixed before anything was tested.
+SWEEP = ((0.01, 0.1), (0.1, 0.1), (1.0, 0.1), (0.1, 0.5))
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,24 @@ def contrast_arms(base: BeatGANConfig, seeds: int) -> dict[str, Arm]:
         "2": arm("scenario 2", "L_G + L_KD + gamma NT-Xent on the codes z", "generator"),
         "12": arm("scenarios 1 and 2", "both", "discriminator", "generator"),
     }
+
+
+def sweep_arms(base: BeatGANConfig, seeds: int) -> dict[str, Arm]:
+    """Both scenarios at half width for several gamma and tau, and the half-width student without contrast.
+
+    Args:
+        base: the budget of the full-width arms, whose teachers these students have.
+        seeds: of every setting.
+    """
+    students = [
+        replace(config, width=config.width / 2) for config in distillation_arms(base, seeds, seeds)["D"].configs
+    ]
+    rows = {"D": Arm("no contrast", "half-width student with KD", students)}
+    for gamma, temperature in SWEEP:
+        added = Contrast(("discriminator", "generator"), gamma=gamma, temperature=temperature)
+        name = f"gamma {gamma:g}, tau {temperature:g}"
+        rows[name] = Arm(name, "both scenarios", [replace(config, contrast=added) for config in students])
+    return rows
 
 
 def protocol_arms(base: BeatGANConfig, seeds: int) -> dict[str, Arm]:

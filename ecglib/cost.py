@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -29,3 +30,18 @@ def _synchronise(x: Tensor) -> None:
     """A GPU answers before it has finished; wait for it."""
     if x.is_cuda:
         torch.cuda.synchronize(x.device)
+
+
+def alternating_medians(actions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median wall time of each action in seconds.
+
+    They take turns, so that a noisy machine disturbs all alike; what carries over to another machine is their ratio.
+    The first round, which allocates, does not count.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in actions}
+    for _ in range(repeats + 1):
+        for name, action in actions.items():
+            started = time.perf_counter()
+            action()
+            seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(values[1:]) for name, values in seconds.items()}

@@ -10,6 +10,7 @@ from ecglib import reports
 from ecglib.data.mitbih import Beats
 from ecglib.experiments import BeatGANConfig, Run
 from ecglib.models.beatgan import Discriminator, Generator
+from ecglib.pretraining import SimCLRConfig
 
 
 def ledger(report: str, measured: Mapping[str, float]) -> pd.DataFrame:
@@ -80,6 +81,23 @@ def measured_r1(runs: Mapping[str, Sequence[Run]], config: BeatGANConfig, beats:
         seconds = [float(run.environment["seconds"]) for run in runs[arm]]
         found[f"r1.{key}.seconds"] = _mean(seconds)
     return found
+
+
+def measured_r2(config: SimCLRConfig, beats: Beats) -> dict[str, float]:
+    """What the companion has of the numbers that R2 quotes.
+
+    Args:
+        config: of the encoder.
+        beats: the beats.
+    """
+    batch = config.beats.training.batch_size
+    return {
+        "r2.beats": len(beats),
+        "r2.records": len(np.unique(beats.records)),
+        "r2.leads": beats.signals.shape[1],
+        "r2.batch_size": batch,
+        "r2.views": 2 * batch,
+    }
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -7,8 +7,8 @@ training set is made of. Blocks may be taken alone, so that one sees what each o
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -18,9 +18,9 @@ from sklearn.decomposition import PCA
 from ecglib import metrics
 from ecglib.data import mitbih
 from ecglib.data.mitbih import Beats
-from ecglib.detectors import Blocks, Mahalanobis, Nearest
+from ecglib.detectors import Blocks, Mahalanobis, Nearest, fisher
 from ecglib.errors import EcglibError
-from ecglib.experiments import differences
+from ecglib.experiments import BeatGANConfig, Run, differences
 from ecglib.files import atomic_path
 from ecglib.pretraining import SimCLRConfig, embed, train_encoder, untrained_encoder
 from ecglib.reproducibility import choose_device
@@ -57,6 +57,22 @@ class Detector:
                 f"blocks={self.blocks}, distance={self.distance!r}: choose blocks among {', '.join(get_args(Block))} "
                 f"and a distance among {', '.join(DISTANCES)}."
             )
+
+
+# What each part adds, from the control to all four together.
+LADDER = {
+    "encoder that never learned": Detector(("untrained",)),
+    "contrast": Detector(("contrast",)),
+    "contrast, Mahalanobis": Detector(("contrast",), distance="mahalanobis"),
+    "shape, lead 1": Detector(("shape",), leads=(0,)),
+    "shape, both leads": Detector(("shape",)),
+    "own shape": Detector(("own",)),
+    "rhythm": Detector(("rhythm",)),
+    "contrast + shape": Detector(("contrast", "shape")),
+    "all without rhythm": Detector(("contrast", "shape", "own")),
+    "all without contrast": Detector(("shape", "own", "rhythm")),
+    "all four": Detector(("contrast", "shape", "own", "rhythm")),
+}
 
 
 class Described:
@@ -122,9 +138,50 @@ def scores(detector: Detector, described: Described) -> np.ndarray:
         return file["scores"].astype(np.float32)
 
 
-def evaluate(detector: Detector, described: Described) -> dict[str, float]:
-    """AUC ("all") and AP ("ap") over all abnormal test beats, and the AUC of each class against N."""
-    labels, found = described.beats.labels[described.split.test], scores(detector, described)
+def ladder_scores(
+    config: BeatGANConfig, epochs: int, seeds: int, beats: Beats, store: Path, device: str = "auto"
+) -> dict[str, list[np.ndarray]]:
+    """Scores (M,) of every detector of `LADDER`, one a seed.
+
+    Args:
+        config: gives data, split and budget; its seed and epochs are ignored.
+        epochs: of the encoder.
+        seeds: of the encoder.
+        beats: the beats it was made for.
+        store: the folder of all runs.
+        device: "auto", "cpu" or "cuda".
+    """
+    found: dict[str, list[np.ndarray]] = {step: [] for step in LADDER}
+    for seed in range(seeds):
+        settings = replace(config.training, seed=seed, epochs=epochs)
+        described = Described(SimCLRConfig(replace(config, training=settings)), beats, store, device)
+        for step, detector in LADDER.items():
+            found[step].append(scores(detector, described))
+    return found
+
+
+def beatgan_scores(runs: Sequence[Run], configs: Sequence[BeatGANConfig], beats: Beats) -> dict[str, list[np.ndarray]]:
+    """BeatGAN's own scores (M,), one a seed, and with the rhythm: is it rhythm alone that makes a detector?"""
+    return {
+        "BeatGAN": [run.predictions["scores_corrected"] for run in runs],
+        "BeatGAN + rhythm": [with_rhythm(run, config, beats) for run, config in zip(runs, configs, strict=True)],
+    }
+
+
+def with_rhythm(run: Run, config: BeatGANConfig, beats: Beats) -> np.ndarray:
+    """BeatGAN's score and the irregularity of the rhythm as one (M,): Fisher's method, by normal validation beats."""
+    split, stored = config.choose(beats), run.predictions
+    normal = stored["validation_labels"] == "N"
+    irregular = {
+        part: np.abs(log_rhythm(beats, members)).sum(axis=1)
+        for part, members in (("validation", split.validation[normal]), ("test", split.test))
+    }
+    error = (stored["validation_scores_corrected"][normal], stored["scores_corrected"])
+    return fisher({"error": error, "rhythm": (irregular["validation"], irregular["test"])})
+
+
+def aucs(labels: np.ndarray, found: np.ndarray) -> dict[str, float]:
+    """AUC ("all") and AP ("ap") of scores (M,) over all abnormal beats, and the AUC of each class against N."""
     overall = {"all": metrics.auc(labels != "N", found), "ap": metrics.average_precision(labels != "N", found)}
     return overall | metrics.per_class_auc(labels, found)
 

@@ -32,6 +32,18 @@ PROFILES: dict[str, dict[str, dict[str, Value]]] = {
             "test_beats": 5000,
             "width": 1.0,
         },
+        # The controls are runs of 03. An encoder's step is a third of BeatGAN's, so it gets more of them.
+        "04_simclr": {
+            "profile": "quick",
+            "seeds": 2,
+            "other_seeds": 1,
+            "epochs": 2,
+            "encoder_epochs": 6,
+            "train_beats": 3200,
+            "validation_beats": 1000,
+            "test_beats": 5000,
+            "width": 1.0,
+        },
     },
     # Hours on 2 CPU cores: the evidence where no GPU is at hand. Full test sets, a stated part of training and epochs.
     "desk": {
@@ -54,6 +66,17 @@ PROFILES: dict[str, dict[str, dict[str, Value]]] = {
             "test_beats": 0,
             "width": 1.0,
         },
+        "04_simclr": {
+            "profile": "desk",
+            "seeds": 5,
+            "other_seeds": 3,
+            "epochs": 6,
+            "encoder_epochs": 6,
+            "train_beats": 9600,
+            "validation_beats": 2000,
+            "test_beats": 0,
+            "width": 1.0,
+        },
     },
     # The reports' own protocol on a GPU box; 0 beats means all of them.
     "paper": {
@@ -70,6 +93,17 @@ PROFILES: dict[str, dict[str, dict[str, Value]]] = {
             "seeds": 5,
             "other_seeds": 5,
             "epochs": 100,
+            "train_beats": 0,
+            "validation_beats": 0,
+            "test_beats": 0,
+            "width": 1.0,
+        },
+        "04_simclr": {
+            "profile": "paper",
+            "seeds": 5,
+            "other_seeds": 5,
+            "epochs": 100,
+            "encoder_epochs": 100,
             "train_beats": 0,
             "validation_beats": 0,
             "test_beats": 0,

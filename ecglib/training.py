@@ -8,6 +8,7 @@ mode (`labelled`). All are followed in every training.
 """
 
 import copy
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -211,7 +212,9 @@ def update(
 def _pull(term: Tensor, loss: Tensor, model: nn.Module) -> float:
     """The length of `term`'s gradient on the weights over that of the loss it is added to."""
     weights = list(model.parameters())
-    return distillation.gradient_norm(term, weights) / distillation.gradient_norm(loss, weights)
+    own = distillation.gradient_norm(loss, weights)
+    # A D that is certain of every beat of the batch has no gradient of its own left.
+    return distillation.gradient_norm(term, weights) / own if own else math.inf
 
 
 def validate(state: State, validation: Validation, batch_size: int) -> dict[str, float]:

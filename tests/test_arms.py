@@ -60,6 +60,24 @@ def test_arms_differ_in_what_they_are_taught_alone(grid):
     assert len({config.run_id for arm in grid.values() for config in arm.configs}) == 5 * 2 + 9
 
 
+def test_the_sweep_varies_gamma_and_tau_alone(base):
+    sweep = arms.sweep_arms(base, seeds=2)
+    plain = sweep["D"].configs[1].facts
+    assert plain["width"] == base.width / 2
+    settings = set()
+    for name, arm in sweep.items():
+        facts = arm.configs[1].facts
+        added = facts.pop("contrast", None)
+        assert facts == plain, name
+        if name != "D":
+            settings.add((arm.configs[1].contrast.gamma, arm.configs[1].contrast.temperature))
+            assert set(added["places"]) == {"discriminator", "generator"}
+    assert settings == set(arms.SWEEP)
+    # At these settings the scenarios themselves are trained.
+    default = arms.contrast_arms(base, seeds=1)["12"].configs[0].contrast
+    assert (default.gamma, default.temperature) in settings
+
+
 def test_students_are_paired_with_the_teacher_of_their_seed(grid):
     for name, arm in grid.items():
         seeds = [config.training.seed for config in arm.configs]
@@ -242,9 +260,10 @@ def test_every_number_of_r1_is_in_the_ledger(runs, base, beats):
     assert measured["r1.figure10.d_size"] == pytest.approx(reports.value("r1.figure10.d_size"), rel=0.01)
 
 
-def test_notebook_03_shows_every_number_of_r1():
+@pytest.mark.parametrize(("name", "report"), [("03_kd_student", "R1"), ("04_simclr", "R2")])
+def test_a_notebook_shows_every_number_of_its_report(name, report):
     """Walks the list: each published number stands in a table of the saved notebook, with its meaning and its place."""
-    notebook = nbformat.read(project_root() / "notebooks" / "03_kd_student.ipynb", as_version=4)
+    notebook = nbformat.read(project_root() / "notebooks" / f"{name}.ipynb", as_version=4)
     pages = [
         output.data["text/html"]
         for cell in notebook.cells
@@ -257,10 +276,10 @@ def test_notebook_03_shows_every_number_of_r1():
         cells = [html.unescape(cell).strip() for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)]
         rows.add(tuple(cells[:3]))
     for key, claim in reports.CLAIMS.items():
-        if claim.report == "R1":
+        if claim.report == report:
             assert (claim.text, claim.where, ledger.number(claim.value, claim.unit)) in rows, key
-    source = "\n".join(cell.source for cell in notebook.cells)
-    assert "FIGURE9_LOG" in source
+    if report == "R1":
+        assert "FIGURE9_LOG" in "\n".join(cell.source for cell in notebook.cells)
 
 
 def test_contradictions_name_both_sides():

@@ -1,11 +1,15 @@
 """R2's scenarios inside BeatGAN's training: who learns from the contrast, what stays untouched, resuming."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 
 from ecglib import contrast, snapshot, training
 from ecglib.contrast import Contrast
 from ecglib.data.augment import random_view
+from ecglib.distillation import Distillation, Distiller
 from ecglib.errors import EcglibError
 from ecglib.losses import NTXent
 from ecglib.models.simclr import BaseEncoder, ProjectionHead
@@ -60,6 +64,31 @@ def test_the_contrast_moves_its_own_network_and_head(places):
             assert differ
         elif name == "discriminator":  # G's step comes after D's: D cannot know of G's contrast yet
             assert not differ
+
+
+def test_the_joint_loss_is_the_sum_that_r2_writes():
+    """L = L_G + L_KD + gamma NT-Xent (section 4.3.2), L_G = reconstruction + lambda feature matching."""
+    settings = Contrast(BOTH, gamma=0.7)
+    state, x = state_of(settings), beats(8)
+    teacher = new_state(Hyperparameters(seed=5), 1, CPU, WIDTH).generator
+    distiller = Distiller(Distillation(("scores",), "teacher"), state.generator, teacher, x)
+    result = update(state, x, SETTINGS, distiller, settings, compare=True)
+    parts = [result["loss_reconstruction"], SETTINGS.adversarial_weight * result["loss_adversarial"]]
+    parts += [result["loss_distillation"], 0.7 * result["loss_contrast_g"]]
+    assert all(part > 0 for part in parts)
+    assert result["loss_g"] == pytest.approx(sum(parts), rel=1e-6)
+    assert {name for name in result if name.startswith("gradient_ratio")} == {
+        "gradient_ratio",
+        "gradient_ratio_contrast_d",
+        "gradient_ratio_contrast_g",
+    }
+
+
+def test_the_pull_is_a_ratio_of_gradient_lengths():
+    model = torch.nn.Linear(2, 1, bias=False)
+    value = model(torch.tensor([[3.0, 4.0]])).sum()
+    assert training._pull(2 * value, value, model) == pytest.approx(2)
+    assert training._pull(value, 0 * value, model) == math.inf, "nothing pulls against it"
 
 
 def test_the_terms_are_nt_xent_of_two_views():
@@ -138,3 +167,27 @@ def test_similarities_are_cosines():
     found = contrast.similarities(x)
     expected = torch.nn.functional.cosine_similarity(x[:, None], x[None], dim=2)
     torch.testing.assert_close(found, expected)
+
+
+def test_pairs_of_beats_against_loops():
+    generator = torch.Generator().manual_seed(0)
+    first, second = (torch.randn(5, 3, generator=generator) for _ in range(2))
+    patients = np.array(["a", "b", "a", "a", "b"])
+    found = contrast.pair_similarities(first, second, patients)
+
+    def cosine(u, v):
+        return float(u @ v / u.norm() / v.norm())
+
+    pairs = [(i, j) for i in range(5) for j in range(i + 1, 5)]
+    same = [cosine(first[i], first[j]) for i, j in pairs if patients[i] == patients[j]]
+    other = [cosine(first[i], first[j]) for i, j in pairs if patients[i] != patients[j]]
+    assert found["two views of one beat"] == pytest.approx([cosine(*both) for both in zip(first, second, strict=True)])
+    assert sorted(found["beats of one patient"]) == pytest.approx(sorted(same))
+    assert sorted(found["beats of different patients"]) == pytest.approx(sorted(other))
+    assert contrast.same_patient_share(patients) == pytest.approx(len(same) / len(pairs))
+
+
+def test_own_views_are_counted():
+    first = torch.eye(4)
+    assert contrast.own_view_found(first, 2 * first) == 1
+    assert contrast.own_view_found(first, first[[1, 0, 2, 3]]) == 0.5

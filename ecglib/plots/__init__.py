@@ -9,6 +9,13 @@ from ecglib.plots.anomaly import (
     score_histograms,
     training_curves,
 )
+from ecglib.plots.contrast import (
+    detector_ladder,
+    embeddings,
+    pair_similarities,
+    similarity_matrices,
+    views,
+)
 from ecglib.plots.data import (
     ages,
     beat_steps,
@@ -19,7 +26,14 @@ from ecglib.plots.data import (
     shared_patients,
     twelve_leads,
 )
-from ecglib.plots.diagrams import beatgan_diagram, distillation_diagram, layer_diagram, loss_diagram
+from ecglib.plots.diagrams import (
+    beatgan_diagram,
+    distillation_diagram,
+    layer_diagram,
+    loss_diagram,
+    scenario_diagram,
+    simclr_diagram,
+)
 from ecglib.plots.distillation import (
     arm_forest,
     difference_forest,
@@ -38,8 +52,10 @@ __all__ = [
     "beatgan_diagram",
     "class_auc",
     "class_gallery",
+    "detector_ladder",
     "difference_forest",
     "distillation_diagram",
+    "embeddings",
     "error_profiles",
     "figure9",
     "filter_strip",
@@ -47,17 +63,22 @@ __all__ = [
     "label_counts",
     "layer_diagram",
     "loss_diagram",
+    "pair_similarities",
     "pulls",
     "reconstructions",
     "record_map",
     "roc_and_pr",
     "roc_bands",
     "save",
+    "scenario_diagram",
     "score_histograms",
     "shared_patients",
+    "simclr_diagram",
+    "similarity_matrices",
     "soft_targets",
     "training_curves",
     "twelve_leads",
     "use_style",
+    "views",
     "width_curve",
 ]

@@ -44,19 +44,18 @@ def similarity_matrices(matrices: Mapping[str, np.ndarray]) -> Figure:
     Args:
         matrices: title -> (2N, 2N).
     """
-    figure, axes = plt.subplots(1, len(matrices), figsize=(4.3 * len(matrices) + 0.8, 4.2), squeeze=False)
+    figure, axes = plt.subplots(1, len(matrices), figsize=(5 * len(matrices), 4), squeeze=False)
     for axis, (title, matrix) in zip(axes[0], matrices.items(), strict=True):
-        image = axis.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)
         n = len(matrix) // 2
-        axis.set(
-            title=title, xlabel="view", xticks=[(n - 1) / 2, (3 * n - 1) / 2], yticks=[(n - 1) / 2, (3 * n - 1) / 2]
-        )
-        axis.set_xticklabels([f"i of {n} beats", f"j of {n} beats"])
-        axis.set_yticklabels(["i", "j"])
+        image = axis.imshow(matrix, cmap="viridis", vmax=1)  # each from its own minimum: untrained, all are near 1
+        middles = [(n - 1) / 2, (3 * n - 1) / 2]
+        axis.set_xticks(middles, [f"views i of {n} beats", f"views j of {n} beats"])
+        axis.set_yticks(middles, ["views i", "views j"], rotation=90, va="center")
+        axis.set_title(title)
         axis.grid(False)
-        axis.axhline(n - 0.5, color=REPORT, linewidth=0.6)
-        axis.axvline(n - 0.5, color=REPORT, linewidth=0.6)
-    figure.colorbar(image, ax=axes[0].tolist(), label="cosine similarity", shrink=0.85)
+        axis.axhline(n - 0.5, color="white", linewidth=1)
+        axis.axvline(n - 0.5, color="white", linewidth=1)
+        figure.colorbar(image, ax=axis, label="cosine similarity", shrink=0.85)
     return figure
 
 
@@ -90,7 +89,7 @@ def embeddings(maps: Mapping[str, np.ndarray], labels: np.ndarray) -> Figure:
     for axis, (title, points) in zip(axes[0], maps.items(), strict=True):
         for name in CLASSES:  # N first, so that the few abnormal beats lie above it
             chosen = points[labels == name]
-            axis.scatter(*chosen.T, s=5, color=CLASS_COLOURS[name], alpha=0.35 if name == "N" else 0.7, linewidths=0)
+            axis.scatter(*chosen.T, s=8, color=CLASS_COLOURS[name], alpha=0.35 if name == "N" else 0.7, linewidths=0)
         axis.set(title=title, xticks=[], yticks=[])
     for name in CLASSES:
         count = int((labels == name).sum())

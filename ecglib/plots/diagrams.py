@@ -163,7 +163,7 @@ def simclr_diagram(sizes: dict[str, tuple[int, ...]]) -> Figure:
         _arrow(axis, (3.78, y), (4.35, y), "f")
         _arrow(axis, (5.66, y), (6.35, y), "g")
         _arrow(axis, (7.66, y - 0.1 * side), (8.33, 1.45 + 0.25 * side))
-    axis.text(1.75, 1.45, "random\naugmentations", ha="center", va="center", fontsize=8)
+    axis.text(2.05, 1.45, "random\naugmentations", **_NOTE)
     axis.text(5.0, 1.45, "the same base encoder f\nand projection head g\nfor both views", **_NOTE)
     _box(axis, 9.4, 1.45, "NT-Xent: $z_i$ and $z_j$ alike,\nboth unlike the views\nof all other beats", LOSS, 2.05, 1.1)
     return figure

@@ -38,24 +38,25 @@ def soft_targets(student: np.ndarray, teacher: np.ndarray, temperature: float) -
     return figure
 
 
-def pulls(ratios: Mapping[str, np.ndarray]) -> Figure:
-    """How hard each arm's distillation term pulls at the weights, as a multiple of equation 1's pull.
+def pulls(ratios: Mapping[str, np.ndarray], joined: str = "equation 1") -> Figure:
+    """How hard an added term pulls at the weights, as a multiple of the pull of the loss that it joins.
 
     Args:
-        ratios: arm -> (seeds x epochs,) gradient length over that of equation 1; all 0 where no gradient flows.
+        ratios: arm -> (seeds x epochs,) gradient length over that of the other loss; all 0 where no gradient flows.
+        joined: the name of that loss.
     """
-    figure, axis = plt.subplots(figsize=(9, 0.42 * len(ratios) + 1.1))
+    figure, axis = plt.subplots(figsize=(9, 0.42 * len(ratios) + 1.4))
     positive = np.concatenate([values[values > 0] for values in ratios.values()])
     floor = positive.min() / 10
     for position, values in enumerate(ratios.values()):
         axis.plot(np.maximum(values, floor), [position] * len(values), "o", color=OUTPUT, alpha=0.5, markersize=5)
         if not values.any():
             axis.text(floor * 1.4, position, "no gradient at all", va="center", fontsize=8.5, color=ERROR)
-    axis.axvline(1, color=REPORT, linestyle=":", label="as hard as equation 1")
+    axis.axvline(1, color=REPORT, linestyle=":", label=f"as hard as {joined}")
     axis.set_yticks(range(len(ratios)), list(ratios))
-    axis.set(xscale="log", xlabel="length of the term's gradient / length of equation 1's (log scale)")
+    axis.set(xscale="log", xlabel=f"length of the term's gradient / length of that of {joined} (log scale)")
     axis.invert_yaxis()
-    axis.legend(fontsize=8, loc="lower right")
+    figure.legend(fontsize=8, loc="outside lower center")
     return figure
 
 

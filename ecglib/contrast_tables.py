@@ -1,0 +1,171 @@
+"""The tables of notebook 04: what R2 proposed and what was measured, from stored runs and scores alone."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from ecglib import metrics, novelty, reports
+from ecglib.arm_tables import ArmRuns, bounds, shown, values
+from ecglib.arms import Arm
+from ecglib.comparisons import compare, holm, verdict
+from ecglib.data.mitbih import CLASSES
+from ecglib.metrics import mean_interval
+
+# Arm of `arms.contrast_arms` -> what R2 expects of it (a key of `reports.PROPOSALS`).
+SCENARIOS = {"1": "r2.scenario_1", "1p": "r2.scenario_1", "2": "r2.scenario_2", "12": "r2.both"}
+STUDENT, PLAIN = "D", "B"
+VERDICTS = {"better": "a gain, as expected", "worse": "a loss, against expectation"}
+
+
+def scenarios(arms: Mapping[str, Arm], runs: ArmRuns, comparable: bool) -> pd.DataFrame:
+    """Proposed / measured / interval / verdict.
+
+    Each scenario is added to R1's student with its corrected distillation (arm D), so the difference from D of the same
+    seed is what contrast does; the difference from B is what all of it does.
+
+    Args:
+        arms: what each arm does.
+        runs: of arms B, D and the scenarios.
+        comparable: whether data and budget are the report's.
+    """
+    compared = {name: compare(runs[name], runs[STUDENT]) for name in SCENARIOS}
+    adjusted = holm([comparison.p for comparison in compared.values()])
+    rows = []
+    for (name, key), p in zip(SCENARIOS.items(), adjusted, strict=True):
+        proposal, comparison = reports.PROPOSALS[key], compared[name]
+        found = verdict(comparison, float(p))
+        rows.append(
+            {
+                "scenario": arms[name].name,
+                "R2 expects": f"{proposal.expected} ({proposal.where})",
+                "AUC, 95 % over seeds": shown(mean_interval(values(runs[name]))),
+                "minus student (D), over seeds": shown(comparison.over_seeds, signed=True),
+                "over patients": bounds(comparison.over_patients),
+                "minus BeatGAN (B), over seeds": shown(compare(runs[name], runs[PLAIN]).over_seeds, signed=True),
+                "p (Holm)": "-" if np.isnan(p) else f"{p:.2g}",
+                "seeds": len(comparison.differences),
+                "verdict": VERDICTS.get(found, found) + ("" if comparable else " (at this budget)"),
+            }
+        )
+    return pd.DataFrame(rows).set_index("scenario")
+
+
+def per_class(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
+    """AUC of each class against N: mean over seeds and interval."""
+    classes = [name for name in CLASSES[1:] if f"auc_{name}" in runs[PLAIN][0].metrics["corrected"]]
+    rows = [
+        {"arm": arm.name} | {name: shown(mean_interval(values(runs[key], f"auc_{name}")), 3) for name in classes}
+        for key, arm in arms.items()
+    ]
+    return pd.DataFrame(rows).set_index("arm")
+
+
+def sweep(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
+    """AUC of every setting of gamma and tau, and its difference from the same student without contrast."""
+    rows = [
+        {
+            "setting": arm.name,
+            "AUC, 95 % over seeds": shown(mean_interval(values(runs[name]))),
+            "minus no contrast": "-"
+            if name == STUDENT
+            else shown(compare(runs[name], runs[STUDENT]).over_seeds, signed=True),
+            "seeds": len(runs[name]),
+        }
+        for name, arm in arms.items()
+    ]
+    return pd.DataFrame(rows).set_index("setting")
+
+
+def selection_effect(runs: ArmRuns) -> float:
+    """By how much the best setting, chosen by test AUC, exceeds a setting taken at random."""
+    means = [float(values(members).mean()) for name, members in runs.items() if name != STUDENT]
+    return max(means) - float(np.mean(means))
+
+
+def costs(arms: Mapping[str, Arm], seconds: Mapping[str, float]) -> pd.DataFrame:
+    """Time of a training step of some arms, and as a multiple of plain BeatGAN's.
+
+    Args:
+        arms: what each arm does.
+        seconds: of a step, of arm B and others.
+    """
+    rows = [
+        {"arm": arms[name].name, "ms a step": f"{1000 * spent:.0f}", "times BeatGAN's": f"{spent / seconds[PLAIN]:.2f}"}
+        for name, spent in seconds.items()
+    ]
+    return pd.DataFrame(rows).set_index("arm")
+
+
+def detectors(scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray, patients: np.ndarray) -> pd.DataFrame:
+    """Each detector: AUC with both intervals, AP, and the AUC of each class against N.
+
+    Args:
+        scores: detector -> (M,) scores of each seed.
+        labels: (M,) classes of the test beats.
+        patients: (M,).
+    """
+    rows = []
+    for name, members in scores.items():
+        found = [novelty.aucs(labels, one) for one in members]
+        mean = {key: float(np.mean([row[key] for row in found])) for key in found[0]}
+        drawn = np.mean([metrics.resampled(labels != "N", one, patients)["auc"] for one in members], axis=0)
+        over_patients = metrics.percentiles(mean["all"], drawn)
+        rows.append(
+            {
+                "detector": name,
+                "AUC, 95 % over seeds": shown(mean_interval([row["all"] for row in found])),
+                "over patients": f"[{over_patients.low:.4f}, {over_patients.high:.4f}]",
+                "AP": f"{mean['ap']:.4f}",
+                **{key: f"{mean[key]:.3f}" for key in CLASSES if key in mean},
+                "seeds": len(members),
+            }
+        )
+    return pd.DataFrame(rows).set_index("detector")
+
+
+def seed_aucs(scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray) -> dict[str, dict[str, list[float]]]:
+    """Detector -> "all" or a class -> AUC of each seed, for `plots.detector_ladder`."""
+    found = {name: [novelty.aucs(labels, one) for one in members] for name, members in scores.items()}
+    return {name: {key: [row[key] for row in rows] for key in rows[0]} for name, rows in found.items()}
+
+
+# What is compared with what: is it better than BeatGAN, with and without the rhythm, and what does contrast add?
+COMPARED = (
+    ("all four", "BeatGAN"),
+    ("all four", "BeatGAN + rhythm"),
+    ("all without rhythm", "BeatGAN"),
+    ("contrast", "encoder that never learned"),
+    ("all four", "all without contrast"),
+)
+
+
+def detector_differences(
+    scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray, patients: np.ndarray
+) -> pd.DataFrame:
+    """AUC of one detector minus that of another with the same seed, over all abnormal beats and for S alone.
+
+    Args:
+        scores: detector -> (M,) scores of each seed.
+        labels: (M,) classes of the test beats.
+        patients: (M,).
+    """
+    rows = []
+    for one, other in COMPARED:
+        pairs = list(zip(scores[one], scores[other], strict=False))  # BeatGAN may have fewer seeds
+        row: dict[str, object] = {"detector": one, "minus": other, "seeds": len(pairs)}
+        for title, chosen in (
+            ("all abnormal", np.ones(len(labels), dtype=bool)),
+            ("S against N", np.isin(labels, ("N", "S"))),
+        ):
+            abnormal = labels[chosen] != "N"
+            mine, theirs = (
+                [metrics.resampled(abnormal, pair[side][chosen], patients[chosen])["auc"] for pair in pairs]
+                for side in (0, 1)
+            )
+            differences = [metrics.auc(abnormal, a[chosen]) - metrics.auc(abnormal, b[chosen]) for a, b in pairs]
+            over_seeds = mean_interval(differences)
+            over_patients = metrics.percentiles(over_seeds.value, np.mean(mine, axis=0) - np.mean(theirs, axis=0))
+            row |= {title: shown(over_seeds, signed=True), f"{title}, over patients": bounds(over_patients)}
+        rows.append(row)
+    return pd.DataFrame(rows).set_index(["detector", "minus"])

@@ -1,0 +1,126 @@
+"""R2's tables: what is subtracted from what, the verdicts, the selection effect, the detectors."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ecglib import arms, contrast_tables, experiments, ledger, metrics, novelty, reports
+from ecglib.arm_tables import values
+from ecglib.data import mitbih
+from ecglib.experiments import BeatGANConfig
+from ecglib.pretraining import SimCLRConfig
+from ecglib.training import Hyperparameters
+
+RECORDS = ("100", "106", "118", "200", "208", "223")
+
+
+@pytest.fixture(scope="module")
+def beats(simulated_root):
+    return mitbih.load_beats(simulated_root, records=RECORDS)
+
+
+@pytest.fixture(scope="module")
+def base(beats):
+    settings = Hyperparameters(seed=0, epochs=1, batch_size=16)
+    return BeatGANConfig(beats.fingerprint, settings, width=0.125, train_beats=64, validation_beats=60, test_beats=150)
+
+
+@pytest.fixture(scope="module")
+def grid(base):
+    return arms.contrast_arms(base, seeds=2)
+
+
+@pytest.fixture(scope="module")
+def trained(base, grid, beats, tmp_path_factory):
+    store = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:  # after four steps no teacher beats chance yet
+        patch.setattr(experiments, "check_teacher", lambda *_: None)
+        runs = arms.train_arms(grid, beats, store, "cpu")
+        swept = arms.train_arms(arms.sweep_arms(base, 1), beats, store, "cpu")
+    return runs, swept
+
+
+def test_scenarios_are_compared_with_the_student_and_with_beatgan(grid, trained):
+    runs, _ = trained
+    table = contrast_tables.scenarios(grid, runs, comparable=False)
+    assert list(table.index) == [grid[name].name for name in ("1", "1p", "2", "12")]
+    for name in ("1", "1p", "2", "12"):
+        row = table.loc[grid[name].name]
+        for column, control in (("minus student (D), over seeds", "D"), ("minus BeatGAN (B), over seeds", "B")):
+            difference = (values(runs[name]) - values(runs[control])).mean()
+            assert float(row[column].split(" ")[0]) == pytest.approx(difference, abs=6e-5)
+        assert row["verdict"].endswith("(at this budget)")
+        assert row["seeds"] == 2
+    assert "section 4.3.2" in table.loc["scenario 2", "R2 expects"]
+    assert not contrast_tables.scenarios(grid, runs, comparable=True)["verdict"].str.contains("budget").any()
+
+
+def test_every_class_of_every_arm(grid, trained):
+    table = contrast_tables.per_class(grid, trained[0])
+    assert list(table.index) == [arm.name for arm in grid.values()]
+    mean = np.mean([run.metrics["corrected"]["auc_V"] for run in trained[0]["12"]])
+    assert float(table.loc["scenarios 1 and 2", "V"].split(" ")[0]) == pytest.approx(mean, abs=6e-4)
+
+
+def test_the_sweep_and_what_choosing_would_do(base, trained):
+    _, swept = trained
+    table = contrast_tables.sweep(arms.sweep_arms(base, 1), swept)
+    assert len(table) == 1 + len(arms.SWEEP)
+    assert table.loc["no contrast", "minus no contrast"] == "-"
+    aucs = [members[0].metrics["corrected"]["auc"] for name, members in swept.items() if name != "D"]
+    assert contrast_tables.selection_effect(swept) == pytest.approx(max(aucs) - sum(aucs) / len(aucs))
+
+
+def test_cost_is_a_multiple_of_beatgans(grid):
+    table = contrast_tables.costs(grid, {"B": 0.2, "12": 0.5})
+    assert table.loc["scenarios 1 and 2"].tolist() == ["500", "2.50"]
+
+
+def test_detectors_and_their_differences(base, beats, trained, tmp_path):
+    runs, _ = trained
+    split = base.choose(beats)
+    labels, patients = beats.labels[split.test], beats.patients[split.test]
+    configs = [replace(base, training=replace(base.training, seed=100 + seed)) for seed in range(2)]
+    scores = novelty.beatgan_scores(runs["B"], configs, beats)
+    scores |= novelty.ladder_scores(base, 1, 2, beats, tmp_path, "cpu")
+    assert {one for pair in contrast_tables.COMPARED for one in pair} <= set(scores)
+    table = contrast_tables.detectors(scores, labels, patients)
+    assert list(table.index) == ["BeatGAN", "BeatGAN + rhythm", *novelty.LADDER]
+    expected = np.mean([metrics.auc(labels != "N", one) for one in scores["all four"]])
+    assert float(table.loc["all four"].iloc[0].split(" ")[0]) == pytest.approx(expected, abs=6e-5)
+    found = contrast_tables.seed_aucs(scores, labels)
+    assert np.mean(found["all four"]["all"]) == pytest.approx(expected)
+    differences = contrast_tables.detector_differences(scores, labels, patients)
+    s_or_n = np.isin(labels, ("S", "N"))
+
+    def s_auc(name, seed):
+        return metrics.auc(labels[s_or_n] == "S", scores[name][seed][s_or_n])
+
+    mean = np.mean([s_auc("all four", seed) - s_auc("BeatGAN", seed) for seed in range(2)])
+    row = differences.loc[("all four", "BeatGAN")]
+    assert float(row["S against N"].split(" ")[0]) == pytest.approx(mean, abs=6e-5)
+
+
+def test_rhythm_helps_beatgan_as_fisher_says(base, beats, trained):
+    run = trained[0]["B"][0]
+    config = replace(base, training=replace(base.training, seed=100))
+    split = config.choose(beats)
+    found = novelty.with_rhythm(run, config, beats)
+    normal = split.validation[beats.labels[split.validation] == "N"]
+    errors = run.predictions["validation_scores_corrected"][beats.labels[split.validation] == "N"]
+    irregular = np.abs(novelty.log_rhythm(beats, np.concatenate([normal, split.test[:1]]))).sum(axis=1)
+    tails = [
+        ((errors >= run.predictions["scores_corrected"][0]).sum() + 1) / (len(errors) + 1),
+        ((irregular[:-1] >= irregular[-1]).sum() + 1) / (len(normal) + 1),
+    ]
+    assert found[0] == pytest.approx(-np.log(tails).sum())
+
+
+def test_every_number_of_r2_is_in_the_ledger(base, beats):
+    measured = ledger.measured_r2(SimCLRConfig(base), beats)
+    assert set(measured) <= set(reports.CLAIMS)
+    claims = [claim for claim in reports.CLAIMS.values() if claim.report == "R2"]
+    assert len(claims) >= 11
+    assert list(ledger.ledger("R2", measured).index) == [claim.text for claim in claims]
+    assert set(contrast_tables.SCENARIOS.values()) == set(reports.PROPOSALS)
