@@ -8,6 +8,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -74,10 +75,24 @@ def new_optimizer(config: SimCLRConfig, model: nn.Module) -> torch.optim.Optimiz
 
 
 def synchronised(config: SimCLRConfig, model: nn.Module) -> nn.Module:
-    """The model, with BatchNorm over all processes where they train one large batch together."""
-    together = distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+    """The model, with BatchNorm over all processes (GPUs only) where they train one large batch together."""
     large = config.beats.training.batch_size >= config.large_batch
-    return nn.SyncBatchNorm.convert_sync_batchnorm(model) if together and large else model
+    return nn.SyncBatchNorm.convert_sync_batchnorm(model) if processes()[1] > 1 and large else model
+
+
+def processes() -> tuple[int, int]:
+    """This process's rank and how many there are: (0, 1) unless torch.distributed runs."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return 0, 1
+    return distributed.get_rank(), distributed.get_world_size()
+
+
+def average_gradients(model: nn.Module, count: int) -> None:
+    """Replace every gradient by its mean over the `count` processes."""
+    for parameter in model.parameters():
+        if count > 1 and parameter.grad is not None:
+            distributed.all_reduce(parameter.grad)
+            parameter.grad /= count
 
 
 def train_encoder(
@@ -88,6 +103,9 @@ def train_encoder(
     progress: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> BaseEncoder:
     """The encoder of `config` in evaluation mode, on the CPU: from the store, or trained on its normal beats.
+
+    Where torch.distributed runs (torchrun), every process calls this; each takes its share of every batch, and the
+    first one writes.
 
     Args:
         config: what to train.
@@ -101,9 +119,11 @@ def train_encoder(
     """
     encoder, path = untrained_encoder(config), store / config.run_id / "encoder.safetensors"
     if not path.exists():
-        with sole_process(store, config.run_id):
-            if not path.exists():  # the other process may have finished in between
-                _train(config, beats, path.parent, choose_device(device), progress)
+        rank, count = processes()
+        with sole_process(store, config.run_id) if rank == 0 else nullcontext():
+            _train(config, beats, path.parent, choose_device(device), progress)
+        if count > 1:
+            distributed.barrier()  # until the first process has written
     encoder.load_state_dict(load_file(path))
     return encoder
 
@@ -117,12 +137,13 @@ def untrained_encoder(config: SimCLRConfig) -> BaseEncoder:
 def _train(
     config: SimCLRConfig, beats: Beats, folder: Path, device: torch.device, progress: Callable[[int, float], None]
 ) -> None:
-    settings = config.beats.training
+    settings, (rank, count) = config.beats.training, processes()
     x = config.beats.x(beats, config.beats.choose(beats).train).to(device)
     steps = len(x) // settings.batch_size
     if steps == 0:
         raise EcglibError(f"{len(x)} training beats do not fill one batch of {settings.batch_size}: use more beats.")
-    write_json(folder / "config.json", differences(config))
+    if rank == 0:
+        write_json(folder / "config.json", differences(config))
     encoder = untrained_encoder(config)
     head = ProjectionHead(encoder.size, config.hidden, config.outputs)
     model = synchronised(config, nn.Sequential(encoder, head)).to(device).train()
@@ -137,18 +158,27 @@ def _train(
     for epoch in range(len(history), settings.epochs):
         started = time.perf_counter()
         seed_everything(settings.seed, epoch + 1)
+        order = torch.randperm(len(x))[: steps * settings.batch_size].to(device)
+        if rank:
+            seed_everything(settings.seed, epoch + 1, rank)  # the same batches, but views of its own
         total = 0.0
-        for batch in torch.randperm(len(x))[: steps * settings.batch_size].to(device).split(settings.batch_size):
-            value = loss(model(random_view(x[batch])), model(random_view(x[batch])))
+        for batch in order.split(settings.batch_size):
+            part = x[batch[rank::count]]
+            value = loss(model(random_view(part)), model(random_view(part)))
             optimizer.zero_grad()
             value.backward()
+            average_gradients(model, count)
             optimizer.step()
             total += value.item()
         if not math.isfinite(total):
             raise EcglibError(f"Contrastive training diverged in epoch {epoch}: lower the learning rate.")
         history.append({"loss": total / steps, "seconds": round(time.perf_counter() - started, 2)})
+        if rank:
+            continue
         snapshot.write(checkpoint, snapshot.pack_parts(parts), {"history": history})
         progress(epoch, history[-1]["loss"])
+    if rank:
+        return
     write_text(folder / "history.csv", pd.DataFrame(history).to_csv(index_label="epoch", lineterminator="\n"))
     write_json(folder / "env.json", environment(device))
     with atomic_path(folder / "encoder.safetensors") as temporary:

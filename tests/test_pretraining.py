@@ -2,10 +2,11 @@
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import distributed, multiprocessing, nn
 
 from ecglib import pretraining
 from ecglib.contrast import own_view_found
@@ -108,8 +109,7 @@ def test_batchnorm_is_synchronised_between_processes_and_for_large_batches_alone
         return {type(module) for module in synchronised(chosen, BaseEncoder(1, 0.125)).modules()}
 
     assert nn.SyncBatchNorm not in kinds(large(config)), "one process"
-    monkeypatch.setattr(pretraining.distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(pretraining.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(pretraining, "processes", lambda: (0, 2))
     assert nn.SyncBatchNorm in kinds(large(config))
     assert nn.SyncBatchNorm not in kinds(config)
 
@@ -117,3 +117,37 @@ def test_batchnorm_is_synchronised_between_processes_and_for_large_batches_alone
 def test_too_few_beats_are_refused(beats, config, tmp_path):
     with pytest.raises(EcglibError, match="do not fill one batch"):
         train_encoder(large(config), beats, tmp_path, "cpu")
+
+
+def worker(rank, folder, config, beats):
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretraining, "random_view", lambda x: seen.append(x) or random_view(x))
+        encoder = train_encoder(config, beats, Path(folder) / "store", "cpu")
+    torch.save(encoder.state_dict(), Path(folder) / f"encoder{rank}.pt")
+    torch.save(torch.stack(seen[::2]), Path(folder) / f"seen{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def test_two_processes_share_each_batch_and_end_with_one_encoder(beats, config, tmp_path):
+    short = replace(config, beats=replace(config.beats, training=replace(config.beats.training, epochs=1)))
+    multiprocessing.spawn(worker, (str(tmp_path), short, beats), nprocs=2)
+    encoders = [torch.load(tmp_path / f"encoder{rank}.pt", weights_only=True) for rank in range(2)]
+    for name, tensor in encoders[0].items():
+        assert torch.equal(tensor, encoders[1][name]), name
+    seen = [torch.load(tmp_path / f"seen{rank}.pt", weights_only=True) for rank in range(2)]
+    assert seen[0].shape == (4, 16, 2, 320), "half of each batch of 32"
+    together = torch.cat([part.flatten(0, 1) for part in seen]).flatten(1)
+    expected = short.beats.x(beats, short.beats.choose(beats).train).flatten(1)
+    assert torch.equal(together[together.sum(1).argsort()], expected[expected.sum(1).argsort()]), "every beat once"
+
+
+def test_gradients_are_averaged_over_processes(monkeypatch):
+    model = nn.Linear(2, 1, bias=False)
+    model(torch.tensor([[2.0, 6.0]])).sum().backward()
+    monkeypatch.setattr(pretraining.distributed, "all_reduce", lambda tensor: tensor.add_(2.0))
+    pretraining.average_gradients(model, 2)
+    assert model.weight.grad.tolist() == [[2.0, 4.0]]
+    pretraining.average_gradients(model, 1)
+    assert model.weight.grad.tolist() == [[2.0, 4.0]], "one process has nothing to share"
