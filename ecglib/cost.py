@@ -14,6 +14,33 @@ def count_parameters(model: nn.Module) -> int:
 
 
 @torch.no_grad()
+def layer_table(model: nn.Module, x: Tensor, statistics: bool = False) -> list[tuple[str, tuple[int, ...], int]]:
+    """Each layer in the order of its calls: kind, shape of what comes out without the batch, parameters.
+
+    Args:
+        model: is left in the mode it is in.
+        x: (B, ...) an input.
+        statistics: count BatchNorm's running mean and variance as parameters, as Keras does.
+    """
+    rows: list[tuple[str, tuple[int, ...], int]] = []
+
+    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        count = count_parameters(module)
+        if statistics:
+            count += sum(buffer.numel() for buffer in module.buffers() if buffer.is_floating_point())
+        rows.append((type(module).__name__, tuple(output.shape[1:]), count))
+
+    leaves = {id(module): module for module in model.modules() if not list(module.children())}
+    hooks = [module.register_forward_hook(record) for module in leaves.values()]
+    try:
+        model(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return rows
+
+
+@torch.no_grad()
 def milliseconds_per_beat(model: nn.Module, x: Tensor, repeats: int = 20) -> float:
     """Median wall time of one forward pass of x (B, C, T), divided by B; three passes warm up."""
     seconds = []

@@ -1,33 +1,6 @@
-"""What the three reports published: every number with its report, place and meaning; nothing else knows one.
+"""R1 "Self-Improving BeatGAN via Knowledge Distillation" (Lim, Hwang; Kyung Hee University, 2021)."""
 
-R1 "Self-Improving BeatGAN via Knowledge Distillation" (Lim, Hwang; Kyung Hee University, 2021).
-R2 the same with SimCLR (Hwang, 2022), two proposals without results.
-R3 a PTB-XL classifier and its compression (신다윗, 안주현, 이재현, 2023).
-"""
-
-from dataclasses import dataclass
-
-from ecglib.errors import EcglibError
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One published number.
-
-    Attributes:
-        report: "R1", "R2", "R3", or the paper it comes from.
-        where: section, table or figure.
-        value: the number.
-        unit: of the number; empty for a pure number.
-        text: what it is.
-    """
-
-    report: str
-    where: str
-    value: float
-    unit: str
-    text: str
-
+from ecglib.reports.kinds import Claim, Contradiction
 
 CLAIMS: dict[str, Claim] = {
     # R1, data
@@ -111,52 +84,6 @@ CLAIMS: dict[str, Claim] = {
     "beatgan.vae.auc": Claim("BeatGAN, 5 folds", "table", 0.8316, "", "AUC of a VAE"),
     "beatgan.anogan.auc": Claim("BeatGAN, 5 folds", "table", 0.8642, "", "AUC of AnoGAN"),
     "beatgan.ganomaly.auc": Claim("BeatGAN, 5 folds", "table", 0.9083, "", "AUC of Ganomaly"),
-    # R2, which measured nothing of its own
-    "r2.beats": Claim("R2", "section 4.2", 97_568, "beats", "beats in all"),
-    "r2.ticks": Claim("R2", "section 4.2", 28.6e6, "ticks", "time ticks, 44 records of 650,000"),
-    "r2.subjects": Claim("R2", "section 4.2", 47, "people", "people whose 48 records make the database"),
-    "r2.records": Claim("R2", "section 4.2", 48, "records", "records of the database"),
-    "r2.leads": Claim("R2", "section 4.2", 2, "leads", "leads of a record"),
-    "r2.minutes": Claim("R2", "section 4.2", 30, "min", "length of a record"),
-    "r2.quoted_auc": Claim("R2", "sections 2.1, 3.2", 0.95, "", "AUC that BeatGAN is said to almost reach"),
-    "r2.ms_per_beat": Claim(
-        "R2", "sections 2.1, 3.2", 2.6, "ms", "inference time a beat, quoted from the BeatGAN paper"
-    ),
-    "r2.batch_size": Claim("R2", "section 2.3.1", 4_096, "images", "SimCLR's batch"),
-    "r2.views": Claim("R2", "section 2.3.1", 8_192, "views", "SimCLR's views a batch, two of each image"),
-    "r2.cores": Claim("R2", "section 2.3.1", 128, "cores", "TPU cores that SimCLR is trained on"),
-    # R3, data
-    "r3.NORM": Claim("R3", "table 1", 9_514, "records", "normal ECG"),
-    "r3.MI": Claim("R3", "table 1", 5_469, "records", "myocardial infarction"),
-    "r3.STTC": Claim("R3", "table 1", 5_235, "records", "ST/T change"),
-    "r3.CD": Claim("R3", "table 1", 4_898, "records", "conduction disturbance"),
-    "r3.HYP": Claim("R3", "table 1", 2_649, "records", "hypertrophy"),
-    "r3.patients": Claim("R3", "section 2.1", 18_869, "patients", "patients"),
-    "r3.age.median": Claim("R3", "section 2.1", 62, "years", "median age"),
-    "r3.age.iqr": Claim("R3", "section 2.1", 22, "years", "interquartile range of age"),
-    "r3.age.max": Claim("R3", "section 2.1", 95, "years", "oldest"),
-}
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """What a report proposes and expects, without a number.
-
-    Attributes:
-        report: "R2".
-        where: section.
-        expected: what the proposal is said to bring.
-    """
-
-    report: str
-    where: str
-    expected: str
-
-
-PROPOSALS = {
-    "r2.scenario_1": Proposal("R2", "section 4.3.1", "D tells normal from abnormal better; higher AUC"),
-    "r2.scenario_2": Proposal("R2", "section 4.3.2", "the joint loss brings a higher AUC"),
-    "r2.both": Proposal("R2", "section 5.1", "the improved SI-BeatGAN has a higher AUC"),
 }
 
 # R1 figure 9: epoch 99 of its console log, one line every 100 batches: batch, D's loss on real beats, on reconstructed
@@ -172,37 +99,6 @@ FIGURE9_LOG: tuple[tuple[int, float, float, float], ...] = (
     (800, 0.001325, 0.000022, 0.138671),
     (900, 0.000440, 0.000017, 0.150050),
 )
-
-
-def value(key: str) -> float:
-    """The published number under `key`.
-
-    Raises:
-        EcglibError: no report says such a thing.
-    """
-    if key not in CLAIMS:
-        raise EcglibError(f"No published number is called {key!r}: see ecglib.reports.CLAIMS.")
-    return CLAIMS[key].value
-
-
-@dataclass(frozen=True)
-class Contradiction:
-    """Two statements that cannot both hold.
-
-    Attributes:
-        report: "R1", "R2" or "R3".
-        topic: what it is about.
-        one: a statement, with its place.
-        other: the other statement, with its place.
-        reading: which one the companion follows, and why.
-    """
-
-    report: str
-    topic: str
-    one: str
-    other: str
-    reading: str
-
 
 CONTRADICTIONS: tuple[Contradiction, ...] = (
     Contradiction(
