@@ -119,13 +119,17 @@ class Described:
         return h / np.linalg.norm(h, axis=1, keepdims=True)
 
 
+def score_file(detector: Detector, encoder: SimCLRConfig, store: Path) -> Path:
+    """Where the store keeps the scores of a detector."""
+    facts = [differences(detector), differences(encoder)]
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:10]
+    name = f"{'_'.join(detector.blocks)}-{encoder.beats.split}-seed{encoder.beats.training.seed}-{digest}"
+    return store / "novelty" / f"{name}.npz"
+
+
 def scores(detector: Detector, described: Described) -> np.ndarray:
     """Scores (M,) float32 of the test beats: from the store, or measured and kept there."""
-    facts = [differences(detector), differences(described.encoder)]
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:10]
-    beats = described.encoder.beats
-    name = f"{'_'.join(detector.blocks)}-{beats.split}-seed{beats.training.seed}-{digest}"
-    path = described.store / "novelty" / f"{name}.npz"
+    path = score_file(detector, described.encoder, described.store)
     if not path.exists():
         pairs = [described.block(block, detector.leads) for block in detector.blocks]
         normal, tested = ([pair[part] for pair in pairs] for part in (0, 1))
@@ -134,6 +138,11 @@ def scores(detector: Detector, described: Described) -> np.ndarray:
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             # Half precision, as the predictions of a run.
             np.savez_compressed(file, allow_pickle=False, scores=found.astype(np.float16))
+    return read_scores(path)
+
+
+def read_scores(path: Path) -> np.ndarray:
+    """Scores (M,) float32 that the store has."""
     with np.load(path, allow_pickle=False) as file:
         return file["scores"].astype(np.float32)
 

@@ -1,12 +1,15 @@
 """The committed evidence: tables follow from the stored runs, and the runs' metrics from their stored predictions."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
-from ecglib import arm_tables, arms, cost, experiments
+from ecglib import arm_tables, arms, contrast_tables, cost, experiments, novelty
 from ecglib.experiments import BeatGANConfig, Run, is_finished
 from ecglib.files import project_root
 from ecglib.models.beatgan import Generator
+from ecglib.pretraining import SimCLRConfig
 from ecglib.profiles import PROFILES, SMOKE
 from ecglib.training import Hyperparameters
 
@@ -59,3 +62,35 @@ def test_metrics_follow_from_the_committed_predictions(profile):
         for rule in ("as_coded", "corrected"):
             stored = {key: value for key, value in run.metrics[rule].items() if key != "epoch"}
             assert experiments.evaluate(run.predictions, rule) == pytest.approx(stored, abs=1e-9), name
+
+
+COMMITTED_04 = [
+    profile
+    for profile in COMMITTED
+    if (project_root() / "papermill_runs" / profile / "results" / "04_scenarios.csv").exists()
+]
+
+
+@pytest.mark.parametrize("profile", COMMITTED_04)
+def test_the_tables_of_04_follow_from_the_committed_runs_and_scores(profile):
+    values = PROFILES[profile]["04_simclr"]
+    parts = {name: values[name] for name in ("train_beats", "validation_beats", "test_beats", "width")}
+    base = BeatGANConfig(REAL_BEATS, Hyperparameters(0, epochs=values["epochs"]), **parts)
+    grid = arms.contrast_arms(base, values["seeds"])
+    runs = runs_of(profile, grid)
+    table = contrast_tables.scenarios(grid, runs, comparable=False)
+    pd.testing.assert_frame_equal(table.astype(str), stored_table(profile, "04_scenarios"))
+    store = project_root() / "papermill_runs" / profile / "runs"
+    for split, name in (("report", "04_detectors"), ("patients", "04_detectors_new_patients")):
+        encoders = [
+            SimCLRConfig(replace(base, split=split, training=Hyperparameters(seed, epochs=values["encoder_epochs"])))
+            for seed in range(values["seeds"])
+        ]
+        scores = {
+            step: [novelty.read_scores(novelty.score_file(detector, encoder, store)) for encoder in encoders]
+            for step, detector in novelty.LADDER.items()
+        }
+        tested = runs["B"] if split == "report" else runs_of(profile, arms.protocol_arms(base, 1))["patients"]
+        stored = tested[0].predictions
+        table = contrast_tables.detectors(scores, stored["labels"], stored["patients"]).astype(str)
+        pd.testing.assert_frame_equal(table, stored_table(profile, name).loc[list(novelty.LADDER)])
