@@ -4,9 +4,6 @@ A run's folder holds `config.json`, `history.csv`, `predictions.npz`, `env.json`
 last, `metrics.json`: where that is, the run is finished. Tables and figures are made from these files alone.
 """
 
-import dataclasses
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +25,7 @@ from ecglib.errors import EcglibError
 from ecglib.files import atomic_path, sole_process, write_json, write_text
 from ecglib.models.beatgan import Generator, anomaly_scores
 from ecglib.reproducibility import choose_device, environment
+from ecglib.store import StoredRun, differences, digest
 from ecglib.training import Hyperparameters, Validation
 
 PUBLISHED = "weights_float16.safetensors"  # of a run whose weights are committed
@@ -79,9 +77,8 @@ class BeatGANConfig:
     @property
     def run_id(self) -> str:
         """The run's folder name: readable, and different for every other config."""
-        digest = hashlib.sha256(json.dumps(self.facts, sort_keys=True).encode()).hexdigest()
         kind = "contrast" if self.contrast else "student" if self.distillation else "beatgan"
-        return f"{kind}-{self.split}-seed{self.training.seed}-{digest[:10]}"
+        return f"{kind}-{self.split}-seed{self.training.seed}-{digest(self)}"
 
     def choose(self, beats: Beats) -> Split:
         """The split's indices, each part reduced to what is asked.
@@ -109,46 +106,9 @@ class BeatGANConfig:
         return torch.from_numpy(mitbih.scale(beats.signals[np.asarray(indices)][:, list(self.leads)]))
 
 
-def differences(settings: Any) -> dict[str, Any]:
-    """The fields of a dataclass that have no default or differ from it, dataclasses within it likewise."""
-    result = {}
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        if field.default is dataclasses.MISSING or value != field.default:
-            result[field.name] = differences(value) if dataclasses.is_dataclass(value) else value
-    return result
-
-
 @dataclass(frozen=True)
-class Run:
-    """A finished run, read from its folder."""
-
-    folder: Path
-
-    @cached_property
-    def config(self) -> dict[str, Any]:
-        """The config as JSON."""
-        return _read_json(self.folder / "config.json")
-
-    @property
-    def seed(self) -> int:
-        """The seed of its training."""
-        return self.config["training"]["seed"]
-
-    @cached_property
-    def metrics(self) -> dict[str, dict[str, float]]:
-        """`metrics.anomaly_metrics` under each rule of choosing the epoch, with the epoch."""
-        return _read_json(self.folder / "metrics.json")
-
-    @cached_property
-    def environment(self) -> dict[str, str]:
-        """Versions, device, commit and seconds."""
-        return _read_json(self.folder / "env.json")
-
-    @cached_property
-    def history(self) -> pd.DataFrame:
-        """One row an epoch: losses, validation AUCs, seconds."""
-        return pd.read_csv(self.folder / "history.csv")
+class Run(StoredRun):
+    """A finished BeatGAN run, read from its folder."""
 
     @cached_property
     def predictions(self) -> dict[str, np.ndarray]:
@@ -327,10 +287,3 @@ def _codes(values: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Positions of `values` in `names` as uint8."""
     position = {name: code for code, name in enumerate(names)}
     return np.array([position[value] for value in values], dtype=np.uint8)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise EcglibError(f"{path} cannot be read ({error}): delete the folder and run again.") from error

@@ -5,8 +5,6 @@ distance to the nearest normal training beats. No weight is fitted, and no label
 training set is made of. Blocks may be taken alone, so that one sees what each of them adds.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,10 +18,11 @@ from ecglib.data import mitbih
 from ecglib.data.mitbih import Beats
 from ecglib.detectors import Blocks, Mahalanobis, Nearest, fisher
 from ecglib.errors import EcglibError
-from ecglib.experiments import BeatGANConfig, Run, differences
+from ecglib.experiments import BeatGANConfig, Run
 from ecglib.files import atomic_path
 from ecglib.pretraining import SimCLRConfig, embed, train_encoder, untrained_encoder
 from ecglib.reproducibility import choose_device
+from ecglib.store import digest
 
 Block = Literal["contrast", "untrained", "shape", "own", "rhythm"]
 DISTANCES: dict[str, Callable[[np.ndarray], Callable[[np.ndarray], np.ndarray]]] = {
@@ -121,9 +120,8 @@ class Described:
 
 def score_file(detector: Detector, encoder: SimCLRConfig, store: Path) -> Path:
     """Where the store keeps the scores of a detector."""
-    facts = [differences(detector), differences(encoder)]
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:10]
-    name = f"{'_'.join(detector.blocks)}-{encoder.beats.split}-seed{encoder.beats.training.seed}-{digest}"
+    beats = encoder.beats
+    name = f"{'_'.join(detector.blocks)}-{beats.split}-seed{beats.training.seed}-{digest(detector, encoder)}"
     return store / "novelty" / f"{name}.npz"
 
 

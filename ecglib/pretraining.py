@@ -4,13 +4,11 @@ It shows whether the contrastive part detects anything by itself. The large-batc
 BatchNorm over all devices) is used from `large_batch` beats on; a laptop stays below and uses Adam.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
@@ -22,11 +20,12 @@ from ecglib import snapshot
 from ecglib.data.augment import random_view
 from ecglib.data.mitbih import Beats
 from ecglib.errors import EcglibError
-from ecglib.experiments import BeatGANConfig, differences
+from ecglib.experiments import BeatGANConfig
 from ecglib.files import atomic_path, sole_process, write_json, write_text
 from ecglib.losses import NTXent
 from ecglib.models.simclr import BaseEncoder, ProjectionHead
 from ecglib.reproducibility import choose_device, environment, seed_everything
+from ecglib.store import differences, digest
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,7 @@ class SimCLRConfig:
     @property
     def run_id(self) -> str:
         """The folder's name."""
-        digest = sha256(json.dumps(differences(self), sort_keys=True).encode()).hexdigest()
-        return f"simclr-{self.beats.split}-seed{self.beats.training.seed}-{digest[:10]}"
+        return f"simclr-{self.beats.split}-seed{self.beats.training.seed}-{digest(self)}"
 
 
 def new_optimizer(config: SimCLRConfig, model: nn.Module) -> torch.optim.Optimizer:

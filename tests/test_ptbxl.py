@@ -1,6 +1,7 @@
 """PTB-XL's index and waveforms: superclasses, order of leads, errors; on real files the published counts."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -116,6 +117,64 @@ def test_simulated_superclasses_can_partly_be_told_apart(signals, index):
     assert 0.62 < np.mean(areas) < 0.97
 
 
+@pytest.fixture(scope="module")
+def records(simulated_root):
+    return ptbxl.load_records(simulated_root)
+
+
+def test_records_have_a_superclass_and_come_from_the_cache(records, simulated_root, index, signals, monkeypatch):
+    assert records.targets.any(axis=1).all()
+    assert len(records) == int(ptbxl.label_matrix(index).any(axis=1).sum()) < len(index)
+    rows = index.index.get_indexer(records.ecg_ids)
+    assert np.array_equal(records.signals, signals[rows])
+    assert np.array_equal(records.targets, ptbxl.label_matrix(index)[rows])
+    assert np.array_equal(records.folds, index["strat_fold"].to_numpy()[rows])
+    monkeypatch.setattr(ptbxl, "load_signals", lambda *_: pytest.fail("read again"))
+    again = ptbxl.load_records(simulated_root)
+    assert again.fingerprint == records.fingerprint
+    assert replace(again, targets=1 - again.targets).fingerprint != records.fingerprint
+
+
+def test_no_waveform_at_all_says_what_to_fetch(small_copy):
+    for path in (small_copy / "ptb-xl" / "1.0.3" / "records100").rglob("*.dat"):
+        path.unlink()
+    with pytest.raises(EcglibError, match="ecglib data download ptb-xl"):
+        ptbxl.load_records(small_copy)
+
+
+def test_the_benchmark_split_keeps_patients_apart_and_the_reports_does_not(records):
+    ours, theirs = ptbxl.benchmark_split(records), ptbxl.report_split(records)
+    for split in (ours, theirs):
+        together = np.concatenate([members for _, members in split])
+        assert sorted(together) == list(range(len(records))), "every record once"
+    parts = [set(records.patients[members]) for _, members in ours]
+    assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
+    assert set(records.patients[theirs.train]) & set(records.patients[theirs.test])
+    assert len(theirs.test) == -(-len(records) // 5)
+
+
+def test_the_reports_folds_are_stratified_and_share_one_test_part(records):
+    splits = [ptbxl.report_split(records, fold) for fold in range(5)]
+    assert len({tuple(split.test) for split in splits}) == 1
+    assert len(set(np.concatenate([split.validation for split in splits]))) == len(records) - len(splits[0].test)
+    shares = np.array([records.targets[split.validation].mean(axis=0) for split in splits])
+    assert np.ptp(shares, axis=0).max() < 0.08, "every fold has its share of every class"
+    with pytest.raises(EcglibError, match="Fold 5 does not exist"):
+        ptbxl.report_split(records, 5)
+
+
+def test_the_scaler_standardises_each_lead_by_the_training_records(records):
+    train = np.asarray(records.signals[:50])
+    scaler = ptbxl.Scaler.fit(train)
+    scaled = scaler(train)
+    assert scaled.dtype == np.float32
+    assert scaled.mean(axis=(0, 2)) == pytest.approx(np.zeros(12), abs=1e-4)
+    assert scaled.std(axis=(0, 2)) == pytest.approx(np.ones(12), rel=1e-4)
+    other = np.asarray(records.signals[50:60])
+    assert scaler(other)[3, 2, 7] == pytest.approx((other[3, 2, 7] - scaler.mean[2]) / scaler.deviation[2], abs=1e-5)
+    assert np.array_equal(ptbxl.Scaler.none(12)(other), other)
+
+
 @pytest.mark.real_data
 def test_published_counts(real_root):
     index = ptbxl.load_index(real_root)
@@ -124,6 +183,16 @@ def test_published_counts(real_root):
     assert len(index) == 21_799
     assert index["patient_id"].nunique() == 18_869
     assert int((ptbxl.label_matrix(index).sum(axis=1) == 0).sum()) == 411
+
+
+@pytest.mark.real_data
+def test_real_records(real_root):
+    records = ptbxl.load_records(real_root)
+    split = ptbxl.benchmark_split(records)
+    if len(records) == 1_965:  # the mirror that holds the first 1,987 records: 22 of them carry no superclass
+        assert [len(members) for _, members in split] == [1_481, 232, 252]
+    parts = [set(records.patients[members]) for _, members in split]
+    assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
 
 
 @pytest.mark.real_data

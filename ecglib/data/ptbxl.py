@@ -1,20 +1,24 @@
 """PTB-XL under R3's protocol (report R3, section 2): five superclasses, 12 leads, 10 s at 100 Hz.
 
-The index and its superclasses follow the data set's own description (Wagner et al., Sci. Data 7:154, 2020): a record
-carries a superclass if any of its diagnostic statements belongs to it, whatever the likelihood. R3 did not denoise or
-scale, and neither does this module.
+Records without a superclass are left out, as R3 did. The index and its superclasses follow the data set's own
+description (Wagner et al., Sci. Data 7:154, 2020): a record carries a superclass if any of its diagnostic statements
+belongs to it, whatever the likelihood. R3 did not denoise or scale; `Scaler` offers the scaling.
 """
 
 import ast
+import hashlib
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ecglib.data import physionet
+from ecglib.data.mitbih import Split
 from ecglib.errors import EcglibError
+from ecglib.files import atomic_path, cache_dir
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
@@ -102,3 +106,120 @@ def _read(root: str | Path, folder: Path, name: str) -> np.ndarray:
 def _same_leads(names: Sequence[str]) -> bool:
     """PhysioNet's headers write AVR for aVR."""
     return [name.lower() for name in names] == [name.lower() for name in LEADS]
+
+
+@dataclass(frozen=True)
+class Records:
+    """Records with at least one superclass.
+
+    Attributes:
+        signals: (N, 12, 1000) float32 millivolts (memory-mapped, read-only), leads in the order of `LEADS`.
+        targets: (N, 5) uint8, columns in the order of `SUPERCLASSES`.
+        ecg_ids: (N,) the data set's own numbers.
+        patients: (N,) numbers of the patients.
+        folds: (N,) the data set's own folds, 1 to 10; no patient is in two.
+    """
+
+    signals: np.ndarray
+    targets: np.ndarray
+    ecg_ids: np.ndarray
+    patients: np.ndarray
+    folds: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @property
+    def fingerprint(self) -> str:
+        """Which records these are, with which labels."""
+        digest = hashlib.blake2b(digest_size=6)
+        for field in (self.ecg_ids, self.targets, self.folds):
+            digest.update(np.ascontiguousarray(field).tobytes())
+        return digest.hexdigest()
+
+
+def load_records(root: str | Path) -> Records:
+    """All records whose waveforms are there and that have a superclass, from the cache where they were read before.
+
+    Raises:
+        EcglibError: no waveform is there, a record is damaged, or the cache folder cannot be written.
+    """
+    index = load_index(root, with_waveforms=True)
+    index = index.loc[label_matrix(index).any(axis=1)]
+    if index.empty:
+        raise EcglibError(
+            f"No waveform of PTB-XL is in {root}: run 'ecglib data download ptb-xl --data-root {root}' first."
+        )
+    folder = physionet.database_dir(root, "ptb-xl")
+    digest = hashlib.blake2b(digest_size=12)
+    for name in index["filename_lr"]:
+        digest.update(name.encode())
+        for suffix in (".hea", ".dat"):
+            digest.update((folder / f"{name}{suffix}").read_bytes())
+    path = cache_dir() / "records" / f"{digest.hexdigest()}.npy"
+    if not path.exists():
+        signals = load_signals(root, index)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.save(file, signals, allow_pickle=False)
+    try:
+        signals = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise EcglibError(f"The record cache {path} is damaged ({error}): delete it and run again.") from error
+    patients, folds = (index[column].to_numpy(dtype=np.int64) for column in ("patient_id", "strat_fold"))
+    return Records(signals, label_matrix(index), index.index.to_numpy(dtype=np.int64), patients, folds)
+
+
+def benchmark_split(records: Records) -> Split:
+    """The data set's own split: folds 1-8 train, 9 validates, 10 tests; patients are apart (Strodthoff et al. 2021)."""
+    train, validation, test = (
+        np.flatnonzero(chosen) for chosen in (records.folds <= 8, records.folds == 9, records.folds == 10)
+    )
+    return Split(train, validation, test)
+
+
+def report_split(records: Records, fold: int = 0, seed: int = 42) -> Split:
+    """R3's split: a random fifth of the records tests; the rest is cut into five multi-label stratified folds.
+
+    Patients are shared by the parts (audit, R3). Fold `fold` validates, the other four train.
+
+    Raises:
+        EcglibError: `fold` is not in 0..4.
+    """
+    from iterstrat.ml_stratifiers import MultilabelStratifiedKFold  # here: R3's split alone needs it
+    from sklearn.model_selection import train_test_split
+
+    if fold not in range(5):
+        raise EcglibError(f"Fold {fold} does not exist: R3 cuts its training records into five, 0 to 4.")
+    rest, test = train_test_split(np.arange(len(records)), test_size=0.2, random_state=seed)
+    cutter = MultilabelStratifiedKFold(n_splits=5, shuffle=True, random_state=seed)
+    train, validation = list(cutter.split(rest, records.targets[rest]))[fold]
+    return Split(rest[train], rest[validation], test)
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """Per-lead standardisation: mean 0 and standard deviation 1 over the training records.
+
+    Attributes:
+        mean: (L,) millivolts.
+        deviation: (L,) millivolts.
+    """
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, signals: np.ndarray) -> "Scaler":
+        """From training signals (N, L, T)."""
+        mean, deviation = signals.mean(axis=(0, 2), dtype=np.float64), signals.std(axis=(0, 2), dtype=np.float64)
+        return cls(tuple(mean.tolist()), tuple(deviation.tolist()))
+
+    @classmethod
+    def none(cls, leads: int) -> "Scaler":
+        """Millivolts as they are, as R3 trained."""
+        return cls((0.0,) * leads, (1.0,) * leads)
+
+    def __call__(self, signals: np.ndarray) -> np.ndarray:
+        """Signals (N, L, T) float32."""
+        mean, deviation = (np.array(values, dtype=np.float32)[:, None] for values in (self.mean, self.deviation))
+        return ((signals - mean) / deviation).astype(np.float32)

@@ -15,25 +15,28 @@ PAIRS = {"two views of one beat": "#009E73", "beats of one patient": ERROR, "bea
 
 
 def views(x: np.ndarray, changed: Mapping[str, np.ndarray]) -> Figure:
-    """One beat beside itself after each augmentation.
+    """One beat in black over a few draws of each augmentation.
 
     Args:
         x: (C, 320) the beat, scaled.
-        changed: name -> (C, 320).
+        changed: name -> (draws, C, 320).
     """
     columns = -(-len(changed) // 2)
     figure, axes = plt.subplots(2, columns, figsize=(2.4 * columns, 2.1 * len(x) + 1.2), sharex=True, sharey=True)
-    for axis, (name, view) in zip(axes.flat, changed.items(), strict=False):
-        for lead in range(len(x)):
+    for axis, (name, draws) in zip(axes.flat, changed.items(), strict=False):
+        for lead, beat in enumerate(x):
             shift = -LEAD_GAP * lead
-            axis.plot(BEAT_MS, x[lead] + shift, color=INPUT, linewidth=0.9, alpha=0.5, label=None if lead else "beat")
-            axis.plot(BEAT_MS, view[lead] + shift, color=OUTPUT, linewidth=1.1, label=None if lead else "view")
+            for draw in draws:
+                axis.plot(BEAT_MS, draw[lead] + shift, color=OUTPUT, linewidth=1, alpha=0.6)
+            axis.plot(BEAT_MS, beat + shift, color=INPUT, linewidth=0.8)
         axis.set_title(name, fontsize=9.5)
         axis.set_yticks([-LEAD_GAP * lead for lead in range(len(x))], [f"lead {lead + 1}" for lead in range(len(x))])
     for axis in axes[-1]:
         axis.set_xlabel("ms from annotation")
     for axis in axes.flat[len(changed) :]:
         axis.axis("off")
+    axes.flat[0].plot([], [], color=INPUT, linewidth=0.8, label="beat")
+    axes.flat[0].plot([], [], color=OUTPUT, linewidth=1, label=f"{len(draws)} draws")
     axes.flat[0].legend(fontsize=7, loc="upper right")
     return figure
 

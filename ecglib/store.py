@@ -1,0 +1,78 @@
+"""What every run's folder holds, whatever was trained: config, history, metrics, environment.
+
+A run id is the digest of what differs from a config's defaults, so that a setting added later leaves the runs made
+before it theirs.
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ecglib.errors import EcglibError
+
+
+def differences(settings: Any) -> dict[str, Any]:
+    """The fields of a dataclass that have no default or differ from it, dataclasses within it likewise."""
+    result = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if field.default is dataclasses.MISSING or value != field.default:
+            result[field.name] = differences(value) if dataclasses.is_dataclass(value) else value
+    return result
+
+
+def digest(*settings: Any) -> str:
+    """Ten hexadecimal digits that stand for dataclasses: equal ones have equal digests."""
+    facts = [differences(one) for one in settings]
+    text = json.dumps(facts[0] if len(facts) == 1 else facts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A finished run, read from its folder."""
+
+    folder: Path
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The config as JSON."""
+        return read_json(self.folder / "config.json")
+
+    @property
+    def seed(self) -> int:
+        """The seed of its training."""
+        return self.config["training"]["seed"]
+
+    @cached_property
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """Metrics by what they belong to: a rule of choosing the epoch, or a part of the data."""
+        return read_json(self.folder / "metrics.json")
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """Versions, device, commit and seconds."""
+        return read_json(self.folder / "env.json")
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """One row an epoch."""
+        return pd.read_csv(self.folder / "history.csv")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file of the store.
+
+    Raises:
+        EcglibError: it is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EcglibError(f"{path} cannot be read ({error}): delete the folder and run again.") from error
