@@ -48,7 +48,8 @@ def pack_parts(parts: Sequence[Part]) -> Tensors:
         if optimizer is None:
             continue
         for position, moments in optimizer.state_dict()["state"].items():
-            tensors |= {f"{name}_optimizer.{position}.{key}": tensor for key, tensor in moments.items()}
+            kept = {key: tensor for key, tensor in moments.items() if tensor is not None}  # SGD's momentum may be None
+            tensors |= {f"{name}_optimizer.{position}.{key}": tensor for key, tensor in kept.items()}
     return tensors
 
 

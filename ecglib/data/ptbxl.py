@@ -145,7 +145,7 @@ def load_records(root: str | Path) -> Records:
         EcglibError: no waveform is there, a record is damaged, or the cache folder cannot be written.
     """
     index = load_index(root, with_waveforms=True)
-    index = index.loc[label_matrix(index).any(axis=1)]
+    index = index[index[list(SUPERCLASSES)].any(axis=1)]
     if index.empty:
         raise EcglibError(
             f"No waveform of PTB-XL is in {root}: run 'ecglib data download ptb-xl --data-root {root}' first."

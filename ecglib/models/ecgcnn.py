@@ -4,13 +4,15 @@ All map x (B, leads, T) to logits (B, classes); the sigmoid that R3's networks e
 from 1,000 samples except for the Inception network, whose dense layer counts on it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ecglib.data.ptbxl import LEADS, SAMPLES, SUPERCLASSES
+from ecglib.errors import EcglibError
 
 CLASSES = len(SUPERCLASSES)
 DROPOUT = 0.5  # R3's programs
@@ -171,3 +173,24 @@ class ResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.blocks(self.stem(x))
         return self.head(torch.cat([x.amax(dim=2), x.mean(dim=2)], dim=1))
+
+
+MODELS: dict[str, Callable[[int], nn.Module]] = {
+    "teacher": teacher,
+    "student": student,
+    "plain": Plain,
+    "inception": Inception,
+    "resnet": ResNet,
+    **{size: partial(convnet, size) for size in LADDER},
+}
+
+
+def build(name: str, leads: int) -> nn.Module:
+    """A new network by its name.
+
+    Raises:
+        EcglibError: there is no such network.
+    """
+    if name not in MODELS:
+        raise EcglibError(f"There is no network {name!r}: choose one of {', '.join(MODELS)}.")
+    return MODELS[name](leads)

@@ -1,0 +1,50 @@
+"""How good is a multi-label classifier? AUC and AP of each class, their means, intervals over records or patients."""
+
+import numpy as np
+
+from ecglib import metrics
+from ecglib.data.ptbxl import SUPERCLASSES
+from ecglib.metrics import Interval
+
+
+def class_metrics(targets: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+    """`auc_<class>` and `ap_<class>`, and their means `auc` and `ap` over the classes that occur.
+
+    Args:
+        targets: (N, 5) of 0 and 1.
+        scores: (N, 5), higher where the class is more likely.
+    """
+    found: dict[str, float] = {}
+    for column, name in enumerate(SUPERCLASSES):
+        present = targets[:, column] == 1
+        if present.any() and not present.all():
+            found[f"auc_{name}"] = metrics.auc(present, scores[:, column])
+            found[f"ap_{name}"] = metrics.average_precision(present, scores[:, column])
+    means = {kind: np.mean([value for key, value in found.items() if key.startswith(kind)]) for kind in ("auc", "ap")}
+    return {kind: float(mean) for kind, mean in means.items()} | found
+
+
+def rounded_auc(found: dict[str, float]) -> float:
+    """The macro-AUC as R3 has it: the mean of class AUCs that were each rounded to two decimals first (audit, R3)."""
+    values = [round(value, 2) for key, value in found.items() if key.startswith("auc_")]
+    return float(np.mean(values))
+
+
+def resampled_auc(targets: np.ndarray, scores: np.ndarray, patients: np.ndarray | None = None) -> np.ndarray:
+    """Macro-AUC of each bootstrap resample of the records, or of whole patients: (R,).
+
+    Equal targets draw equal resamples, so that the results of two models may be subtracted.
+
+    Args:
+        targets: (N, 5) of 0 and 1.
+        scores: (N, 5).
+        patients: (N,); None draws single records.
+    """
+    present = [column for column in range(targets.shape[1]) if 0 < targets[:, column].sum() < len(targets)]
+    drawn = [metrics.resampled(targets[:, column] == 1, scores[:, column], patients)["auc"] for column in present]
+    return np.mean(drawn, axis=0)
+
+
+def auc_interval(targets: np.ndarray, scores: np.ndarray, patients: np.ndarray | None = None) -> Interval:
+    """Macro-AUC with its 95 % interval over records, or over whole patients."""
+    return metrics.percentiles(class_metrics(targets, scores)["auc"], resampled_auc(targets, scores, patients))

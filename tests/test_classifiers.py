@@ -1,0 +1,207 @@
+"""Training, storing and distilling R3's classifiers on simulated records."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from ecglib import classifier_runs, classifiers, metrics, multilabel
+from ecglib.classifier_runs import UNTRAINED, ClassifierConfig, Lesson, train_classifier
+from ecglib.classifiers import OPTIMIZERS, Settings
+from ecglib.data import ptbxl
+from ecglib.errors import EcglibError
+from ecglib.models import ecgcnn
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def records(simulated_root):
+    return ptbxl.load_records(simulated_root)
+
+
+@pytest.fixture(scope="module")
+def config(records):
+    return ClassifierConfig(records.fingerprint, Settings(seed=1, epochs=8, batch_size=32), network="57K")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def run(config, records, store):
+    return train_classifier(config, records, store, "cpu")
+
+
+def test_it_learns_and_what_is_stored_follows_from_its_weights(run, config, records):
+    assert run.metrics["test"]["auc"] > 0.6
+    assert run.metrics["test"] | {"epoch": 0} == classifier_runs.evaluate(run.predictions, 0)["test"]
+    split = config.choose(records)
+    x = config.x(records, split.test, run.scaler)
+    again = classifiers.predict(run.model(), x).numpy()
+    assert run.predictions["test_logits"] == pytest.approx(again, abs=2e-2), "half precision"
+    assert np.array_equal(run.predictions["test_targets"], records.targets[split.test])
+    assert np.array_equal(run.predictions["test_patients"], records.patients[split.test])
+    best = int(run.history["validation_loss"].argmin())
+    assert run.metrics["test"]["epoch"] == best, "the best epoch is tested, not the last"
+
+
+def test_a_finished_run_is_loaded(run, config, records, store, monkeypatch):
+    monkeypatch.setattr(classifier_runs, "_train", lambda *_: pytest.fail("trained again"))
+    assert train_classifier(config, records, store, "cpu").metrics == run.metrics
+    names = {path.name for path in run.folder.iterdir()}
+    assert "checkpoint.safetensors" not in names
+    assert {"config.json", "history.csv", "metrics.json", "predictions.npz", "env.json"} < names
+
+
+def test_an_interrupted_training_ends_as_an_uninterrupted_one(run, config, records, tmp_path):
+    def interrupt(row):
+        if row["epoch"] == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_classifier(config, records, tmp_path, "cpu", progress=interrupt)
+    rows = []
+    resumed = train_classifier(config, records, tmp_path, "cpu", progress=rows.append)
+    assert rows[0]["epoch"] == 4
+    assert resumed.metrics == run.metrics
+    for name in run.predictions:
+        assert np.array_equal(resumed.predictions[name], run.predictions[name]), name
+
+
+def test_early_stopping_waits_for_its_patience():
+    """A validation loss that only rises stops training after `patience` more epochs, and the first weights are kept."""
+    torch.manual_seed(0)
+    x, y = torch.randn(16, 12, 60), (torch.rand(16, 5) < 0.5).float()
+    settings = Settings(seed=0, epochs=30, batch_size=8, learning_rate=1.0, optimizer="sgd", patience=3)
+    training = classifiers.new_training(settings, torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(720, 5)))
+    classifiers.fit(training, (x, y), (x, 1 - y), settings)
+    assert training.best_epoch == 0
+    assert training.epoch == 4, "the first, and three without a lower loss"
+    worse = [row["validation_loss"] for row in training.history]
+    assert min(worse) == worse[0] == training.best_loss
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_resumes(optimizer, tmp_path):
+    x, y = torch.randn(16, 12, 64, generator=torch.Generator().manual_seed(1)), torch.eye(5).repeat(4, 1)[:16]
+    settings = Settings(seed=3, epochs=3, batch_size=8, optimizer=optimizer)
+
+    def new():
+        torch.manual_seed(5)
+        return classifiers.new_training(settings, ecgcnn.ConvNet((4,)))
+
+    whole = classifiers.fit(new(), (x, y), (x, y), settings)
+    path = tmp_path / "checkpoint.safetensors"
+    classifiers.fit(new(), (x, y), (x, y), replace(settings, epochs=2), checkpoint=path)
+    resumed = classifiers.fit(new(), (x, y), (x, y), settings, checkpoint=path)
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, resumed.model.state_dict()[name]), name
+    path.write_bytes(b"broken")
+    with pytest.raises(EcglibError, match=r"is damaged .*delete it"):
+        classifiers.fit(new(), (x, y), (x, y), settings, checkpoint=path)
+
+
+@pytest.fixture(scope="module")
+def students(run, config, records, store):
+    """Of one seed: alone, and taught in every way by the trained run or by an untrained one."""
+    short = replace(config, training=replace(config.training, seed=7, epochs=2))
+    lessons = {
+        "as coded": Lesson(UNTRAINED, "as coded", 1.0, network="57K"),
+        "as written": Lesson(run.folder.name, "as coded", 1.0),
+        "corrected": Lesson(run.folder.name),
+        "published": Lesson(run.folder.name, "published"),
+    }
+    configs = {"alone": short} | {name: replace(short, lesson=lesson) for name, lesson in lessons.items()}
+    return {name: train_classifier(each, records, store, "cpu") for name, each in configs.items()}
+
+
+def test_every_lesson_teaches_something_else(students):
+    logits = [run.predictions["test_logits"] for run in students.values()]
+    for number, one in enumerate(logits):
+        for other in logits[:number]:
+            assert not np.array_equal(one, other)
+    assert len({run.folder.name for run in students.values()}) == 5
+
+
+def test_the_corrected_student_comes_nearest_to_its_teacher(run, students):
+    """After two epochs the student that was asked to agree agrees more than the one that was not."""
+
+    def disagreement(student):
+        return F.mse_loss(
+            torch.from_numpy(student.predictions["validation_logits"]),
+            torch.from_numpy(run.predictions["validation_logits"]),
+        ).item()
+
+    assert disagreement(students["corrected"]) < disagreement(students["as coded"])
+
+
+def test_a_teacher_may_see_twelve_leads_where_the_student_sees_one(run, config, records, store):
+    single = replace(
+        config, leads=(0,), training=replace(config.training, seed=9, epochs=1), lesson=Lesson(run.folder.name)
+    )
+    student = train_classifier(single, records, store, "cpu")
+    assert "1lead" in student.folder.name
+    assert student.model()(torch.zeros(1, 1, 1000)).shape == (1, 5)
+    answers = classifier_runs._answers(run.folder, records, config.choose(records).train[:6], CPU)
+    x = config.x(records, config.choose(records).train[:6], run.scaler)
+    assert torch.equal(answers, classifiers.predict(run.model(), x))
+
+
+def test_teachers_that_are_missing_or_know_nothing_are_refused(run, config, records, store, tmp_path, monkeypatch):
+    missing = replace(config, lesson=Lesson("student-benchmark-seed0-0000000000"))
+    with pytest.raises(EcglibError, match="train it first"):
+        train_classifier(missing, records, tmp_path, "cpu")
+    monkeypatch.setattr(multilabel, "auc_interval", lambda *_: metrics.Interval(0.5, 0.45, 0.55))
+    taught = replace(config, lesson=Lesson(run.folder.name), training=replace(config.training, seed=33))
+    with pytest.raises(EcglibError, match="no better than chance"):
+        train_classifier(taught, records, store, "cpu")
+
+
+def test_carried_over_weights_are_the_last_ones(run, config, records, store):
+    carried = replace(
+        config, continued=run.folder.name, training=replace(config.training, seed=5, epochs=1, learning_rate=0.0)
+    )
+    second = train_classifier(carried, records, store, "cpu")
+    last = classifier_runs._last_weights(run.folder)
+    for name, parameter in second.model().named_parameters():
+        assert torch.equal(parameter, last[name]), name
+    with pytest.raises(EcglibError, match=r"no last\.safetensors"):
+        train_classifier(replace(carried, continued="nobody"), records, store, "cpu")
+
+
+def test_bad_settings_are_refused(config, records, tmp_path):
+    with pytest.raises(EcglibError, match="no optimizer 'adamdelta': choose one of adam, adadelta"):
+        Settings(seed=0, optimizer="adamdelta")
+    with pytest.raises(EcglibError, match="no network 'big': choose one of teacher, student"):
+        train_classifier(replace(config, network="big"), records, tmp_path, "cpu")
+    with pytest.raises(EcglibError, match="too few"):
+        train_classifier(replace(config, train_records=1), records, tmp_path, "cpu")
+    with pytest.raises(EcglibError, match="not those this config was made for"):
+        train_classifier(replace(config, data="other"), records, tmp_path, "cpu")
+
+
+def test_macro_auc_is_the_mean_over_classes_that_occur():
+    rng = np.random.default_rng(0)
+    targets, scores = (rng.random((60, 5)) < 0.4).astype(np.uint8), rng.normal(size=(60, 5))
+    found = multilabel.class_metrics(targets, scores)
+    slow = []
+    for column in range(5):
+        pairs = [
+            (scores[i, column] > scores[j, column]) + 0.5 * (scores[i, column] == scores[j, column])
+            for i in np.flatnonzero(targets[:, column])
+            for j in np.flatnonzero(1 - targets[:, column])
+        ]
+        slow.append(np.mean(pairs))
+    assert found["auc"] == pytest.approx(np.mean(slow))
+    assert multilabel.rounded_auc(found) == pytest.approx(np.mean([round(value, 2) for value in slow]))
+    targets[:, 4] = 0
+    assert multilabel.class_metrics(targets, scores)["auc"] == pytest.approx(np.mean(slow[:4]))
+    interval = multilabel.auc_interval(targets, scores)
+    assert interval.low < interval.value < interval.high
+    drawn = multilabel.resampled_auc(targets, scores)
+    assert drawn == pytest.approx(multilabel.resampled_auc(targets, 3 * scores + 1)), "equal draws for equal targets"
