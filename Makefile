@@ -14,7 +14,7 @@ setup: .venv/.installed ## make .venv with the tested versions of everything (PY
 	  echo "Python 3.11 or newer is needed and '$(PYTHON)' is not: name one, as in 'make setup PYTHON=python3.11'." >&2; \
 	  exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -c constraints.txt -e '.[data,notebooks,dev]'
+	$(BIN)/python -m pip install -c constraints.txt -e '.[data,notebooks,compress,dev]'
 	@touch $@
 
 reproduce: setup ## run every notebook on simulated records; finished ones are skipped

@@ -26,12 +26,14 @@ from ecglib.data.ptbxl import LEADS, Records, Scaler
 from ecglib.errors import EcglibError
 from ecglib.files import atomic_path, sole_process, write_json, write_text
 from ecglib.losses import BinaryKL, distillation_as_coded
-from ecglib.models.ecgcnn import build
+from ecglib.models.ecgcnn import ConvNet, build
+from ecglib.models.frskd import SelfTaught
 from ecglib.reproducibility import choose_device, environment, seed_everything
 from ecglib.store import StoredRun, differences, digest
 
 ALL_LEADS = tuple(range(len(LEADS)))
 UNTRAINED = "untrained"  # R3's program made its teacher anew and never trained it
+SELF = "self"
 PARTS = ("validation", "test")
 TEACHER_STREAM = 1  # sets the weights of an untrained teacher apart from the student's
 
@@ -41,11 +43,13 @@ class Lesson:
     """What a student learns from whom.
 
     Attributes:
-        teacher: a run id; or `UNTRAINED`, a new network of `network`, in training mode, as coded.
+        teacher: a run id; `UNTRAINED`, a new network of `network`, in training mode, as coded; or `SELF`, FRSKD's
+            self-teacher, which learns along.
         loss: "as coded" is R3's program, "corrected" `BinaryKL` on logits, "published" MKD's, with probabilities
             divided by T.
         temperature: T.
         alpha: weight of the teacher; 1 - alpha is that of the labels.
+        beta: weight of the self-teacher's attention.
         network: of an untrained teacher.
     """
 
@@ -53,6 +57,7 @@ class Lesson:
     loss: Literal["as coded", "corrected", "published"] = "corrected"
     temperature: float = 2.0
     alpha: float = 0.7  # R3's program
+    beta: float = 0.0
     network: str = "teacher"
 
 
@@ -199,18 +204,24 @@ def _train(
     if config.continued:
         model.load_state_dict(_last_weights(folder.parent / config.continued))
     loss: Loss = classifiers.binary_cross_entropy
-    if config.lesson:
+    learner = model
+    if config.lesson and config.lesson.teacher == SELF:
+        if not isinstance(model, ConvNet):
+            raise EcglibError(f"{config.network} gives no features of blocks to a self-teacher: choose a ConvNet.")
+        learner = SelfTaught(model, config.lesson.temperature, config.lesson.alpha, config.lesson.beta).to(device)
+        loss = learner.loss
+    elif config.lesson:
         loss = _distilling(config, records, folder.parent, split.train, parts["train"][0])
     write_json(folder / "config.json", differences(config))
-    training = classifiers.new_training(settings, model)
+    training = classifiers.new_training(settings, learner)
     checkpoint = folder / "checkpoint.safetensors"
     classifiers.fit(training, parts["train"], parts["validation"], settings, loss, checkpoint, progress)
 
     predictions: dict[str, np.ndarray] = {}
     last = classifiers.predict(model, parts["test"][0])
     with atomic_path(folder / "last.safetensors") as temporary:
-        save_file({name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}, temporary)
-    model.load_state_dict(training.best)
+        save_file(_weights(model), temporary)
+    learner.load_state_dict(training.best)
     for name in PARTS:
         members = getattr(split, name)
         logits = classifiers.predict(model, parts[name][0])
@@ -220,8 +231,7 @@ def _train(
     predictions["test_last_logits"] = last.cpu().numpy().astype(np.float16)
     facts = json.dumps({"mean": scaler.mean, "deviation": scaler.deviation})
     with atomic_path(folder / "weights.safetensors") as temporary:
-        best = {name: tensor.detach().cpu().clone() for name, tensor in training.best.items()}
-        save_file(best, temporary, metadata={"scaler": facts})
+        save_file(_weights(model), temporary, metadata={"scaler": facts})
     with atomic_path(folder / "predictions.npz") as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **predictions)
     history = pd.DataFrame(training.history)
@@ -229,6 +239,10 @@ def _train(
     write_json(folder / "env.json", {**environment(device), "seconds": round(history["seconds"].sum(), 1)})
     write_json(folder / "metrics.json", evaluate(ClassifierRun(folder).predictions, training.best_epoch))
     checkpoint.unlink(missing_ok=True)
+
+
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
 
 
 def evaluate(predictions: dict[str, np.ndarray], epoch: int) -> dict[str, dict[str, float]]:

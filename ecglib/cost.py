@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -59,8 +60,8 @@ def _synchronise(x: Tensor) -> None:
         torch.cuda.synchronize(x.device)
 
 
-def alternating_medians(actions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median wall time of each action in seconds.
+def alternating(actions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, np.ndarray]:
+    """Wall time of each action in seconds, (repeats,) each.
 
     They take turns, so that a noisy machine disturbs all alike; what carries over to another machine is their ratio.
     The first round, which allocates, does not count.
@@ -71,4 +72,9 @@ def alternating_medians(actions: Mapping[str, Callable[[], object]], repeats: in
             started = time.perf_counter()
             action()
             seconds[name].append(time.perf_counter() - started)
-    return {name: statistics.median(values[1:]) for name, values in seconds.items()}
+    return {name: np.array(values[1:]) for name, values in seconds.items()}
+
+
+def alternating_medians(actions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """The median of `alternating`."""
+    return {name: float(np.median(values)) for name, values in alternating(actions, repeats).items()}

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from ecglib import classifier_runs, classifiers, metrics, multilabel
-from ecglib.classifier_runs import UNTRAINED, ClassifierConfig, Lesson, train_classifier
+from ecglib.classifier_runs import SELF, UNTRAINED, ClassifierConfig, Lesson, train_classifier
 from ecglib.classifiers import OPTIMIZERS, Settings
 from ecglib.data import ptbxl
 from ecglib.errors import EcglibError
@@ -115,6 +115,7 @@ def students(run, config, records, store):
         "as written": Lesson(run.folder.name, "as coded", 1.0),
         "corrected": Lesson(run.folder.name),
         "published": Lesson(run.folder.name, "published"),
+        "self": Lesson(SELF, temperature=4.0, alpha=1.0, beta=100.0),
     }
     configs = {"alone": short} | {name: replace(short, lesson=lesson) for name, lesson in lessons.items()}
     return {name: train_classifier(each, records, store, "cpu") for name, each in configs.items()}
@@ -125,7 +126,7 @@ def test_every_lesson_teaches_something_else(students):
     for number, one in enumerate(logits):
         for other in logits[:number]:
             assert not np.array_equal(one, other)
-    assert len({run.folder.name for run in students.values()}) == 5
+    assert len({run.folder.name for run in students.values()}) == 6
 
 
 def test_the_corrected_student_comes_nearest_to_its_teacher(run, students):
@@ -150,6 +151,12 @@ def test_a_teacher_may_see_twelve_leads_where_the_student_sees_one(run, config, 
     answers = classifier_runs._answers(run.folder, records, config.choose(records).train[:6], CPU)
     x = config.x(records, config.choose(records).train[:6], run.scaler)
     assert torch.equal(answers, classifiers.predict(run.model(), x))
+
+
+def test_a_self_taught_student_is_stored_without_its_self_teacher(students):
+    model = students["self"].model()
+    assert type(model) is ecgcnn.ConvNet
+    assert sum(parameter.numel() for parameter in model.parameters()) == 56_955
 
 
 def test_teachers_that_are_missing_or_know_nothing_are_refused(run, config, records, store, tmp_path, monkeypatch):
@@ -179,6 +186,8 @@ def test_bad_settings_are_refused(config, records, tmp_path):
         Settings(seed=0, optimizer="adamdelta")
     with pytest.raises(EcglibError, match="no network 'big': choose one of teacher, student"):
         train_classifier(replace(config, network="big"), records, tmp_path, "cpu")
+    with pytest.raises(EcglibError, match="choose a ConvNet"):
+        train_classifier(replace(config, network="plain", lesson=Lesson(SELF)), records, tmp_path, "cpu")
     with pytest.raises(EcglibError, match="too few"):
         train_classifier(replace(config, train_records=1), records, tmp_path, "cpu")
     with pytest.raises(EcglibError, match="not those this config was made for"):

@@ -61,8 +61,12 @@ class ConvNet(nn.Module):
             found.append(x)
         return found
 
+    def head(self, features: Tensor) -> Tensor:
+        """Logits (B, classes) of the last block's output."""
+        return self.classifier(self.dropout(self.pool(features).flatten(1)))
+
     def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.dropout(self.pool(self.features(x)[-1]).flatten(1)))
+        return self.head(self.features(x)[-1])
 
 
 def convnet(size: str, leads: int = len(LEADS)) -> ConvNet:

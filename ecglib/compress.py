@@ -1,0 +1,136 @@
+"""Making a classifier smaller (report R3, sections 3.2 and 4), and what it then costs.
+
+R3 pruned by masks: weights become zero but stay where they are, so neither file nor time shrinks. Structured pruning
+takes whole channels away. Its quantisation is in `ecglib.deploy`.
+"""
+
+import copy
+import io
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn.utils import prune
+from torch.utils.flop_counter import FlopCounterMode
+
+from ecglib import cost, deploy
+from ecglib.errors import EcglibError
+
+
+def masked(model: nn.Module, amount: float) -> nn.Module:
+    """A copy whose smallest weights are masked, as R3 pruned (section 4.1): `amount` of every convolution and layer.
+
+    Args:
+        model: is left as it is.
+        amount: share of the weights that become zero.
+    """
+    result = copy.deepcopy(model)
+    for module in result.modules():
+        if isinstance(module, nn.Conv1d | nn.Linear):
+            prune.l1_unstructured(module, "weight", amount)
+    return result
+
+
+def without_channels(model: nn.Module, x: Tensor, share: float) -> nn.Module:
+    """A copy with fewer channels: the least important ones of every convolution are cut out, and what hangs on them.
+
+    Importance is the L2 norm of a channel's weights over all layers that it belongs to (torch-pruning's groups). The
+    result needs fine-tuning.
+
+    Args:
+        model: is left as it is.
+        x: (B, L, T) an example.
+        share: of the channels.
+
+    Raises:
+        EcglibError: torch-pruning is not installed.
+    """
+    pruning = deploy.need("torch_pruning")
+    result = copy.deepcopy(model).cpu().eval()
+    last = [module for module in result.modules() if isinstance(module, nn.Linear)][-1]
+    pruner = pruning.pruner.BasePruner(
+        result,
+        x.cpu(),
+        importance=pruning.importance.GroupMagnitudeImportance(p=2),
+        pruning_ratio=share,
+        ignored_layers=[last],  # the classes
+    )
+    pruner.step()
+    return result
+
+
+def quantised_dynamically(model: nn.Module) -> nn.Module:
+    """What R3's program did (section 4.2): a copy after `quantize_dynamic`, which knows no Conv1d.
+
+    Raises:
+        EcglibError: this torch no longer has it.
+    """
+    try:
+        from torch.ao.quantization import quantize_dynamic
+    except ImportError as error:
+        raise EcglibError("This torch no longer has quantize_dynamic: use torch 2.13.") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return quantize_dynamic(copy.deepcopy(model).cpu().eval(), {nn.Conv1d}, dtype=torch.qint8)
+
+
+@torch.no_grad()
+def flops(model: nn.Module, x: Tensor) -> int:
+    """Floating-point operations of one record x (1, L, T): 2 for every multiply-accumulate."""
+    with FlopCounterMode(display=False) as counter:
+        model.eval()(x)
+    return counter.get_total_flops()
+
+
+def zeros(model: nn.Module) -> int:
+    """How many weights are exactly zero, masked ones among them."""
+    found = 0
+    for module in model.modules():
+        weight = getattr(module, "weight", None)
+        found += int((weight == 0).sum()) if isinstance(weight, Tensor) else 0
+    return found
+
+
+def weight_bytes(model: nn.Module) -> int:
+    """Bytes of weights, masks and running statistics in a file."""
+    if all(isinstance(tensor, Tensor) for tensor in model.state_dict().values()):
+        return len(save({name: tensor.contiguous() for name, tensor in model.state_dict().items()}))
+    buffer = io.BytesIO()
+    torch.save(model.state_dict(), buffer)
+    return len(buffer.getvalue())
+
+
+def latencies(
+    models: Mapping[str, nn.Module], files: Mapping[str, Path], x: np.ndarray, repeats: int = 50
+) -> dict[str, np.ndarray]:
+    """Seconds of one record, one thread, (repeats,) for each way to run it.
+
+    They take turns, so that a noisy machine disturbs all alike.
+
+    Args:
+        models: name -> network, run by torch as it is.
+        files: name -> ONNX file, run by ONNX Runtime.
+        x: (1, L, T) a record in the unit that all of them expect.
+        repeats: how often each is run, after a round that does not count.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        record = torch.from_numpy(x)
+        ways: dict[str, Callable[[], object]] = {
+            name: partial(_forward, model.eval(), record) for name, model in models.items()
+        }
+        ways |= {name: partial(deploy.run, deploy.open_model(path, threads=1), x) for name, path in files.items()}
+        return cost.alternating(ways, repeats)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@torch.no_grad()
+def _forward(model: nn.Module, x: Tensor) -> Tensor:
+    return model(x)

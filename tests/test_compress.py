@@ -1,0 +1,84 @@
+"""Pruning and what it really saves, the quantisation that was none, and the costs against known numbers."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ecglib import compress, cost, deploy
+from ecglib.data.ptbxl import LEADS, Scaler
+from ecglib.models import ecgcnn
+
+X = torch.randn(1, 12, 1000, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(1)
+    return ecgcnn.student().eval()
+
+
+def test_masks_silence_weights_but_save_nothing(model):
+    pruned = compress.masked(model, 0.2)
+    share = compress.zeros(pruned) / sum(
+        m.weight.numel() for m in model.modules() if isinstance(m, nn.Conv1d | nn.Linear)
+    )
+    assert share == pytest.approx(0.2, abs=0.001)
+    assert cost.count_parameters(pruned) == cost.count_parameters(model)
+    assert compress.flops(pruned, X) == compress.flops(model, X)
+    assert compress.weight_bytes(pruned) > 1.9 * compress.weight_bytes(model), "the masks are kept, too"
+    first, before = pruned.blocks[0][0].weight, model.blocks[0][0].weight
+    assert torch.equal(first == 0, before.abs() <= before.abs().flatten().kthvalue(int(0.2 * before.numel())).values)
+    assert compress.zeros(model) == 0, "the original is left alone"
+
+
+@pytest.mark.parametrize("build", [ecgcnn.student, ecgcnn.Plain, ecgcnn.ResNet])
+def test_cutting_channels_shrinks_everything(build):
+    torch.manual_seed(2)
+    whole = build().eval()
+    before = {name: tensor.clone() for name, tensor in whole.state_dict().items()}
+    cut = compress.without_channels(whole, X, 0.5)
+    assert cut(X).shape == (1, 5)
+    for measure in (cost.count_parameters, compress.weight_bytes, lambda m: compress.flops(m, X)):
+        assert measure(cut) < 0.35 * measure(whole)
+    assert all(torch.equal(before[name], tensor) for name, tensor in whole.state_dict().items())
+
+
+def test_the_least_important_channels_go():
+    """Channels that are a hundred times louder than the others stay."""
+    torch.manual_seed(3)
+    model = ecgcnn.ConvNet((8, 8)).eval()
+    loud = [1, 4, 6, 7]
+    with torch.no_grad():
+        for parameter in model.blocks[0].parameters():
+            parameter *= torch.tensor([100.0 if n in loud else 1.0 for n in range(8)]).view(
+                -1, *[1] * (parameter.ndim - 1)
+            )
+        model.blocks[1][0].weight[:, loud] *= 100
+    expected = model.blocks[0][0].weight[loud].clone()
+    cut = compress.without_channels(model, X, 0.5)
+    assert torch.equal(cut.blocks[0][0].weight, expected)
+
+
+def test_dynamic_quantisation_leaves_convolutions_alone(model):
+    same = compress.quantised_dynamically(model)
+    assert [type(module) for module in same.modules()] == [type(module) for module in model.modules()]
+    with torch.no_grad():
+        assert torch.equal(same(X), model(X))
+    assert compress.weight_bytes(same) == compress.weight_bytes(model)
+
+
+def test_flops_are_two_for_each_multiply_accumulate(model):
+    macs = 991 * 50 * 12 * 10 + 486 * 150 * 50 * 10 + 234 * 300 * 150 * 10 + 300 * 5
+    assert compress.flops(model, X) == 2 * macs
+
+
+def test_latencies_take_turns_and_restore_the_threads(model, tmp_path):
+    path = tmp_path / "model.onnx"
+    deploy.export(model, Scaler.none(12), deploy.Contract(LEADS), path)
+    threads = torch.get_num_threads()
+    found = compress.latencies({"torch": model}, {"runtime": path}, X.numpy(), repeats=3)
+    assert torch.get_num_threads() == threads
+    assert {name: values.shape for name, values in found.items()} == {"torch": (3,), "runtime": (3,)}
+    assert all((values > 0).all() for values in found.values())
+    assert isinstance(found["torch"], np.ndarray)
