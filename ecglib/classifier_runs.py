@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ecglib import classifiers, multilabel
+from ecglib import classifiers, metrics, multilabel
 from ecglib.classifiers import Loss, Settings
 from ecglib.data import ptbxl
 from ecglib.data.mitbih import Split
@@ -29,7 +29,7 @@ from ecglib.losses import BinaryKL, distillation_as_coded
 from ecglib.models.ecgcnn import ConvNet, build
 from ecglib.models.frskd import SelfTaught
 from ecglib.reproducibility import choose_device, environment, seed_everything
-from ecglib.store import StoredRun, differences, digest
+from ecglib.store import PUBLISHED, StoredRun, differences, digest
 
 ALL_LEADS = tuple(range(len(LEADS)))
 UNTRAINED = "untrained"  # R3's program made its teacher anew and never trained it
@@ -145,17 +145,56 @@ class ClassifierRun(StoredRun):
         model.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in state.items()})
         return model.eval()
 
+    def publish(self) -> Path:
+        """Keep the best weights in half precision, small enough to be committed."""
+        path = self.folder / PUBLISHED
+        if not path.exists():
+            with safe_open(self._weights, framework="pt") as file:
+                state, facts = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+            with atomic_path(path) as temporary:
+                save_file(
+                    {name: t.half() if t.is_floating_point() else t for name, t in state.items()}, temporary, facts
+                )
+        return path
+
     @property
     def _weights(self) -> Path:
-        path = self.folder / "weights.safetensors"
-        if not path.exists():
-            raise EcglibError(f"weights.safetensors is not in {self.folder.name}: train the run again.")
-        return path
+        for name in ("weights.safetensors", PUBLISHED):
+            if (self.folder / name).exists():
+                return self.folder / name
+        raise EcglibError(f"weights.safetensors is not in {self.folder.name}: train the run again.")
 
 
 def is_finished(folder: Path, weights: bool = False) -> bool:
     """Whether a run's folder holds all that it should, with or without the weights."""
-    return (folder / "metrics.json").exists() and ((folder / "weights.safetensors").exists() or not weights)
+    kept = any((folder / name).exists() for name in ("weights.safetensors", PUBLISHED))
+    return (folder / "metrics.json").exists() and (kept or not weights)
+
+
+def best_run(store: Path, kind: str) -> ClassifierRun:
+    """The run of a kind with the lowest validation loss among those whose weights are there, patients apart.
+
+    Args:
+        store: the folder of all runs.
+        kind: as run ids begin: "student", "student-1lead", "resnet", ...; distilled ones are among them.
+
+    Raises:
+        EcglibError: there is none.
+    """
+    folders = [path for way in ("", "-kd") for path in store.glob(f"{kind}{way}-benchmark-seed*") if path.is_dir()]
+    runs = [ClassifierRun(path) for path in folders if is_finished(path, weights=True)]
+    if not runs:
+        raise EcglibError(f"{store} has no finished {kind!r} with weights: 'ecglib run 05' trains one.")
+    return min(runs, key=lambda run: float(run.history["validation_loss"].min()))
+
+
+def thresholds(run: ClassifierRun) -> tuple[float, ...]:
+    """For each class the probability with the best F1 on validation records."""
+    targets, found = (
+        run.predictions["validation_targets"],
+        classifiers.probabilities(run.predictions["validation_logits"]),
+    )
+    return tuple(metrics.best_f1(targets[:, n] == 1, found[:, n])[1] for n in range(targets.shape[1]))
 
 
 def train_classifier(

@@ -1,4 +1,4 @@
-"""The command line: run the notebooks under a profile, fetch and verify the databases.
+"""The command line: run the notebooks under a profile, fetch and verify the databases, export and use a classifier.
 
 Exit codes: 0 done; 1 something is wrong and the message on stderr says what to do; 2 wrong usage; 130 interrupted.
 """
@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 something is wrong and the message on stderr says what to 
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import ecglib
 from ecglib.errors import EcglibError
@@ -25,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "ecglib":
             raise
-        print(f"ecglib: {error.name} is not installed: pip install -e '.[data,notebooks]'", file=sys.stderr)
+        print(f"ecglib: {error.name} is not installed: pip install -e '.[data,notebooks,compress]'", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("ecglib: interrupted; what is finished is kept, and the same command goes on from there", file=sys.stderr)
@@ -77,6 +78,23 @@ def _verify(arguments: argparse.Namespace) -> int:
     return 0 if all(result.ok for result in results) else 1
 
 
+def _export(arguments: argparse.Namespace) -> int:
+    from ecglib.classifier_export import export_best
+
+    path = Path(arguments.file)
+    print(export_best(arguments.kind, arguments.profile, path, arguments.int8, arguments.data_root))
+    return 0
+
+
+def _classify(arguments: argparse.Namespace) -> int:
+    from ecglib.classify import classify
+
+    found = classify(Path(arguments.record), Path(arguments.model), arguments.start)
+    for label, (probability, given) in found.items():
+        print(f"{label:5s} {probability:.3f}{'  yes' if given else ''}")
+    return 0
+
+
 def _readme(arguments: argparse.Namespace) -> int:
     from ecglib.readme import update_readme
 
@@ -121,7 +139,21 @@ def _parser() -> argparse.ArgumentParser:
     _add_data_root(verify)
     verify.set_defaults(command=_verify)
 
-    readme = commands.add_parser("readme", help="write the committed quick results into README.md")
+    export = commands.add_parser("export", help="write a trained classifier as ONNX, with its input contract inside")
+    export.add_argument("kind", help="of run: student, student-1lead, resnet, ...; the one best on validation is taken")
+    export.add_argument("file", help="to write, such as student.onnx")
+    export.add_argument("--int8", action="store_true", help="quantise it, calibrated on training records")
+    export.add_argument("--profile", choices=PROFILES, default="desk", help="whose runs (default: %(default)s)")
+    _add_data_root(export)
+    export.set_defaults(command=_export)
+
+    classify = commands.add_parser("classify", help="probabilities of the five superclasses for a WFDB record")
+    classify.add_argument("record", help="path of the record, without .hea")
+    classify.add_argument("--model", required=True, metavar="FILE", help="what 'ecglib export' wrote")
+    classify.add_argument("--start", type=float, metavar="SECONDS", help="where the window begins in a longer record")
+    classify.set_defaults(command=_classify)
+
+    readme = commands.add_parser("readme", help="write the committed results into README.md")
     readme.set_defaults(command=_readme)
     return parser
 

@@ -25,10 +25,8 @@ from ecglib.errors import EcglibError
 from ecglib.files import atomic_path, sole_process, write_json, write_text
 from ecglib.models.beatgan import Generator, anomaly_scores
 from ecglib.reproducibility import choose_device, environment
-from ecglib.store import StoredRun, differences, digest
+from ecglib.store import PUBLISHED, StoredRun, differences, digest
 from ecglib.training import Hyperparameters, Validation
-
-PUBLISHED = "weights_float16.safetensors"  # of a run whose weights are committed
 
 
 @dataclass(frozen=True)

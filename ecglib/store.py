@@ -34,6 +34,10 @@ def digest(*settings: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
+# Weights in half precision, small enough to be committed.
+PUBLISHED = "weights_float16.safetensors"
+
+
 @dataclass(frozen=True)
 class StoredRun:
     """A finished run, read from its folder."""

@@ -1,0 +1,66 @@
+"""From the store to a file that can be used elsewhere: `ecglib export`."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ecglib import classifier_runs, deploy
+from ecglib.classifier_runs import ALL_LEADS, ClassifierRun
+from ecglib.data import physionet, ptbxl, simulate
+from ecglib.deploy import Contract
+from ecglib.files import output_root
+from ecglib.profiles import SMOKE
+
+CALIBRATION = 256  # training records
+
+
+def contract_of(run: ClassifierRun, data: str = "PTB-XL 1.0.3") -> Contract:
+    """What a run's model expects and answers."""
+    leads = tuple(run.config.get("leads", ALL_LEADS))
+    measured = {name: round(value, 4) for name, value in run.metrics["test"].items() if name != "epoch"}
+    return Contract(
+        deploy.lead_names(leads),
+        thresholds=tuple(round(value, 4) for value in classifier_runs.thresholds(run)),
+        metrics=measured,
+        source=run.folder.name,
+        data=data,
+    )
+
+
+def calibration_records(run: ClassifierRun, root: Path) -> np.ndarray:
+    """Training records (N, L, 1000) in millivolts, none of which validates or tests."""
+    records = ptbxl.load_records(root)
+    train = ptbxl.benchmark_split(records).train
+    chosen = np.sort(np.random.default_rng(0).permutation(train)[:CALIBRATION])
+    return np.asarray(records.signals[chosen])[:, list(run.config.get("leads", ALL_LEADS))]
+
+
+def export_best(kind: str, profile: str, path: Path, int8: bool = False, data_root: str | None = None) -> str:
+    """Write the best run of a kind as ONNX.
+
+    Args:
+        kind: see `classifier_runs.best_run`.
+        profile: whose runs.
+        path: the file.
+        int8: quantise it; this needs training records.
+        data_root: where they are; simulated records serve the smoke profile.
+
+    Returns:
+        What was written, for a reader.
+
+    Raises:
+        EcglibError: no such run, no records, or the disk refused.
+    """
+    run = classifier_runs.best_run(output_root() / "papermill_runs" / profile / "runs", kind)
+    data = "simulated records" if profile == SMOKE else "PTB-XL 1.0.3"
+    plain = path.with_name(f".{path.name}.float") if int8 else path
+    try:
+        deploy.export(run.model(), run.scaler, contract_of(run, data), plain)
+        if int8:
+            root = simulate.simulated_root() if profile == SMOKE else physionet.find_root(data_root)
+            deploy.quantise(plain, path, calibration_records(run, root))
+    finally:
+        if int8:
+            plain.unlink(missing_ok=True)
+    size, auc = path.stat().st_size, run.metrics["test"]["auc"]
+    return f"{path}: {run.folder.name}, {'INT8' if int8 else 'float'}, {size:,} bytes, macro-AUC {auc:.4f} (float)"

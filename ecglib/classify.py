@@ -1,0 +1,101 @@
+"""From a WFDB record to the probabilities of an exported model: leads by name, any unit of voltage, any rate."""
+
+import warnings
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from scipy import signal
+
+from ecglib import deploy
+from ecglib.classifiers import probabilities
+from ecglib.deploy import Contract
+from ecglib.errors import EcglibError
+
+MILLIVOLTS = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "V": 1e3}
+
+
+def read_record(path: Path, contract: Contract, start: float | None = None) -> np.ndarray:
+    """A record as a model expects it: (1, L, T) float32 millivolts.
+
+    Args:
+        path: of the record, with or without `.hea` or `.dat`.
+        contract: the model's.
+        start: second at which the model's window begins; needed where the record is longer than that.
+
+    Raises:
+        EcglibError: the record is missing, damaged, too short, too long without `start`, lacks a lead, holds NaN, or is
+            in no unit of voltage.
+    """
+    import wfdb  # here: training runs where wfdb is absent
+
+    name = path.with_suffix("") if path.suffix in (".hea", ".dat") else path
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # wfdb under pandas 3
+            record = wfdb.rdrecord(str(name))
+    except FileNotFoundError as error:
+        raise EcglibError(f"There is no record {name}: {error.filename} is missing.") from error
+    except Exception as error:  # wfdb raises whatever its parsing runs into
+        raise EcglibError(f"Record {name} cannot be read ({error}): is it a complete WFDB record?") from error
+    rows = _positions(record.sig_name, contract.leads, name)
+    x = record.p_signal.T[rows] * np.array([_factor(record.units[row], name) for row in rows])[:, None]
+    x = _window(x, record.fs, contract.samples / contract.rate, start, name)
+    for lead, values in zip(contract.leads, x, strict=True):
+        if not np.isfinite(values).all():
+            raise EcglibError(f"Lead {lead} of {name} has missing samples: choose another part of the record.")
+    ratio = Fraction(contract.rate / record.fs).limit_denominator(10_000)
+    if ratio != 1:
+        x = signal.resample_poly(x, ratio.numerator, ratio.denominator, axis=1, padtype="line")
+    return x[None, :, : contract.samples].astype(np.float32)
+
+
+def classify(path: Path, model: Path, start: float | None = None) -> dict[str, tuple[float, bool]]:
+    """Label -> its probability, and whether it reaches the label's threshold.
+
+    Args:
+        path: of a WFDB record.
+        model: what 'ecglib export' wrote.
+        start: second at which the window begins.
+
+    Raises:
+        EcglibError: see `read_record`, and `deploy.read_contract`.
+    """
+    contract = deploy.read_contract(model)
+    logits = deploy.run(deploy.open_model(model), read_record(path, contract, start))
+    found = probabilities(logits)[0]
+    return {
+        label: (float(value), bool(value >= threshold))
+        for label, value, threshold in zip(contract.labels, found, contract.thresholds, strict=True)
+    }
+
+
+def _positions(names: list[str], leads: tuple[str, ...], record: Path) -> list[int]:
+    """Where each lead is; PhysioNet's headers write AVR for aVR."""
+    there = {name.casefold(): position for position, name in enumerate(names)}
+    missing = [lead for lead in leads if lead.casefold() not in there]
+    if missing:
+        raise EcglibError(
+            f"Record {record} lacks lead {', '.join(missing)} (it has {', '.join(names)}): the model needs "
+            f"{', '.join(leads)}."
+        )
+    return [there[lead.casefold()] for lead in leads]
+
+
+def _factor(unit: str, record: Path) -> float:
+    if unit not in MILLIVOLTS:
+        raise EcglibError(f"Record {record} is in {unit!r}, not in a unit of voltage ({', '.join(MILLIVOLTS)}).")
+    return MILLIVOLTS[unit]
+
+
+def _window(x: np.ndarray, rate: float, seconds: float, start: float | None, record: Path) -> np.ndarray:
+    lasts, first = x.shape[1] / rate, round((start or 0) * rate)
+    needed = round(seconds * rate)
+    if first < 0 or first + needed > x.shape[1]:
+        where = "" if start is None else f" from second {start:g} on"
+        raise EcglibError(f"Record {record} lasts {lasts:g} s: the model needs {seconds:g} s{where}.")
+    if start is None and x.shape[1] > needed:
+        raise EcglibError(
+            f"Record {record} lasts {lasts:g} s, the model takes {seconds:g} s: choose them with --start SECONDS."
+        )
+    return x[:, first : first + needed]
