@@ -7,14 +7,34 @@ control, which had the same initial weights and the same order of data.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from scipy import stats
 
 from ecglib import metrics
 from ecglib.errors import EcglibError
-from ecglib.experiments import Run
 from ecglib.metrics import Interval
+
+
+class Tested(Protocol):
+    """A run that can be compared: a BeatGAN or a classifier."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it is stored."""
+
+    @property
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """Its numbers."""
+
+    @property
+    def tested(self) -> np.ndarray:
+        """The labels of what it was tested on."""
+
+    def resampled(self, rule: str, patients: bool) -> dict[str, np.ndarray]:
+        """Metrics of each bootstrap resample."""
 
 
 @dataclass(frozen=True)
@@ -41,24 +61,26 @@ class Comparison:
         return bool((self.differences == 0).all())
 
 
-def compare(arm: Sequence[Run], control: Sequence[Run], rule: str = "corrected", metric: str = "auc") -> Comparison:
+def compare(
+    arm: Sequence[Tested], control: Sequence[Tested], rule: str = "corrected", metric: str = "auc"
+) -> Comparison:
     """Pair two arms seed by seed.
 
     Args:
         arm: runs in the order of their seeds.
         control: its partners come first, in the same order; it may have more.
-        rule: of choosing the epoch.
+        rule: of choosing BeatGAN's epoch, or the part of the data that a classifier was tested on.
         metric: "auc" or "ap".
 
     Raises:
-        EcglibError: an arm has no partner, or the two were tested on different beats.
+        EcglibError: an arm has no partner, or the two were tested on different data.
     """
     if len(arm) > len(control):
         raise EcglibError(f"{len(arm)} runs cannot be paired with {len(control)}: train the control for every seed.")
     partners = control[: len(arm)]
     for one, other in zip(arm, partners, strict=True):
-        if not np.array_equal(one.predictions["labels"], other.predictions["labels"]):
-            raise EcglibError(f"{one.folder.name} and {other.folder.name} were tested on different beats: no pair.")
+        if not np.array_equal(one.tested, other.tested):
+            raise EcglibError(f"{one.folder.name} and {other.folder.name} were tested on different data: no pair.")
     values, control_values = ([run.metrics[rule][metric] for run in runs] for runs in (arm, partners))
     differences = np.subtract(values, control_values)
     over_seeds = metrics.mean_interval(differences)
@@ -78,7 +100,7 @@ def _p_value(differences: np.ndarray) -> float:
     return float(stats.ttest_1samp(differences, 0).pvalue)
 
 
-def _mean(runs: Sequence[Run], rule: str, metric: str, patients: bool) -> np.ndarray:
+def _mean(runs: Sequence[Tested], rule: str, metric: str, patients: bool) -> np.ndarray:
     """The mean over runs of the metric in each of the same resamples: (R,)."""
     return np.mean([run.resampled(rule, patients)[metric] for run in runs], axis=0)
 

@@ -119,6 +119,11 @@ class Run(StoredRun):
         stored["patients"] = np.array(RECORDS)[stored.pop("patient_codes")]
         return stored
 
+    @property
+    def tested(self) -> np.ndarray:
+        """(N,) classes of the test beats."""
+        return self.predictions["labels"]
+
     def resampled(self, rule: str, patients: bool) -> dict[str, np.ndarray]:
         """AUC and AP of each bootstrap resample of the test beats, or of whole patients: see `metrics.resampled`."""
         if (rule, patients) not in self._resampled:

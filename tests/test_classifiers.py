@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ecglib import classifier_runs, classifiers, metrics, multilabel
-from ecglib.classifier_runs import SELF, UNTRAINED, ClassifierConfig, Lesson, train_classifier
+from ecglib import classifier_experiments, classifier_runs, classifiers, metrics, multilabel
+from ecglib.classifier_experiments import train_classifier
+from ecglib.classifier_runs import SELF, UNTRAINED, ClassifierConfig, Lesson
 from ecglib.classifiers import OPTIMIZERS, Settings
 from ecglib.data import ptbxl
 from ecglib.errors import EcglibError
@@ -51,7 +52,7 @@ def test_it_learns_and_what_is_stored_follows_from_its_weights(run, config, reco
 
 
 def test_a_finished_run_is_loaded(run, config, records, store, monkeypatch):
-    monkeypatch.setattr(classifier_runs, "_train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(classifier_experiments, "_train", lambda *_: pytest.fail("trained again"))
     assert train_classifier(config, records, store, "cpu").metrics == run.metrics
     names = {path.name for path in run.folder.iterdir()}
     assert "checkpoint.safetensors" not in names
@@ -148,7 +149,7 @@ def test_a_teacher_may_see_twelve_leads_where_the_student_sees_one(run, config, 
     student = train_classifier(single, records, store, "cpu")
     assert "1lead" in student.folder.name
     assert student.model()(torch.zeros(1, 1, 1000)).shape == (1, 5)
-    answers = classifier_runs._answers(run.folder, records, config.choose(records).train[:6], CPU)
+    answers = classifier_experiments._answers(run.folder, records, config.choose(records).train[:6], CPU)
     x = config.x(records, config.choose(records).train[:6], run.scaler)
     assert torch.equal(answers, classifiers.predict(run.model(), x))
 
@@ -174,7 +175,7 @@ def test_carried_over_weights_are_the_last_ones(run, config, records, store):
         config, continued=run.folder.name, training=replace(config.training, seed=5, epochs=1, learning_rate=0.0)
     )
     second = train_classifier(carried, records, store, "cpu")
-    last = classifier_runs._last_weights(run.folder)
+    last = classifier_experiments._last_weights(run.folder)
     for name, parameter in second.model().named_parameters():
         assert torch.equal(parameter, last[name]), name
     with pytest.raises(EcglibError, match=r"no last\.safetensors"):

@@ -9,7 +9,8 @@ import wfdb
 from scipy import signal
 
 from ecglib import classify, deploy, multilabel
-from ecglib.classifier_runs import ClassifierConfig, train_classifier
+from ecglib.classifier_experiments import train_classifier
+from ecglib.classifier_runs import ClassifierConfig
 from ecglib.classifiers import Settings, probabilities
 from ecglib.cli import main
 from ecglib.data import ptbxl

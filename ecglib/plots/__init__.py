@@ -9,6 +9,16 @@ from ecglib.plots.anomaly import (
     score_histograms,
     training_curves,
 )
+from ecglib.plots.classifiers import (
+    Change,
+    Costed,
+    changes,
+    class_curves,
+    comparison_bars,
+    paper,
+    parameter_curve,
+    pareto,
+)
 from ecglib.plots.contrast import (
     detector_ladder,
     embeddings,
@@ -46,12 +56,17 @@ from ecglib.plots.distillation import (
 from ecglib.plots.style import save, use_style
 
 __all__ = [
+    "Change",
+    "Costed",
     "ages",
     "arm_forest",
     "beat_steps",
     "beatgan_diagram",
+    "changes",
     "class_auc",
+    "class_curves",
     "class_gallery",
+    "comparison_bars",
     "detector_ladder",
     "difference_forest",
     "distillation_diagram",
@@ -64,6 +79,9 @@ __all__ = [
     "layer_diagram",
     "loss_diagram",
     "pair_similarities",
+    "paper",
+    "parameter_curve",
+    "pareto",
     "pulls",
     "reconstructions",
     "record_map",

@@ -3,22 +3,13 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from ecglib.data.mitbih import CLASSES
 from ecglib.plots.style import BEAT_MS, CLASS_COLOURS, ERROR, INPUT, OUTPUT, REPORT, RULE_COLOURS, RULE_NAMES
 
 GRID = np.linspace(0, 1, 201)  # the axis on which curves of several seeds are averaged
-
-
-def _plain_log(axis: Axis) -> None:
-    """Label a logarithmic axis 0.01, 0.02, 0.05, ... instead of crowded powers."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FormatStrFormatter("%g"))
-    axis.set_minor_formatter(NullFormatter())
 
 
 def training_curves(histories: dict[int, pd.DataFrame], report_best: float | None = None) -> Figure:
@@ -46,7 +37,7 @@ def training_curves(histories: dict[int, pd.DataFrame], report_best: float | Non
             epochs, history["error_normal"], ".-", alpha=alpha, color=RULE_COLOURS["corrected"], label=f"seed {seed}"
         )
     axes[0].set(title="losses", yscale="log", ylabel="loss (log scale)")
-    _plain_log(axes[0].yaxis)
+    plain_log(axes[0].yaxis)
     axes[1].set(title="validation AUC (needs labels)", ylabel="AUC")
     if report_best is not None:
         axes[1].axhline(report_best, color=REPORT, linestyle="--", label=f"R1's best: {report_best:.3f}")
@@ -133,7 +124,7 @@ def score_histograms(labels: np.ndarray, scores: np.ndarray, thresholds: dict[st
     for (label, threshold), style in zip(thresholds.items(), ("-", "--"), strict=True):
         axis.axvline(threshold, color=REPORT, linestyle=style, linewidth=1, label=f"{label}: {threshold:.4f}")
     axis.set(xscale="log", xlabel="anomaly score: mean squared error (log scale)", ylabel="% of the class's beats")
-    _plain_log(axis.xaxis)
+    plain_log(axis.xaxis)
     axis.legend(fontsize=8)
     return figure
 

@@ -5,7 +5,9 @@ from pathlib import Path
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from ecglib.data.mitbih import BEFORE, FS, WINDOW
 from ecglib.files import atomic_path
@@ -39,3 +41,10 @@ def save(figure: Figure, path: Path) -> Figure:
         figure.savefig(temporary, format="png", dpi=DPI, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)  # else a notebook shows it twice: as the cell's value and as an open figure
     return figure
+
+
+def plain_log(axis: Axis) -> None:
+    """Label a logarithmic axis 0.01, 0.02, 0.05, ... instead of crowded powers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FormatStrFormatter("%g"))
+    axis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,192 @@
+"""Training a classifier into the store, alone or taught (report R3): loaded, resumed or trained, as the store needs."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ecglib import classifiers, multilabel
+from ecglib.classifier_runs import (
+    ALL_LEADS,
+    PARTS,
+    SELF,
+    UNTRAINED,
+    ClassifierConfig,
+    ClassifierRun,
+    evaluate,
+    is_finished,
+)
+from ecglib.classifiers import Loss
+from ecglib.data.ptbxl import Records, Scaler
+from ecglib.errors import EcglibError
+from ecglib.files import atomic_path, sole_process, write_json, write_text
+from ecglib.losses import BinaryKL, distillation_as_coded
+from ecglib.models.ecgcnn import ConvNet, build
+from ecglib.models.frskd import SelfTaught
+from ecglib.reproducibility import choose_device, environment, seed_everything
+from ecglib.store import differences
+
+TEACHER_STREAM = 1  # sets the weights of an untrained teacher apart from the student's
+
+
+def train_classifier(
+    config: ClassifierConfig,
+    records: Records,
+    store: Path,
+    device: str = "auto",
+    weights: bool = False,
+    progress: Callable[[dict[str, Any]], None] = lambda row: None,
+) -> ClassifierRun:
+    """The finished run of `config`: loaded where the store has it, resumed or trained where not.
+
+    Args:
+        config: what to run.
+        records: the records it was made for.
+        store: the folder of all runs.
+        device: "auto", "cpu" or "cuda".
+        weights: a run whose weights were not kept counts as unfinished.
+        progress: called with each epoch's row of the history.
+
+    Raises:
+        EcglibError: another process is training this run, its teacher is missing; or what `classifiers.fit` raises.
+    """
+    folder = store / config.run_id
+    if not is_finished(folder, weights):
+        with sole_process(store, config.run_id):
+            if not is_finished(folder, weights):  # the other process may have finished in between
+                _train(config, records, folder, choose_device(device), progress)
+    return ClassifierRun(folder)
+
+
+def _train(
+    config: ClassifierConfig,
+    records: Records,
+    folder: Path,
+    device: torch.device,
+    progress: Callable[[dict[str, Any]], None],
+) -> None:
+    split, settings = config.choose(records), config.training
+    signals = np.asarray(records.signals[split.train])[:, list(config.leads)]
+    scaler = Scaler.fit(signals) if config.standardised else Scaler.none(len(config.leads))
+    y = torch.from_numpy(records.targets.astype(np.float32))
+    parts = {name: (config.x(records, chosen, scaler).to(device), y[chosen].to(device)) for name, chosen in split}
+    seed_everything(settings.seed)
+    model = build(config.network, len(config.leads)).to(device)
+    if config.continued:
+        model.load_state_dict(_last_weights(folder.parent / config.continued))
+    loss: Loss = classifiers.binary_cross_entropy
+    learner = model
+    if config.lesson and config.lesson.teacher == SELF:
+        if not isinstance(model, ConvNet):
+            raise EcglibError(f"{config.network} gives no features of blocks to a self-teacher: choose a ConvNet.")
+        learner = SelfTaught(model, config.lesson.temperature, config.lesson.alpha, config.lesson.beta).to(device)
+        loss = learner.loss
+    elif config.lesson:
+        loss = _distilling(config, records, folder.parent, split.train, parts["train"][0])
+    write_json(folder / "config.json", differences(config))
+    training = classifiers.new_training(settings, learner)
+    checkpoint = folder / "checkpoint.safetensors"
+    classifiers.fit(training, parts["train"], parts["validation"], settings, loss, checkpoint, progress)
+
+    predictions: dict[str, np.ndarray] = {}
+    last = classifiers.predict(model, parts["test"][0])
+    with atomic_path(folder / "last.safetensors") as temporary:
+        save_file(_weights(model), temporary)
+    learner.load_state_dict(training.best)
+    for name in PARTS:
+        members = getattr(split, name)
+        logits = classifiers.predict(model, parts[name][0])
+        predictions[f"{name}_logits"] = logits.cpu().numpy().astype(np.float16)
+        predictions[f"{name}_targets"] = records.targets[members]
+        predictions[f"{name}_patients"] = records.patients[members].astype(np.int32)
+    predictions["test_last_logits"] = last.cpu().numpy().astype(np.float16)
+    facts = json.dumps({"mean": scaler.mean, "deviation": scaler.deviation})
+    with atomic_path(folder / "weights.safetensors") as temporary:
+        save_file(_weights(model), temporary, metadata={"scaler": facts})
+    with atomic_path(folder / "predictions.npz") as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **predictions)
+    history = pd.DataFrame(training.history)
+    write_text(folder / "history.csv", history.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    write_json(folder / "env.json", {**environment(device), "seconds": round(history["seconds"].sum(), 1)})
+    write_json(folder / "metrics.json", evaluate(ClassifierRun(folder).predictions, training.best_epoch))
+    checkpoint.unlink(missing_ok=True)
+
+
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+
+
+def _last_weights(folder: Path) -> dict[str, Tensor]:
+    path = folder / "last.safetensors"
+    if not path.exists():
+        raise EcglibError(f"{folder.name} has no last.safetensors to go on from: train that run first.")
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+
+
+def _distilling(config: ClassifierConfig, records: Records, store: Path, train: np.ndarray, x: Tensor) -> Loss:
+    """The loss of a student.
+
+    A trained teacher is frozen, so it is asked about every training record once, through its own leads and scaling. As
+    coded it is a new network in training mode, asked anew about every batch.
+
+    Args:
+        config: the student's.
+        records: all of them.
+        store: where the teacher is.
+        train: positions of the training records.
+        x: (N, L, T) what the student sees of them.
+
+    Raises:
+        EcglibError: the teacher is not in the store, or no better than chance on validation.
+    """
+    lesson = config.lesson
+    assert lesson is not None
+    if lesson.teacher == UNTRAINED:
+        seed_everything(config.training.seed, TEACHER_STREAM)
+        network = build(lesson.network, len(config.leads)).to(x.device).train()
+
+        def ask(batch: Tensor) -> Tensor:
+            return network(x[batch])
+
+    else:
+        answers = _answers(store / lesson.teacher, records, train, x.device)
+
+        def ask(batch: Tensor) -> Tensor:
+            return answers[batch]
+
+    kl = BinaryKL(lesson.temperature, "probabilities" if lesson.loss == "published" else "logits")
+
+    def loss(batch: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
+        with torch.no_grad():
+            taught = ask(batch)
+        if lesson.loss == "as coded":
+            return distillation_as_coded(logits, taught, targets, lesson.temperature, lesson.alpha)
+        labels = classifiers.binary_cross_entropy(batch, logits, targets)
+        return lesson.alpha * kl(logits, taught) + (1 - lesson.alpha) * labels
+
+    return loss
+
+
+def _answers(folder: Path, records: Records, train: np.ndarray, device: torch.device) -> Tensor:
+    """What a trained teacher says of the training records: (N, 5) logits."""
+    if not is_finished(folder, weights=True):
+        raise EcglibError(f"The teacher {folder.name} is not in {folder.parent}: train it first, with weights=True.")
+    teacher = ClassifierRun(folder)
+    stored = teacher.predictions
+    interval = multilabel.auc_interval(stored["validation_targets"], stored["validation_logits"])
+    if interval.low <= 0.5:
+        raise EcglibError(
+            f"The teacher {folder.name} is no better than chance on validation (macro-AUC {interval}): "
+            "it has nothing to teach. Train it longer, or choose another."
+        )
+    leads = list(teacher.config.get("leads", ALL_LEADS))
+    x = torch.from_numpy(teacher.scaler(np.asarray(records.signals[train])[:, leads])).to(device)
+    return classifiers.predict(teacher.model().to(device), x)

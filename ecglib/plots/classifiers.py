@@ -1,0 +1,221 @@
+"""Figures of notebook 05: curves of each class, size against AUC, claims as arrows, what a network saw on ECG paper."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from ecglib.data.ptbxl import FS, LEADS, SUPERCLASSES
+from ecglib.metrics import Interval
+from ecglib.plots.style import ERROR, INPUT, OUTPUT, REPORT, plain_log
+
+COLOURS = dict(zip(SUPERCLASSES, ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"), strict=True))
+
+
+def class_curves(targets: np.ndarray, scores: np.ndarray, found: Mapping[str, float], title: str) -> Figure:
+    """R3 figures 7-2, 7-3, 8-2 and 8-3: ROC and precision-recall of each class.
+
+    Args:
+        targets: (N, 5) of 0 and 1.
+        scores: (N, 5).
+        found: `multilabel.class_metrics` of them, for the legend.
+        title: which network, which records.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4.2))
+    for column, name in enumerate(SUPERCLASSES):
+        if f"auc_{name}" not in found:
+            continue
+        false_alarms, hits, _ = roc_curve(targets[:, column], scores[:, column])
+        precision, recall, _ = precision_recall_curve(targets[:, column], scores[:, column])
+        axes[0].plot(false_alarms, hits, color=COLOURS[name], label=f"{name}: {found[f'auc_{name}']:.3f}")
+        axes[1].plot(recall, precision, color=COLOURS[name], label=f"{name}: {found[f'ap_{name}']:.3f}")
+    axes[0].plot([0, 1], [0, 1], color=REPORT, linestyle=":", linewidth=1)
+    axes[0].set(xlabel="false alarm rate", ylabel="sensitivity", title=f"ROC, macro-AUC {found['auc']:.3f}")
+    axes[1].set(xlabel="recall", ylabel="precision", title=f"precision-recall, mean AP {found['ap']:.3f}")
+    axes[0].legend(fontsize=8, title="AUC", loc="lower right")
+    axes[1].legend(fontsize=8, title="AP", loc="lower left")
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def parameter_curve(found: Mapping[int, np.ndarray], published: Mapping[int, float]) -> Figure:
+    """R3 figures 12 and 15: macro-AUC against the number of parameters.
+
+    Args:
+        found: parameters -> (seeds,) macro-AUC.
+        published: parameters -> macro-AUC of the report.
+    """
+    figure, axis = plt.subplots(figsize=(8, 3.8))
+    for count, values in found.items():
+        axis.plot([count] * len(values), values, "o", color=OUTPUT, alpha=0.45, markersize=5)
+    order = sorted(found)
+    axis.plot(order, [found[count].mean() for count in order], "D-", color=OUTPUT, label="here: mean, a point a seed")
+    sizes = sorted(published)
+    axis.plot(sizes, [published[size] for size in sizes], "s--", color=REPORT, markersize=5, label="R3, 21,000 records")
+    axis.set(xscale="log", xlabel="parameters (log scale)", ylabel="macro-AUC")
+    axis.legend(fontsize=8)
+    return figure
+
+
+@dataclass(frozen=True)
+class Change:
+    """A number before and after, in the report or here.
+
+    Attributes:
+        before: macro-AUC.
+        after: macro-AUC.
+        interval: of the difference; None for the report's single runs.
+    """
+
+    before: float
+    after: float
+    interval: Interval | None = None
+
+
+def changes(claims: Mapping[str, Mapping[str, Change]]) -> Figure:
+    """R3 figures 14-3, 18 and 19-3 as arrows from before to after: as published, as coded, corrected.
+
+    Args:
+        claims: claim -> who says so -> the change.
+    """
+    colours = {"report": REPORT, "as coded": ERROR, "corrected": OUTPUT}
+    rows = [(claim, source, change) for claim, sources in claims.items() for source, change in sources.items()]
+    figure, axis = plt.subplots(figsize=(10, 0.42 * len(rows) + 1.2))
+    for position, (_, source, change) in enumerate(rows):
+        colour = colours.get(source, INPUT)
+        axis.plot(change.before, position, "o", color=colour, fillstyle="none", markersize=7)
+        axis.annotate(
+            "", (change.after, position), (change.before, position), arrowprops={"arrowstyle": "-|>", "color": colour}
+        )
+        text = f"{change.after - change.before:+.3f}"
+        if change.interval is not None and np.isfinite(change.interval.low):
+            text += f" [{change.interval.low:+.3f}, {change.interval.high:+.3f}]"
+        axis.text(1.01, position, text, va="center", fontsize=8, color=colour, transform=axis.get_yaxis_transform())
+    axis.set_yticks(range(len(rows)), [f"{claim}: {source}" for claim, source, _ in rows])
+    axis.invert_yaxis()
+    ends = [value for _, _, change in rows for value in (change.before, change.after)]
+    margin = 0.08 * (max(ends) - min(ends))
+    axis.set(xlabel="macro-AUC, from before (ring) to after (arrow)", xlim=(min(ends) - margin, max(ends) + margin))
+    return figure
+
+
+@dataclass(frozen=True)
+class Costed:
+    """A model with what it costs.
+
+    Attributes:
+        auc: macro-AUC with its interval.
+        bytes: of its ONNX file.
+        macs: multiply-accumulates of a record.
+        milliseconds: median of a record on one thread.
+        int8: quantised.
+    """
+
+    auc: Interval
+    bytes: int
+    macs: float
+    milliseconds: float
+    int8: bool
+
+
+def pareto(models: Mapping[str, Costed]) -> Figure:
+    """Macro-AUC against size, operations and time; up and to the left is better."""
+    figure, axes = plt.subplots(1, 3, figsize=(12, 4.6), sharey=True)
+    measures = {
+        "file (kB, log scale)": lambda model: model.bytes / 1000,
+        "multiply-accumulates a record (millions, log scale)": lambda model: model.macs / 1e6,
+        "one record, one thread (ms, log scale)": lambda model: model.milliseconds,
+    }
+    colours = plt.get_cmap("tab20")(np.linspace(0, 1, max(len(models), 2)))
+    for axis, (label, measure) in zip(axes, measures.items(), strict=True):
+        for (name, model), colour in zip(models.items(), colours, strict=True):
+            x = measure(model)
+            axis.vlines(x, model.auc.low, model.auc.high, color=colour, linewidth=1.2)
+            axis.plot(x, model.auc.value, "s" if model.int8 else "o", color=colour, markersize=8, label=name)
+        axis.set(xscale="log", xlabel=label)
+        plain_log(axis.xaxis)
+    axes[0].set_ylabel("macro-AUC, 95 % over patients")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=8, loc="outside lower center", ncols=4, title="circle: float, square: INT8")
+    return figure
+
+
+# An ECG on paper: 25 mm a second, 10 mm a millivolt, four columns of 2.5 s and a strip of lead II below.
+MM_PER_S, MM_PER_MV, COLUMN_S, ROW_MM, TOP_MM = 25, 10, 2.5, 30, 10
+GRID = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"))
+
+
+def paper(signals: np.ndarray, weight: np.ndarray | None = None, title: str = "") -> Figure:
+    """A 12-lead record on ECG paper at true scale, coloured by what a network looked at.
+
+    Args:
+        signals: (12, 1000) mV at 100 Hz.
+        weight: (12, 1000) or (1000,) in [0, 1], how much each sample mattered; None leaves the trace black.
+        title: of the record.
+    """
+    width, height = 4 * COLUMN_S * MM_PER_S, 4 * ROW_MM + TOP_MM
+    figure, axis = plt.subplots(figsize=((width + 10) / 25.4, (height + 14) / 25.4))
+    _rule(axis, width, height)
+    if weight is not None:
+        weight = np.broadcast_to(weight, signals.shape)
+    for row, names in enumerate((*GRID, ("II",))):
+        for column, name in enumerate(names):
+            lead = LEADS.index(name)
+            start = round(column * COLUMN_S * FS)
+            stop = start + round(COLUMN_S * FS) if len(names) > 1 else signals.shape[1]
+            baseline = height - TOP_MM - ROW_MM * (row + 0.5)
+            x = np.arange(start, stop) / FS * MM_PER_S
+            y = baseline + MM_PER_MV * (signals[lead, start:stop] - np.median(signals[lead]))
+            _trace(axis, x, y, None if weight is None else weight[lead, start:stop])
+            axis.text(x[0] + 1, baseline + 9, name, fontsize=8, weight="bold")
+    axis.set_title(f"{title}   25 mm/s, 10 mm/mV", fontsize=10)
+    return figure
+
+
+def _rule(axis: Axes, width: float, height: float) -> None:
+    """Lines every millimetre, stronger every five."""
+    axis.set(xlim=(0, width), ylim=(0, height), aspect="equal", xticks=[], yticks=[])
+    axis.grid(False)
+    for step, alpha, thickness in ((1, 0.25, 0.3), (5, 0.6, 0.5)):
+        style: dict[str, Any] = {"color": "#e08080", "alpha": alpha, "linewidth": thickness, "zorder": 0}
+        axis.vlines(np.arange(0, width + 1, step), 0, height, **style)
+        axis.hlines(np.arange(0, height + 1, step), 0, width, **style)
+
+
+def _trace(axis: Axes, x: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> None:
+    if weight is None:
+        axis.plot(x, y, color="black", linewidth=0.8)
+        return
+    points = np.column_stack([x, y])
+    lines = LineCollection(
+        np.stack([points[:-1], points[1:]], axis=1).tolist(), cmap="inferno_r", norm=plt.Normalize(-0.25, 1)
+    )
+    lines.set_array(weight[:-1])
+    lines.set_linewidth((0.7 + 1.3 * weight[:-1]).tolist())
+    axis.add_collection(lines)
+
+
+def comparison_bars(rows: Mapping[str, Sequence[float]], label: str) -> Figure:
+    """R3 figure 6: a value for each setting, as coded beside corrected.
+
+    Args:
+        rows: setting -> (as coded, corrected).
+        label: what is compared.
+    """
+    figure, axis = plt.subplots(figsize=(8, 0.45 * len(rows) + 1.2))
+    for position, (coded, corrected) in enumerate(rows.values()):
+        axis.plot(
+            coded, position - 0.12, "o", color=ERROR, label=None if position else "as coded: weights carried over"
+        )
+        axis.plot(corrected, position + 0.12, "o", color=OUTPUT, label=None if position else "corrected: fresh weights")
+    axis.set_yticks(range(len(rows)), list(rows))
+    axis.invert_yaxis()
+    axis.set(xlabel=label)
+    axis.legend(fontsize=8)
+    return figure
