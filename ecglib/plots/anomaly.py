@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from ecglib.data.mitbih import CLASSES
-from ecglib.plots.style import BEAT_MS, CLASS_COLOURS, ERROR, INPUT, OUTPUT, REPORT, RULE_COLOURS, RULE_NAMES
+from ecglib.plots.style import BEAT_MS, CLASS_COLOURS, ERROR, INPUT, OUTPUT, REPORT, RULE_COLOURS, RULE_NAMES, plain_log
 
 GRID = np.linspace(0, 1, 201)  # the axis on which curves of several seeds are averaged
 
