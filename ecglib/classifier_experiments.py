@@ -24,6 +24,7 @@ from ecglib.classifier_runs import (
     is_finished,
 )
 from ecglib.classifiers import Loss
+from ecglib.compress import without_channels
 from ecglib.data.ptbxl import Records, Scaler
 from ecglib.errors import EcglibError
 from ecglib.files import atomic_path, sole_process, write_json, write_text
@@ -79,7 +80,12 @@ def _train(
     parts = {name: (config.x(records, chosen, scaler).to(device), y[chosen].to(device)) for name, chosen in split}
     seed_everything(settings.seed)
     model = build(config.network, len(config.leads)).to(device)
-    if config.continued:
+    if config.pruned:
+        parent = ClassifierRun(folder.parent / config.continued)
+        if not is_finished(parent.folder, weights=True):
+            raise EcglibError(f"{config.continued} is not in {folder.parent} with its weights: train that run first.")
+        model = without_channels(parent.model(), len(config.leads), config.pruned).to(device)
+    elif config.continued:
         model.load_state_dict(_last_weights(folder.parent / config.continued))
     loss: Loss = classifiers.binary_cross_entropy
     learner = model

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ecglib import classifiers, metrics, multilabel
 from ecglib.classifiers import Settings
+from ecglib.compress import without_channels
 from ecglib.data import ptbxl
 from ecglib.data.mitbih import Split
 from ecglib.data.ptbxl import LEADS, Records, Scaler
@@ -70,7 +71,8 @@ class ClassifierConfig:
         standardised: per-lead scaling fitted on the training part; R3 had none.
         train_records: how many of the training records; 0 is all.
         lesson: None learns from labels alone.
-        continued: a run id whose last weights training starts from, as R3's comparisons did.
+        continued: a run id whose last weights training starts from, as R3's comparisons did; with `pruned`, its best.
+        pruned: share of the channels that are cut out of the `continued` run's network before it is trained again.
     """
 
     data: str
@@ -83,12 +85,17 @@ class ClassifierConfig:
     train_records: int = 0
     lesson: Lesson | None = None
     continued: str = ""
+    pruned: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.pruned < 1 or (self.pruned and not self.continued):
+            raise EcglibError(f"pruned={self.pruned}: a share below 1, of the network of the run `continued`.")
 
     @property
     def run_id(self) -> str:
         """The run's folder name: readable, and different for every other config."""
         kind = f"{self.network}{'' if self.leads == ALL_LEADS else f'-{len(self.leads)}lead'}"
-        kind += "-kd" if self.lesson else ""
+        kind += f"{'-kd' if self.lesson else ''}{'-pruned' if self.pruned else ''}"
         return f"{kind}-{self.split}-seed{self.training.seed}-{digest(self)}"
 
     def choose(self, records: Records) -> Split:
@@ -155,6 +162,9 @@ class ClassifierRun(StoredRun):
             EcglibError: the store came without weights.
         """
         model = build(self.config.get("network", "student"), len(self.config.get("leads", ALL_LEADS)))
+        if share := self.config.get("pruned", 0):
+            # Which channels went is in the weights; how many, and so all shapes, follow from the share alone.
+            model = without_channels(model, len(self.config.get("leads", ALL_LEADS)), share)
         with safe_open(self._weights, framework="pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         model.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in state.items()})

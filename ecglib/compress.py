@@ -19,6 +19,7 @@ from torch.nn.utils import prune
 from torch.utils.flop_counter import FlopCounterMode
 
 from ecglib import cost, deploy
+from ecglib.data.ptbxl import SAMPLES
 from ecglib.errors import EcglibError
 
 
@@ -36,7 +37,7 @@ def masked(model: nn.Module, amount: float) -> nn.Module:
     return result
 
 
-def without_channels(model: nn.Module, x: Tensor, share: float) -> nn.Module:
+def without_channels(model: nn.Module, leads: int, share: float) -> nn.Module:
     """A copy with fewer channels: the least important ones of every convolution are cut out, and what hangs on them.
 
     Importance is the L2 norm of a channel's weights over all layers that it belongs to (torch-pruning's groups). The
@@ -44,7 +45,7 @@ def without_channels(model: nn.Module, x: Tensor, share: float) -> nn.Module:
 
     Args:
         model: is left as it is.
-        x: (B, L, T) an example.
+        leads: channels of its input.
         share: of the channels.
 
     Raises:
@@ -55,7 +56,7 @@ def without_channels(model: nn.Module, x: Tensor, share: float) -> nn.Module:
     last = [module for module in result.modules() if isinstance(module, nn.Linear)][-1]
     pruner = pruning.pruner.BasePruner(
         result,
-        x.cpu(),
+        torch.zeros(1, leads, SAMPLES),
         importance=pruning.importance.GroupMagnitudeImportance(p=2),
         pruning_ratio=share,
         ignored_layers=[last],  # the classes

@@ -182,6 +182,23 @@ def test_carried_over_weights_are_the_last_ones(run, config, records, store):
         train_classifier(replace(carried, continued="nobody"), records, store, "cpu")
 
 
+def test_a_pruned_network_is_trained_again_stored_and_loaded(run, config, records, store):
+    smaller = replace(
+        config, continued=run.folder.name, pruned=0.5, training=replace(config.training, seed=6, epochs=2)
+    )
+    pruned = train_classifier(smaller, records, store, "cpu")
+    model = pruned.model()
+    assert sum(p.numel() for p in model.parameters()) < 0.35 * sum(p.numel() for p in run.model().parameters())
+    x = config.x(records, config.choose(records).test, pruned.scaler)
+    assert pruned.predictions["test_logits"] == pytest.approx(classifiers.predict(model, x).numpy(), abs=2e-2)
+    taught = replace(smaller, lesson=Lesson(run.folder.name))
+    assert "kd-pruned" in train_classifier(taught, records, store, "cpu").folder.name
+    with pytest.raises(EcglibError, match="train that run first"):
+        train_classifier(replace(smaller, continued="nobody"), records, store, "cpu")
+    with pytest.raises(EcglibError, match=r"pruned=0\.5: a share below 1, of the network"):
+        replace(config, pruned=0.5)
+
+
 def test_bad_settings_are_refused(config, records, tmp_path):
     with pytest.raises(EcglibError, match="no optimizer 'adamdelta': choose one of adam, adadelta"):
         Settings(seed=0, optimizer="adamdelta")

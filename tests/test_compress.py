@@ -37,7 +37,7 @@ def test_cutting_channels_shrinks_everything(build):
     torch.manual_seed(2)
     whole = build().eval()
     before = {name: tensor.clone() for name, tensor in whole.state_dict().items()}
-    cut = compress.without_channels(whole, X, 0.5)
+    cut = compress.without_channels(whole, 12, 0.5)
     assert cut(X).shape == (1, 5)
     for measure in (cost.count_parameters, compress.weight_bytes, lambda m: compress.flops(m, X)):
         assert measure(cut) < 0.35 * measure(whole)
@@ -56,7 +56,7 @@ def test_the_least_important_channels_go():
             )
         model.blocks[1][0].weight[:, loud] *= 100
     expected = model.blocks[0][0].weight[loud].clone()
-    cut = compress.without_channels(model, X, 0.5)
+    cut = compress.without_channels(model, 12, 0.5)
     assert torch.equal(cut.blocks[0][0].weight, expected)
 
 

@@ -1,0 +1,138 @@
+"""The arms of R3's questions, one config each: which network, does distillation help, what does compression cost?
+
+Seed s of an arm is compared with seed s of its control. Students start from seed 100 + s, so that an arm and its
+control share initial weights and the order of the data.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from ecglib.arms import STUDENT_SEED
+from ecglib.classifier_experiments import train_classifier
+from ecglib.classifier_runs import SELF, UNTRAINED, ClassifierConfig, ClassifierRun, Lesson
+from ecglib.data.ptbxl import Records
+from ecglib.models.ecgcnn import LADDER
+
+LEAD_I = (0,)
+PRUNED = 0.5  # of the channels: about a quarter of the weights is left
+# FRSKD's own weights for classification (Ji et al. 2021): T = 4, alpha = 2, beta = 100.
+FRSKD = Lesson(SELF, temperature=4.0, alpha=2.0, beta=100.0)
+
+
+@dataclass(frozen=True)
+class ClassifierArm:
+    """One row of a table.
+
+    Attributes:
+        name: what a reader sees.
+        text: what is done.
+        configs: one a seed.
+        control: key of the arm that it is compared with; empty for none.
+    """
+
+    name: str
+    text: str
+    configs: list[ClassifierConfig]
+    control: str = ""
+
+
+def network_arms(base: ClassifierConfig, seeds: int) -> dict[str, ClassifierArm]:
+    """Every network on its own (figures 7, 8, 16, table 2), and the reference of the field."""
+    texts = {
+        "teacher": "R3's teacher, figure 16",
+        "resnet": "resnet1d_wang of the published benchmark",
+        "plain": "R3's plain CNN, figure 8",
+        "inception": "R3's Inception CNN, figure 7",
+        **{size: f"table 2: widths {'-'.join(map(str, LADDER[size]))}" for size in LADDER if size != "6.5M"},
+    }
+    return {
+        name: ClassifierArm(
+            name,
+            text,
+            [replace(base, network=name, training=replace(base.training, seed=seed)) for seed in range(seeds)],
+        )
+        for name, text in texts.items()
+    }
+
+
+def student_arms(base: ClassifierConfig, main_seeds: int, other_seeds: int) -> dict[str, ClassifierArm]:
+    """The student alone and taught in every way; the last arms see lead I alone.
+
+    Args:
+        base: data, split and budget; its seed and network are ignored.
+        main_seeds: of the student alone and with corrected KD.
+        other_seeds: of the others, and of the teachers.
+    """
+    teachers = network_arms(base, other_seeds)["teacher"].configs
+
+    def arm(
+        name: str,
+        text: str,
+        lesson: Callable[[str], Lesson] | None = None,
+        control: str = "alone",
+        seeds: int = other_seeds,
+        **change: object,
+    ) -> ClassifierArm:
+        configs = []
+        for seed in range(seeds):
+            settings = replace(base.training, seed=STUDENT_SEED + seed)
+            taught = lesson(teachers[seed % len(teachers)].run_id) if lesson else None
+            configs.append(replace(base, network="student", training=settings, lesson=taught, **change))  # type: ignore[arg-type]
+        return ClassifierArm(name, text, configs, control)
+
+    def published(teacher: str) -> Lesson:
+        return Lesson(teacher, "published")
+
+    return {
+        "alone": arm("student alone", "labels alone", control="", seeds=main_seeds),
+        "coded": arm("KD as coded", "an untrained teacher, softmax over sigmoids", lambda _: _as_coded(UNTRAINED)),
+        "written": arm("KD as written", "the trained teacher, the program's loss", _as_coded),
+        "kd": arm("KD corrected", "the trained teacher, each class a yes or no", Lesson, seeds=main_seeds),
+        "frskd": arm("FRSKD", "a self-teacher that refines the student's features", lambda _: FRSKD),
+        "raw": arm("student, no scaling", "millivolts as they are, as R3 trained", standardised=False),
+        "lead I": arm("lead I alone", "one lead, labels alone", control="", leads=LEAD_I),
+        "lead I published": arm(
+            "lead I, MKD as published", "by 12 leads, probabilities divided by T", published, "lead I", leads=LEAD_I
+        ),
+        "lead I kd": arm("lead I, KD corrected", "by 12 leads, logits divided by T", Lesson, "lead I", leads=LEAD_I),
+    }
+
+
+def pruned_arms(base: ClassifierConfig, students: Mapping[str, ClassifierArm], seeds: int) -> dict[str, ClassifierArm]:
+    """Students without half of their channels, trained again from labels alone or with the teacher, too."""
+    rows = {}
+    for name, text in (("alone", "labels alone"), ("kd", "labels and teacher")):
+        configs = [replace(config, continued=config.run_id, pruned=PRUNED) for config in students[name].configs[:seeds]]
+        label = f"{students[name].name}, pruned"
+        rows[f"{name} pruned"] = ClassifierArm(label, f"{PRUNED:.0%} of the channels cut, {text}", configs, name)
+    return rows
+
+
+def _as_coded(teacher: str) -> Lesson:
+    """R3's program: T = 1, alpha = 0.7 (audit, R3 point 2)."""
+    return Lesson(teacher, "as coded", temperature=1.0, alpha=0.7)
+
+
+def train_classifier_arms(
+    arms: Mapping[str, ClassifierArm], records: Records, store: Path, device: str = "auto"
+) -> dict[str, list[ClassifierRun]]:
+    """The runs of all arms, in the order of their seeds; what the store has is loaded, what it lacks is trained.
+
+    Args:
+        arms: teachers before their students.
+        records: the records that the configs were made for.
+        store: the folder of all runs.
+        device: "auto", "cpu" or "cuda".
+    """
+    runs: dict[str, list[ClassifierRun]] = {}
+    with tqdm(total=sum(len(arm.configs) for arm in arms.values()), desc="training", unit="run") as bar:
+        for name, arm in arms.items():
+            runs[name] = []
+            for config in arm.configs:
+                bar.set_postfix_str(f"{arm.name}, seed {config.training.seed}", refresh=False)
+                runs[name].append(train_classifier(config, records, store, device))
+                bar.update()
+    return runs

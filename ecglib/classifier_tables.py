@@ -1,0 +1,127 @@
+"""The tables of notebook 05, from stored runs and published numbers alone."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from ecglib import metrics, multilabel, reports
+from ecglib.arm_tables import bounds, shown
+from ecglib.classifier_arms import ClassifierArm
+from ecglib.classifier_runs import ClassifierRun
+from ecglib.comparisons import Comparison, compare, holm, verdict
+from ecglib.data.ptbxl import SUPERCLASSES
+from ecglib.metrics import Interval, mean_interval
+
+Runs = Mapping[str, Sequence[ClassifierRun]]
+TEST = "test"
+
+
+def values(runs: Sequence[ClassifierRun], part: str = TEST, metric: str = "auc") -> np.ndarray:
+    """One number a seed: (seeds,)."""
+    return np.array([run.metrics[part][metric] for run in runs])
+
+
+def rounded(runs: Sequence[ClassifierRun]) -> np.ndarray:
+    """As R3 reports: the last epoch, and the mean of class AUCs each rounded to two decimals. (seeds,)"""
+    return np.array([multilabel.rounded_auc(run.metrics["test_last"]) for run in runs])
+
+
+def over_patients(runs: Sequence[ClassifierRun]) -> Interval:
+    """Mean test macro-AUC of the seeds with its interval over resampled patients."""
+    drawn = np.mean([run.resampled(TEST, patients=True)["auc"] for run in runs], axis=0)
+    return metrics.percentiles(float(values(runs).mean()), drawn)
+
+
+def results(arms: Mapping[str, ClassifierArm], runs: Runs, parameters: Mapping[str, int]) -> pd.DataFrame:
+    """Every arm: macro-AUC as R3 counts it and sound, with both intervals.
+
+    Args:
+        arms: what each arm does.
+        runs: its runs, one a seed.
+        parameters: of each arm's network.
+    """
+    rows = []
+    for name, arm in arms.items():
+        rows.append(
+            {
+                "arm": arm.name,
+                "what is done": arm.text,
+                "parameters": f"{parameters[name]:,}",
+                "seeds": len(runs[name]),
+                "as coded: last epoch, rounded": f"{rounded(runs[name]).mean():.3f}",
+                "macro-AUC, 95 % over seeds": shown(mean_interval(values(runs[name]))),
+                "over patients": _plain(over_patients(runs[name])),
+                "AP": f"{values(runs[name], metric='ap').mean():.3f}",
+            }
+        )
+    return pd.DataFrame(rows).set_index("arm")
+
+
+def per_class(arms: Mapping[str, ClassifierArm], runs: Runs) -> pd.DataFrame:
+    """Test AUC of each superclass, mean over seeds."""
+    rows = [
+        {"arm": arm.name}
+        | {
+            label: f"{values(runs[name], metric=f'auc_{label}').mean():.3f}"
+            for label in SUPERCLASSES
+            if f"auc_{label}" in runs[name][0].metrics[TEST]
+        }
+        for name, arm in arms.items()
+    ]
+    return pd.DataFrame(rows).set_index("arm")
+
+
+def comparisons(arms: Mapping[str, ClassifierArm], runs: Runs) -> dict[str, Comparison]:
+    """Each arm that has a control against it, seed by seed."""
+    return {name: compare(runs[name], runs[arm.control], TEST) for name, arm in arms.items() if arm.control}
+
+
+def differences(arms: Mapping[str, ClassifierArm], runs: Runs) -> pd.DataFrame:
+    """Each arm's macro-AUC minus its control's: three intervals, p of the paired t test after Holm, verdict."""
+    compared = comparisons(arms, runs)
+    adjusted = holm([comparison.p for comparison in compared.values()])
+    rows = [
+        {
+            "arm": arms[name].name,
+            "minus": arms[arms[name].control].name,
+            "seeds": len(comparison.differences),
+            "difference, 95 % over seeds": shown(comparison.over_seeds, signed=True),
+            "over records": bounds(comparison.over_beats),
+            "over patients": bounds(comparison.over_patients),
+            "p (Holm)": "-" if np.isnan(p) else f"{p:.2g}",
+            "verdict": verdict(comparison, float(p)),
+        }
+        for (name, comparison), p in zip(compared.items(), adjusted, strict=True)
+    ]
+    return pd.DataFrame(rows).set_index("arm")
+
+
+def ladder(runs: Runs, parameters: Mapping[str, int]) -> pd.DataFrame:
+    """Table 2: published size and macro-AUC beside the exact count and what was measured.
+
+    Args:
+        runs: of the teacher (6.5M) and the other sizes.
+        parameters: of each network.
+    """
+    rows = []
+    for key, claim in reports.CLAIMS.items():
+        size = key.removeprefix("r3.ladder.")
+        name = "teacher" if size == "6.5M" else size
+        if key.startswith("r3.ladder.") and name in runs:
+            rows.append(
+                {
+                    "size in table 2": size,
+                    "parameters here": f"{parameters[name]:,}",
+                    "report, macro-AUC": f"{claim.value / 100:.3f}",
+                    "as coded": f"{rounded(runs[name]).mean():.3f}",
+                    "corrected, 95 % over seeds": shown(mean_interval(values(runs[name]))),
+                    "over patients": _plain(over_patients(runs[name])),
+                    "seeds": len(runs[name]),
+                }
+            )
+    return pd.DataFrame(rows).set_index("size in table 2")
+
+
+def _plain(interval: Interval) -> str:
+    return f"[{interval.low:.4f}, {interval.high:.4f}]"
