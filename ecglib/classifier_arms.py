@@ -4,7 +4,7 @@ Seed s of an arm is compared with seed s of its control. Students start from see
 control share initial weights and the order of the data.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,34 +39,37 @@ class ClassifierArm:
     control: str = ""
 
 
-def network_arms(base: ClassifierConfig, seeds: int) -> dict[str, ClassifierArm]:
-    """Every network on its own (figures 7, 8, 16, table 2), and the reference of the field."""
-    texts = {
-        "teacher": "R3's teacher, figure 16",
-        "resnet": "resnet1d_wang of the published benchmark",
-        "plain": "R3's plain CNN, figure 8",
-        "inception": "R3's Inception CNN, figure 7",
-        **{size: f"table 2: widths {'-'.join(map(str, LADDER[size]))}" for size in LADDER if size != "6.5M"},
-    }
-    return {
-        name: ClassifierArm(
-            name,
-            text,
-            [replace(base, network=name, training=replace(base.training, seed=seed)) for seed in range(seeds)],
-        )
-        for name, text in texts.items()
-    }
+TEXTS = {
+    "teacher": "R3's teacher, figure 16",
+    "resnet": "resnet1d_wang of the published benchmark",
+    "plain": "R3's plain CNN, figure 8",
+    "inception": "R3's Inception CNN, figure 7",
+    **{size: f"table 2: widths {'-'.join(map(str, LADDER[size]))}" for size in LADDER},
+}
 
 
-def student_arms(base: ClassifierConfig, main_seeds: int, other_seeds: int) -> dict[str, ClassifierArm]:
-    """The student alone and taught in every way; the last arms see lead I alone.
+def network_arms(base: ClassifierConfig, names: Sequence[str], seeds: int) -> dict[str, ClassifierArm]:
+    """Networks on their own (figures 7, 8, 16, table 2), and the reference of the field.
 
     Args:
         base: data, split and budget; its seed and network are ignored.
+        names: keys of `TEXTS`.
+        seeds: of each.
+    """
+    seeded = [replace(base, training=replace(base.training, seed=seed)) for seed in range(seeds)]
+    return {name: ClassifierArm(name, TEXTS[name], [replace(one, network=name) for one in seeded]) for name in names}
+
+
+def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_seeds: int) -> dict[str, ClassifierArm]:
+    """The student alone and taught in every way; the last arms see lead I alone.
+
+    Args:
+        base: data, split, budget and the student's network; its seed is ignored.
+        teacher: the teacher's network.
         main_seeds: of the student alone and with corrected KD.
         other_seeds: of the others, and of the teachers.
     """
-    teachers = network_arms(base, other_seeds)["teacher"].configs
+    teachers = network_arms(base, [teacher], other_seeds)[teacher].configs
 
     def arm(
         name: str,
@@ -80,25 +83,55 @@ def student_arms(base: ClassifierConfig, main_seeds: int, other_seeds: int) -> d
         for seed in range(seeds):
             settings = replace(base.training, seed=STUDENT_SEED + seed)
             taught = lesson(teachers[seed % len(teachers)].run_id) if lesson else None
-            configs.append(replace(base, network="student", training=settings, lesson=taught, **change))  # type: ignore[arg-type]
+            configs.append(replace(base, training=settings, lesson=taught, **change))  # type: ignore[arg-type]
         return ClassifierArm(name, text, configs, control)
 
-    def published(teacher: str) -> Lesson:
-        return Lesson(teacher, "published")
+    def published(run: str) -> Lesson:
+        return Lesson(run, "published")
+
+    def coded(_: str) -> Lesson:
+        return replace(_as_coded(UNTRAINED), network=teacher)
 
     return {
         "alone": arm("student alone", "labels alone", control="", seeds=main_seeds),
-        "coded": arm("KD as coded", "an untrained teacher, softmax over sigmoids", lambda _: _as_coded(UNTRAINED)),
+        "coded": arm("KD as coded", "an untrained teacher, softmax over sigmoids", coded),
         "written": arm("KD as written", "the trained teacher, the program's loss", _as_coded),
         "kd": arm("KD corrected", "the trained teacher, each class a yes or no", Lesson, seeds=main_seeds),
         "frskd": arm("FRSKD", "a self-teacher that refines the student's features", lambda _: FRSKD),
         "raw": arm("student, no scaling", "millivolts as they are, as R3 trained", standardised=False),
+        "R3 split": arm("student, R3's split", "records pooled, patients shared", control="", split="report"),
         "lead I": arm("lead I alone", "one lead, labels alone", control="", leads=LEAD_I),
         "lead I published": arm(
             "lead I, MKD as published", "by 12 leads, probabilities divided by T", published, "lead I", leads=LEAD_I
         ),
         "lead I kd": arm("lead I, KD corrected", "by 12 leads, logits divided by T", Lesson, "lead I", leads=LEAD_I),
     }
+
+
+# R3 figure 6: which optimizer, which batch size? Learning rates are each optimizer's usual ones.
+COMPARED: dict[str, dict[str, object]] = {
+    "Adam": {"optimizer": "adam", "learning_rate": 1e-3},
+    "Adadelta": {"optimizer": "adadelta", "learning_rate": 1.0},
+    "RMSprop": {"optimizer": "rmsprop", "learning_rate": 1e-3},
+    "SGD": {"optimizer": "sgd", "learning_rate": 1e-2},
+    "Adam, batch 16": {"batch_size": 16},
+    "Adam, batch 256": {"batch_size": 256},
+}
+
+
+def setting_arms(base: ClassifierConfig) -> tuple[list[ClassifierConfig], list[ClassifierConfig]]:
+    """Optimizers and batch sizes (figure 6) as coded, each going on from the weights of the one before, and corrected.
+
+    Returns:
+        Configs as coded and corrected, in the order of `COMPARED`.
+    """
+    coded: list[ClassifierConfig] = []
+    corrected: list[ClassifierConfig] = []
+    for change in COMPARED.values():
+        fresh = replace(base, training=replace(base.training, **change))  # type: ignore[arg-type]
+        corrected.append(fresh)
+        coded.append(replace(fresh, continued=coded[-1].run_id) if coded else fresh)
+    return coded, corrected
 
 
 def pruned_arms(base: ClassifierConfig, students: Mapping[str, ClassifierArm], seeds: int) -> dict[str, ClassifierArm]:

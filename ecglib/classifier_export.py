@@ -7,6 +7,7 @@ import numpy as np
 from ecglib import classifier_runs, deploy
 from ecglib.classifier_runs import ALL_LEADS, ClassifierRun
 from ecglib.data import physionet, ptbxl, simulate
+from ecglib.data.ptbxl import Records
 from ecglib.deploy import Contract
 from ecglib.files import output_root
 from ecglib.profiles import SMOKE
@@ -27,9 +28,8 @@ def contract_of(run: ClassifierRun, data: str = "PTB-XL 1.0.3") -> Contract:
     )
 
 
-def calibration_records(run: ClassifierRun, root: Path) -> np.ndarray:
+def calibration_records(run: ClassifierRun, records: Records) -> np.ndarray:
     """Training records (N, L, 1000) in millivolts, none of which validates or tests."""
-    records = ptbxl.load_records(root)
     train = ptbxl.benchmark_split(records).train
     chosen = np.sort(np.random.default_rng(0).permutation(train)[:CALIBRATION])
     return np.asarray(records.signals[chosen])[:, list(run.config.get("leads", ALL_LEADS))]
@@ -58,7 +58,7 @@ def export_best(kind: str, profile: str, path: Path, int8: bool = False, data_ro
         deploy.export(run.model(), run.scaler, contract_of(run, data), plain)
         if int8:
             root = simulate.simulated_root() if profile == SMOKE else physionet.find_root(data_root)
-            deploy.quantise(plain, path, calibration_records(run, root))
+            deploy.quantise(plain, path, calibration_records(run, ptbxl.load_records(root)))
     finally:
         if int8:
             plain.unlink(missing_ok=True)

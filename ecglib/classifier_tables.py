@@ -125,3 +125,29 @@ def ladder(runs: Runs, parameters: Mapping[str, int]) -> pd.DataFrame:
 
 def _plain(interval: Interval) -> str:
     return f"[{interval.low:.4f}, {interval.high:.4f}]"
+
+
+def compression(costs: pd.DataFrame, losses: Mapping[str, Interval]) -> pd.DataFrame:
+    """All together: what each model costs and what it knows.
+
+    Args:
+        costs: `compression.costs`.
+        losses: model -> INT8 minus float.
+    """
+    rows = []
+    for name, row in costs.iterrows():
+        base = str(name).removesuffix(", INT8")
+        loss = losses[base]
+        rows.append(
+            {
+                "model": name,
+                "parameters": f"{row['parameters']:,.0f}",
+                "MACs (million)": f"{row['macs'] / 1e6:.1f}",
+                "file (kB)": f"{row['bytes'] / 1000:,.0f}",
+                "ms a record, 1 thread": f"{row['ms']:.2f} [{row['ms_low']:.2f}, {row['ms_high']:.2f}]",
+                "torch, ms": f"{row['ms_torch']:.2f}",
+                "macro-AUC, 95 % over patients": f"{row['auc']:.4f} [{row['auc_low']:.4f}, {row['auc_high']:.4f}]",
+                "INT8 - float": shown(loss, signed=True) if row["int8"] else "-",
+            }
+        )
+    return pd.DataFrame(rows).set_index("model")

@@ -106,28 +106,27 @@ def weight_bytes(model: nn.Module) -> int:
     return len(buffer.getvalue())
 
 
-def latencies(
-    models: Mapping[str, nn.Module], files: Mapping[str, Path], x: np.ndarray, repeats: int = 50
-) -> dict[str, np.ndarray]:
-    """Seconds of one record, one thread, (repeats,) for each way to run it.
-
-    They take turns, so that a noisy machine disturbs all alike.
+def ways(models: Mapping[str, nn.Module], files: Mapping[str, Path], x: np.ndarray) -> dict[str, Callable[[], object]]:
+    """Ways to run one record x (1, L, T), ready to be called.
 
     Args:
         models: name -> network, run by torch as it is.
-        files: name -> ONNX file, run by ONNX Runtime.
-        x: (1, L, T) a record in the unit that all of them expect.
-        repeats: how often each is run, after a round that does not count.
+        files: name -> ONNX file, run by ONNX Runtime on one thread.
+        x: a record in the unit that all of them expect.
     """
+    record = torch.from_numpy(x)
+    found: dict[str, Callable[[], object]] = {
+        name: partial(_forward, model.eval(), record) for name, model in models.items()
+    }
+    return found | {name: partial(deploy.run, deploy.open_model(path, threads=1), x) for name, path in files.items()}
+
+
+def timed(actions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, np.ndarray]:
+    """`cost.alternating` with torch on one thread: seconds, (repeats,) of each action."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        record = torch.from_numpy(x)
-        ways: dict[str, Callable[[], object]] = {
-            name: partial(_forward, model.eval(), record) for name, model in models.items()
-        }
-        ways |= {name: partial(deploy.run, deploy.open_model(path, threads=1), x) for name, path in files.items()}
-        return cost.alternating(ways, repeats)
+        return cost.alternating(actions, repeats)
     finally:
         torch.set_num_threads(threads)
 

@@ -73,11 +73,11 @@ def test_flops_are_two_for_each_multiply_accumulate(model):
     assert compress.flops(model, X) == 2 * macs
 
 
-def test_latencies_take_turns_and_restore_the_threads(model, tmp_path):
+def test_times_take_turns_and_restore_the_threads(model, tmp_path):
     path = tmp_path / "model.onnx"
     deploy.export(model, Scaler.none(12), deploy.Contract(LEADS), path)
     threads = torch.get_num_threads()
-    found = compress.latencies({"torch": model}, {"runtime": path}, X.numpy(), repeats=3)
+    found = compress.timed(compress.ways({"torch": model}, {"runtime": path}, X.numpy()), repeats=3)
     assert torch.get_num_threads() == threads
     assert {name: values.shape for name, values in found.items()} == {"torch": (3,), "runtime": (3,)}
     assert all((values > 0).all() for values in found.values())

@@ -1,0 +1,151 @@
+"""Exported runs, their costs and R3's tables on simulated records; integrated gradients add up."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from ecglib import attribution, classifier_arms, classifier_tables, compression, cost, metrics, multilabel
+from ecglib.classifier_arms import ClassifierArm, train_classifier_arms
+from ecglib.classifier_experiments import train_classifier
+from ecglib.classifier_runs import SELF, UNTRAINED, ClassifierConfig
+from ecglib.classifiers import Settings
+from ecglib.data import ptbxl
+
+
+@pytest.fixture(scope="module")
+def records(simulated_root):
+    return ptbxl.load_records(simulated_root)
+
+
+@pytest.fixture(scope="module")
+def base(records):
+    return ClassifierConfig(records.fingerprint, Settings(seed=0, epochs=2, batch_size=32))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def small(base):
+    """Two seeds of a small network, and the same with half of its channels."""
+    configs = [replace(base, network="57K", training=replace(base.training, seed=seed, epochs=5)) for seed in range(2)]
+    grid = {"alone": ClassifierArm("small", "labels alone", configs)}
+    return grid | {"57K": ClassifierArm("57K", "table 2", configs)} | {
+        name: arm for name, arm in classifier_arms.pruned_arms(base, grid | {"kd": grid["alone"]}, 2).items()
+        if name == "alone pruned"
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def runs(small, records, store):
+    return train_classifier_arms(small, records, store, "cpu")
+
+
+def test_arms_pair_by_seed_and_differ_in_the_lesson_alone(base):
+    arms = classifier_arms.student_arms(base, "teacher", 5, 3)
+    alone = arms["alone"].configs
+    assert [config.training.seed for config in alone] == [100, 101, 102, 103, 104]
+    assert len(arms["kd"].configs) == 5
+    for name in ("coded", "written", "kd", "frskd"):
+        assert arms[name].control == "alone"
+        for config, control in zip(arms[name].configs, alone, strict=False):
+            assert replace(config, lesson=None) == control, name
+    teachers = classifier_arms.network_arms(base, ["teacher", "resnet"], 3)["teacher"].configs
+    taught = [config.lesson.teacher for config in arms["kd"].configs]
+    assert taught == [teachers[n].run_id for n in (0, 1, 2, 0, 1)]
+    assert arms["coded"].configs[0].lesson.teacher == UNTRAINED
+    assert arms["frskd"].configs[0].lesson.teacher == SELF
+    assert arms["lead I kd"].configs[0].leads == arms["lead I"].configs[0].leads == (0,)
+    ids = [config.run_id for arm in arms.values() for config in arm.configs]
+    assert len(ids) == len(set(ids))
+
+
+def test_settings_as_coded_go_on_from_each_other(base):
+    coded, corrected = classifier_arms.setting_arms(base)
+    assert coded[0] == corrected[0]
+    for before, config, fresh in zip(coded, coded[1:], corrected[1:], strict=False):
+        assert config.continued == before.run_id
+        assert replace(config, continued="") == fresh
+
+
+def test_an_exported_run_keeps_its_answers(runs, records, store, monkeypatch):
+    model = compression.exported(runs["alone"][0], records, store, "simulated records")
+    stored = runs["alone"][0].predictions
+    assert model.logits["float"] == pytest.approx(stored["test_logits"], abs=0.02)
+    assert model.auc("float").value == pytest.approx(runs["alone"][0].metrics["test"]["auc"], abs=0.003)
+    expected = multilabel.class_metrics(stored["test_targets"], model.logits["int8"])["auc"]
+    assert model.loss().value == pytest.approx(expected - model.auc("float").value)
+    assert model.loss().low <= model.loss().value <= model.loss().high
+    monkeypatch.setattr(compression.deploy, "export", lambda *_: pytest.fail("exported again"))
+    again = compression.exported(runs["alone"][0], records, store)
+    assert np.array_equal(again.logits["int8"], model.logits["int8"])
+
+
+def test_costs_and_their_table(runs, records, store):
+    models = {name: compression.exported(runs[name][0], records, store) for name in ("alone", "alone pruned")}
+    costs = compression.costs(models, repeats=3)
+    assert list(costs.index) == ["alone", "alone, INT8", "alone pruned", "alone pruned, INT8"]
+    assert costs.loc["alone", "parameters"] == cost.count_parameters(runs["alone"][0].model()) == 56_955
+    assert costs.loc["alone pruned", "macs"] < 0.4 * costs.loc["alone", "macs"]
+    assert costs.loc["alone, INT8", "bytes"] < 0.4 * costs.loc["alone", "bytes"]
+    assert (costs["ms"] > 0).all()
+    table = classifier_tables.compression(costs, {name: model.loss() for name, model in models.items()})
+    assert table.loc["alone", "INT8 - float"] == "-"
+    assert table.loc["alone, INT8", "INT8 - float"].startswith(f"{models['alone'].loss().value:+.4f}")
+
+
+def test_tables_follow_from_the_runs(small, runs):
+    parameters = {name: cost.count_parameters(members[0].model()) for name, members in runs.items()}
+    table = classifier_tables.results(small, runs, parameters)
+    mean = np.mean([run.metrics["test"]["auc"] for run in runs["alone"]])
+    assert float(table.loc["small", "macro-AUC, 95 % over seeds"].split(" ")[0]) == pytest.approx(mean, abs=6e-5)
+    last = [multilabel.rounded_auc(run.metrics["test_last"]) for run in runs["alone"]]
+    assert float(table.loc["small", "as coded: last epoch, rounded"]) == pytest.approx(np.mean(last), abs=6e-4)
+    differences = classifier_tables.differences(small, runs)
+    assert list(differences.index) == ["small, pruned"]
+    pairs = zip(runs["alone pruned"], runs["alone"], strict=True)
+    expected = np.mean([one.metrics["test"]["auc"] - other.metrics["test"]["auc"] for one, other in pairs])
+    found = float(differences["difference, 95 % over seeds"].iloc[0].split(" ")[0])
+    assert found == pytest.approx(expected, abs=6e-5)
+    ladder = classifier_tables.ladder(runs, parameters)
+    assert ladder.loc["57K", "parameters here"] == "56,955"
+    assert ladder.loc["57K", "report, macro-AUC"] == "0.910"
+    assert classifier_tables.per_class(small, runs).columns[0] == "NORM"
+
+
+def test_integrated_gradients_add_up_to_the_logit(runs, records):
+    run = runs["alone"][0]
+    model, x = run.model(), torch.from_numpy(run.scaler(np.asarray(records.signals[:1])))
+    found = attribution.integrated_gradients(model, x, label=2)
+    assert found.shape == (12, 1000)
+    with torch.no_grad():
+        expected = (model(x) - model(torch.zeros_like(x)))[0, 2].item()
+    assert found.sum().item() == pytest.approx(expected, abs=0.03 * max(1, abs(expected)))
+    weight = attribution.relevance(found)
+    assert weight.shape == (12, 1000)
+    assert weight.min() >= 0
+    assert weight.max() == 1
+
+
+def test_the_clearest_record_carries_its_label_alone():
+    targets = np.array([[1, 1, 0, 0, 0], [0, 1, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 1, 0, 0]])
+    found = np.array([[0, 0.9, 0, 0, 0], [0, 0.3, 0, 0, 0], [0, 0.6, 0, 0, 0], [0, 0.95, 0, 0, 0]])
+    assert attribution.clearest_record(targets, found, 1) == 2
+    assert attribution.clearest_record(targets, found, 0) == 0, "not alone, if none is"
+
+
+def test_a_grid_of_every_arm_trains(base, records, store):
+    """One seed of each student arm, in the order of the grid: teachers first."""
+    tiny = replace(base, network="57K", training=replace(base.training, epochs=1), train_records=64)
+    grid = classifier_arms.network_arms(tiny, ["124K"], 1) | classifier_arms.student_arms(tiny, "124K", 1, 1)
+    with pytest.MonkeyPatch.context() as patch:  # one epoch on 64 records teaches nothing yet
+        certain = metrics.Interval(0.9, 0.8, 1)
+        patch.setattr("ecglib.classifier_experiments.multilabel.auc_interval", lambda *_: certain)
+        found = train_classifier_arms(grid, records, store, "cpu")
+    assert set(found) == set(grid)
+    assert grid["coded"].configs[0].lesson.network == "124K"
+    assert train_classifier(grid["kd"].configs[0], records, store, "cpu").metrics == found["kd"][0].metrics
