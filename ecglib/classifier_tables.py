@@ -12,6 +12,7 @@ from ecglib.classifier_runs import ClassifierRun
 from ecglib.comparisons import Comparison, compare, holm, verdict
 from ecglib.data.ptbxl import SUPERCLASSES
 from ecglib.metrics import Interval, mean_interval
+from ecglib.plots.classifiers import Change
 
 Runs = Mapping[str, Sequence[ClassifierRun]]
 TEST = "test"
@@ -151,3 +152,36 @@ def compression(costs: pd.DataFrame, losses: Mapping[str, Interval]) -> pd.DataF
             }
         )
     return pd.DataFrame(rows).set_index("model")
+
+
+def claims(changes: Mapping[str, Mapping[str, Change]], comparable: bool) -> pd.DataFrame:
+    """R3's claims: before and after in the report, as coded and corrected, with a verdict in words.
+
+    Args:
+        changes: claim -> "report", "as coded", "corrected" -> the change of macro-AUC.
+        comparable: whether data and budget are the report's.
+    """
+    rows = []
+    for claim, sources in changes.items():
+        row = {"claim": claim}
+        for source in ("report", "as coded", "corrected"):
+            row[source] = _arrow(sources[source]) if source in sources else "-"
+        row["verdict"] = _verdict(sources["report"], sources["corrected"])
+        rows.append(row if comparable else row | {"verdict": f"{row['verdict']} (at this budget)"})
+    return pd.DataFrame(rows).set_index("claim")
+
+
+def _arrow(change: Change) -> str:
+    text = f"{change.before:.3f} -> {change.after:.3f} ({change.after - change.before:+.3f}"
+    if change.interval is None or not np.isfinite(change.interval.low):
+        return f"{text})"
+    return f"{text} {bounds(change.interval)})"
+
+
+def _verdict(report: Change, found: Change) -> str:
+    claimed = "gain" if report.after > report.before else "loss" if report.after < report.before else "no change"
+    interval = found.interval
+    if interval is None or not np.isfinite(interval.low):
+        return f"report: {claimed}; here: one seed, no verdict"
+    shown_here = "gain" if interval.low > 0 else "loss" if interval.high < 0 else "no difference shown"
+    return f"report: {claimed}; here: {shown_here}"

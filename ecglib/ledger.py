@@ -7,9 +7,15 @@ import pandas as pd
 import torch
 
 from ecglib import reports
+from ecglib.classifier_runs import ClassifierRun
+from ecglib.cost import count_parameters
 from ecglib.data.mitbih import Beats
+from ecglib.data.ptbxl import SUPERCLASSES
 from ecglib.experiments import BeatGANConfig, Run
+from ecglib.models import ecgcnn
 from ecglib.models.beatgan import Discriminator, Generator
+from ecglib.models.ecgcnn import LADDER, Inception, Plain
+from ecglib.multilabel import rounded_auc
 from ecglib.pretraining import SimCLRConfig
 
 
@@ -98,6 +104,40 @@ def measured_r2(config: SimCLRConfig, beats: Beats) -> dict[str, float]:
         "r2.batch_size": batch,
         "r2.views": 2 * batch,
     }
+
+
+def measured_r3(
+    index: pd.DataFrame, runs: Mapping[str, Sequence[ClassifierRun]], teacher: str, student: str
+) -> dict[str, float]:
+    """What was measured of R3's numbers, counted as R3 counts: class AUCs rounded, the last epoch on test records.
+
+    Args:
+        index: of all records.
+        runs: network or arm -> runs.
+        teacher: the network that taught; R3's own numbers are set beside R3's own networks alone.
+        student: the network that was taught.
+    """
+    networks = {"inception": Inception(), "plain": Plain(), "teacher": ecgcnn.teacher(), "student": ecgcnn.student()}
+    found: dict[str, float] = {f"r3.{name}": int(index[name].sum()) for name in SUPERCLASSES}
+    found |= {"r3.patients": index["patient_id"].nunique(), "r3.pruned.amount": reports.value("r3.pruned.amount")}
+    found |= {f"r3.{name}.parameters": count_parameters(model) for name, model in networks.items()}
+    found["r3.inception.trained"] = found["r3.inception.parameters"]
+    found["r3.inception.statistics"] = sum(b.numel() for b in Inception().buffers() if b.is_floating_point())
+    found["r3.inception.parameters"] += found["r3.inception.statistics"]
+    found |= {f"r3.{name}.mb": count_parameters(networks[name]) * 4 / 2**20 for name in ("plain", "teacher", "student")}
+    for key, name in {"inception": "inception", "plain": "plain", "teacher": teacher, "student": "kd"}.items():
+        if name in runs and (key != "teacher" or name == "teacher") and (key != "student" or student == "student"):
+            found[f"r3.{key}.auc"] = 100 * _mean([rounded_auc(run.metrics["validation"]) for run in runs[name]])
+    sizes = {"6.5M": "teacher"} | {size: size for size in LADDER if size in runs}
+    for size, name in sizes.items():
+        if name in runs:
+            found[f"r3.ladder.{size}"] = 100 * _mean([rounded_auc(run.metrics["test_last"]) for run in runs[name]])
+    if student == "student":
+        for key, arm in {"alone": "alone", "kd": "coded"}.items():
+            found[f"r3.{key}.auc"] = 100 * _mean([rounded_auc(run.metrics["test_last"]) for run in runs[arm]])
+    settings = runs["alone"][0].config["training"]
+    found["r3.batch_size"], found["r3.epochs"] = settings.get("batch_size", 64), settings.get("epochs", 50)
+    return found
 
 
 def _mean(values: Sequence[float]) -> float:

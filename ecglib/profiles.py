@@ -44,6 +44,17 @@ PROFILES: dict[str, dict[str, dict[str, Value]]] = {
             "test_beats": 5000,
             "width": 1.0,
         },
+        "05_ptbxl_compression": {
+            "profile": "quick",
+            "seeds": 2,
+            "other_seeds": 1,
+            "epochs": 6,
+            "batch_size": 64,
+            "train_records": 0,
+            "teacher_network": "1.5M",  # R3's own costs 6 GFLOP a record and step
+            "student_network": "student",
+            "networks": "plain 260K 57K",
+        },
     },
     # Hours on 2 CPU cores: the evidence where no GPU is at hand. Full test sets, a stated part of training and epochs.
     "desk": {
@@ -77,6 +88,17 @@ PROFILES: dict[str, dict[str, dict[str, Value]]] = {
             "test_beats": 0,
             "width": 1.0,
         },
+        "05_ptbxl_compression": {
+            "profile": "desk",
+            "seeds": 5,
+            "other_seeds": 3,
+            "epochs": 20,
+            "batch_size": 64,
+            "train_records": 0,
+            "teacher_network": "teacher",
+            "student_network": "student",
+            "networks": "resnet plain inception 1.5M 1.2M 915K 260K 124K 57K",
+        },
     },
     # The reports' own protocol on a GPU box; 0 beats means all of them.
     "paper": {
@@ -108,6 +130,17 @@ PROFILES: dict[str, dict[str, dict[str, Value]]] = {
             "validation_beats": 0,
             "test_beats": 0,
             "width": 1.0,
+        },
+        "05_ptbxl_compression": {
+            "profile": "paper",
+            "seeds": 5,
+            "other_seeds": 5,
+            "epochs": 50,
+            "batch_size": 64,
+            "train_records": 0,
+            "teacher_network": "teacher",
+            "student_network": "student",
+            "networks": "resnet plain inception 1.5M 1.2M 915K 260K 124K 57K",
         },
     },
 }

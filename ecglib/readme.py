@@ -35,6 +35,9 @@ TABLES = {
     "03_differences": Shown("Every arm minus its control with the same seeds"),
     "03_protocol": Shown("What the protocol does to the teacher's number"),
     "03_baselines": Shown("Cheap baselines on the same beats"),
+    "04_scenarios": Shown("R2's scenarios: proposed and measured", left_out=("minus BeatGAN (B), over seeds",)),
+    "04_detectors": Shown("Label-free detectors on R1's split, where patients are known: AUC, and AUC of each class"),
+    "04_detectors_new_patients": Shown("The same for new patients, DS1 to DS2"),
 }
 
 

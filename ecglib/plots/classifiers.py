@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from ecglib.data.ptbxl import FS, LEADS, SUPERCLASSES
@@ -56,9 +57,15 @@ def parameter_curve(found: Mapping[int, np.ndarray], published: Mapping[int, flo
         axis.plot([count] * len(values), values, "o", color=OUTPUT, alpha=0.45, markersize=5)
     order = sorted(found)
     axis.plot(order, [found[count].mean() for count in order], "D-", color=OUTPUT, label="here: mean, a point a seed")
-    sizes = sorted(published)
-    axis.plot(sizes, [published[size] for size in sizes], "s--", color=REPORT, markersize=5, label="R3, 21,000 records")
+    if published:
+        sizes = sorted(published)
+        axis.plot(
+            sizes, [published[size] for size in sizes], "s--", color=REPORT, markersize=5, label="R3, all records"
+        )
     axis.set(xscale="log", xlabel="parameters (log scale)", ylabel="macro-AUC")
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.legend(fontsize=8)
     return figure
 
@@ -217,5 +224,5 @@ def comparison_bars(rows: Mapping[str, Sequence[float]], label: str) -> Figure:
     axis.set_yticks(range(len(rows)), list(rows))
     axis.invert_yaxis()
     axis.set(xlabel=label)
-    axis.legend(fontsize=8)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=2)
     return figure

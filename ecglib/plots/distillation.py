@@ -114,14 +114,15 @@ def arm_forest(arms: Mapping[str, np.ndarray], published: Mapping[str, float], p
     return figure
 
 
-def difference_forest(differences: Mapping[str, tuple[Interval, Interval, Interval]]) -> Figure:
-    """Every arm minus its control: one line an interval (seeds, beats, patients).
+def difference_forest(differences: Mapping[str, tuple[Interval, Interval, Interval]], tested: str = "beats") -> Figure:
+    """Every arm minus its control: one line an interval (seeds, what was tested, patients).
 
     Args:
-        differences: arm -> intervals over seeds, beats and patients, around one mean.
+        differences: arm -> intervals over seeds, over what was tested and over patients, around one mean.
+        tested: "beats" or "records".
     """
     figure, axis = plt.subplots(figsize=(10, 0.5 * len(differences) + 1.4))
-    kinds = (("over seeds", OUTPUT), ("over beats", "#56B4E9"), ("over patients", "#E69F00"))
+    kinds = (("over seeds", OUTPUT), (f"over {tested}", "#56B4E9"), ("over patients", "#E69F00"))
     for position, intervals in enumerate(differences.values()):
         for shift, interval, (_, colour) in zip((-0.2, 0, 0.2), intervals, kinds, strict=True):
             if np.isfinite(interval.low):
