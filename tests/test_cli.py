@@ -73,7 +73,7 @@ def test_wrong_usage_exits_with_2(calls, capsys, line):
         (
             ModuleNotFoundError("No module named 'wfdb'", name="wfdb"),
             1,
-            "ecglib: wfdb is not installed: pip install -e '.[data,notebooks]'\n",
+            "ecglib: wfdb is not installed: pip install -e '.[data,notebooks,compress]'\n",
         ),
     ],
 )
@@ -99,7 +99,7 @@ def test_a_missing_papermill_names_the_extra(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "papermill", None)
     monkeypatch.delitem(sys.modules, "ecglib.driver")
     assert cli.main(["run"]) == 1
-    assert capsys.readouterr().err == "ecglib: papermill is not installed: pip install -e '.[data,notebooks]'\n"
+    assert capsys.readouterr().err == "ecglib: papermill is not installed: pip install -e '.[data,notebooks,compress]'\n"
 
 
 def test_download_goes_to_the_option_then_the_variable_then_data(calls, tmp_path, monkeypatch):

@@ -48,7 +48,7 @@ def test_environment_yml_has_the_bounds_of_pyproject(project, requirements):
     *conda, pip = environment["dependencies"]
     assert environment["name"] == project["name"]
     assert environment["channels"] == ["conda-forge"]
-    assert pip == {"pip": ["-e .[data,notebooks,dev]"]}
+    assert pip == {"pip": ["-e .[data,notebooks,compress,dev]"]}
     assert conda.pop() == "pip"
     bounds = {requirement.name: requirement.specifier for requirement in map(Requirement, conda)}
     assert bounds.pop("python") == SpecifierSet(project["requires-python"])
