@@ -260,7 +260,9 @@ def test_every_number_of_r1_is_in_the_ledger(runs, base, beats):
     assert measured["r1.figure10.d_size"] == pytest.approx(reports.value("r1.figure10.d_size"), rel=0.01)
 
 
-@pytest.mark.parametrize(("name", "report"), [("03_kd_student", "R1"), ("04_simclr", "R2")])
+@pytest.mark.parametrize(
+    ("name", "report"), [("03_kd_student", "R1"), ("04_simclr", "R2"), ("05_ptbxl_compression", "R3")]
+)
 def test_a_notebook_shows_every_number_of_its_report(name, report):
     """Walks the list: each published number stands in a table of the saved notebook, with its meaning and its place."""
     notebook = nbformat.read(project_root() / "notebooks" / f"{name}.ipynb", as_version=4)

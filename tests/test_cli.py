@@ -99,7 +99,9 @@ def test_a_missing_papermill_names_the_extra(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "papermill", None)
     monkeypatch.delitem(sys.modules, "ecglib.driver")
     assert cli.main(["run"]) == 1
-    assert capsys.readouterr().err == "ecglib: papermill is not installed: pip install -e '.[data,notebooks,compress]'\n"
+    assert (
+        capsys.readouterr().err == "ecglib: papermill is not installed: pip install -e '.[data,notebooks,compress]'\n"
+    )
 
 
 def test_download_goes_to_the_option_then_the_variable_then_data(calls, tmp_path, monkeypatch):

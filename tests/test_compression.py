@@ -6,12 +6,23 @@ import numpy as np
 import pytest
 import torch
 
-from ecglib import attribution, classifier_arms, classifier_tables, compression, cost, metrics, multilabel
+from ecglib import (
+    attribution,
+    classifier_arms,
+    classifier_tables,
+    compression,
+    cost,
+    ledger,
+    metrics,
+    multilabel,
+    reports,
+)
 from ecglib.classifier_arms import ClassifierArm, train_classifier_arms
 from ecglib.classifier_experiments import train_classifier
 from ecglib.classifier_runs import SELF, UNTRAINED, ClassifierConfig
 from ecglib.classifiers import Settings
 from ecglib.data import ptbxl
+from ecglib.plots import Change
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +160,43 @@ def test_a_grid_of_every_arm_trains(base, records, store):
     assert set(found) == set(grid)
     assert grid["coded"].configs[0].lesson.network == "124K"
     assert train_classifier(grid["kd"].configs[0], records, store, "cpu").metrics == found["kd"][0].metrics
+
+
+def test_what_is_measured_of_r3_stands_beside_its_own_numbers_alone(runs, simulated_root):
+    index = ptbxl.load_index(simulated_root)
+    measured = ledger.measured_r3(index, runs, teacher="124K", student="57K")
+    assert set(measured) <= set(reports.CLAIMS)
+    for name in ("teacher", "student", "plain", "inception"):
+        assert measured[f"r3.{name}.parameters"] == reports.value(f"r3.{name}.parameters")
+    for name in ("plain", "teacher", "student"):
+        assert measured[f"r3.{name}.mb"] == pytest.approx(reports.value(f"r3.{name}.mb"), abs=0.01)
+    assert not {"r3.teacher.auc", "r3.student.auc", "r3.alone.auc", "r3.kd.auc"} & set(measured), "other networks"
+    last = [multilabel.rounded_auc(run.metrics["test_last"]) for run in runs["57K"]]
+    assert measured["r3.ladder.57K"] == pytest.approx(100 * np.mean(last))
+    assert len(ledger.contradictions("R3")) == 6
+
+
+def test_verdicts_on_claims():
+    def change(after, interval=None):
+        return Change(0.9, after, interval)
+
+    rows = {
+        "gain": {"report": change(0.91), "corrected": change(0.905, metrics.Interval(0.005, 0.001, 0.009))},
+        "unclear": {"report": change(0.91), "corrected": change(0.905, metrics.Interval(0.005, -0.001, 0.011))},
+        "ruin": {
+            "report": change(0.5),
+            "as coded": change(0.9),
+            "corrected": change(0.89, metrics.Interval(-0.01, -0.02, -0.001)),
+        },
+        "one": {"report": change(0.9), "corrected": change(0.91, metrics.Interval(0.01, -np.inf, np.inf))},
+    }
+    table = classifier_tables.claims(rows, comparable=True)
+    assert table["verdict"].tolist() == [
+        "report: gain; here: gain",
+        "report: gain; here: no difference shown",
+        "report: loss; here: loss",
+        "report: no change; here: one seed, no verdict",
+    ]
+    assert table.loc["ruin", "as coded"] == "0.900 -> 0.900 (+0.000)"
+    assert "inf" not in table.loc["one", "corrected"]
+    assert classifier_tables.claims(rows, comparable=False)["verdict"].str.endswith("(at this budget)").all()
