@@ -9,6 +9,7 @@ import ast
 import difflib
 import hashlib
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -275,6 +276,8 @@ class _ThisInterpreter(AsyncKernelManager):
 def _execute(job: Job, target: Path) -> None:
     partial = target.with_name(f"{job.notebook.stem}.partial.ipynb")
     failed = target.with_name(f"{job.notebook.stem}.failed.ipynb")
+    # An interruption may reach the kernel's messages first, whose loop then logs a traceback besides raising it.
+    logging.getLogger("tornado").setLevel(logging.CRITICAL)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         notebook = papermill.execute_notebook(
