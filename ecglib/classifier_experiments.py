@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ecglib import classifiers, multilabel
@@ -133,8 +132,7 @@ def _last_weights(folder: Path) -> dict[str, Tensor]:
     path = folder / "last.safetensors"
     if not path.exists():
         raise EcglibError(f"{folder.name} has no last.safetensors to go on from: train that run first.")
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    return load_file(path)
 
 
 def _distilling(config: ClassifierConfig, records: Records, store: Path, train: np.ndarray, x: Tensor) -> Loss:

@@ -31,7 +31,6 @@ ALL_LEADS = tuple(range(len(LEADS)))
 UNTRAINED = "untrained"  # R3's program made its teacher anew and never trained it
 SELF = "self"
 PARTS = ("validation", "test")
-TEACHER_STREAM = 1  # sets the weights of an untrained teacher apart from the student's
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ takes whole channels away. Its quantisation is in `ecglib.deploy`.
 """
 
 import copy
-import io
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -99,11 +98,7 @@ def zeros(model: nn.Module) -> int:
 
 def weight_bytes(model: nn.Module) -> int:
     """Bytes of weights, masks and running statistics in a file."""
-    if all(isinstance(tensor, Tensor) for tensor in model.state_dict().values()):
-        return len(save({name: tensor.contiguous() for name, tensor in model.state_dict().items()}))
-    buffer = io.BytesIO()
-    torch.save(model.state_dict(), buffer)
-    return len(buffer.getvalue())
+    return len(save({name: tensor.contiguous() for name, tensor in model.state_dict().items()}))
 
 
 def ways(models: Mapping[str, nn.Module], files: Mapping[str, Path], x: np.ndarray) -> dict[str, Callable[[], object]]:
