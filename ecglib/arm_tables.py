@@ -9,7 +9,8 @@ from ecglib import metrics, reports
 from ecglib.arms import Arm
 from ecglib.comparisons import Comparison, compare, holm, verdict
 from ecglib.experiments import Run
-from ecglib.metrics import Interval, mean_interval
+from ecglib.metrics import mean_interval
+from ecglib.tables import bounds, shown
 
 ArmRuns = Mapping[str, Sequence[Run]]
 CONTROL, TEACHER = "B", "A"
@@ -18,16 +19,6 @@ CONTROL, TEACHER = "B", "A"
 def values(runs: Sequence[Run], metric: str = "auc", rule: str = "corrected") -> np.ndarray:
     """One number a seed: (seeds,)."""
     return np.array([run.metrics[rule][metric] for run in runs])
-
-
-def shown(interval: Interval, digits: int = 4, signed: bool = False) -> str:
-    """`0.9012 [0.8950, 0.9074]`; one seed has no interval."""
-    form = f"{'+' if signed else ''}.{digits}f"
-    if not np.isfinite(interval.low + interval.high):
-        return f"{interval.value:{form}} (1 seed)"
-    # Student's t does not know that an AUC lies in [0, 1].
-    low, high = (interval.low, interval.high) if signed else (max(interval.low, 0), min(interval.high, 1))
-    return f"{interval.value:{form}} [{low:{form}}, {high:{form}}]"
 
 
 def partner(name: str, runs: ArmRuns) -> str | None:
@@ -84,19 +75,14 @@ def arm_differences(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
             "minus": arms[partner(name, runs) or name].name,
             "seeds": len(comparison.differences),
             "difference, 95 % over seeds": shown(comparison.over_seeds, signed=True),
-            "over beats": bounds(comparison.over_beats),
-            "over patients": bounds(comparison.over_patients),
+            "over beats": bounds(comparison.over_beats, signed=True),
+            "over patients": bounds(comparison.over_patients, signed=True),
             "p (Holm)": "-" if np.isnan(judged[name][0]) else f"{judged[name][0]:.2g}",
             "verdict": judged[name][1],
         }
         for name, comparison in compared.items()
     ]
     return pd.DataFrame(rows).set_index("arm")
-
-
-def bounds(interval: Interval) -> str:
-    """`[-0.0010, +0.0050]`."""
-    return f"[{interval.low:+.4f}, {interval.high:+.4f}]"
 
 
 # R1's claim -> (its name, published student, arm as coded, arm as written). R1's program had the same feature term that

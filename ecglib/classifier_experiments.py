@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from ecglib import classifiers, multilabel
 from ecglib.classifier_runs import (
-    ALL_LEADS,
     PARTS,
     SELF,
     UNTRAINED,
@@ -191,6 +190,5 @@ def _answers(folder: Path, records: Records, train: np.ndarray, device: torch.de
             f"The teacher {folder.name} is no better than chance on validation (macro-AUC {interval}): "
             "it has nothing to teach. Train it longer, or choose another."
         )
-    leads = list(teacher.config.get("leads", ALL_LEADS))
-    x = torch.from_numpy(teacher.scaler(np.asarray(records.signals[train])[:, leads])).to(device)
+    x = torch.from_numpy(teacher.scaler(np.asarray(records.signals[train])[:, teacher.leads])).to(device)
     return classifiers.predict(teacher.model().to(device), x)

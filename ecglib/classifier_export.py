@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ecglib import classifier_runs, deploy
-from ecglib.classifier_runs import ALL_LEADS, ClassifierRun
+from ecglib.classifier_runs import ClassifierRun
 from ecglib.data import physionet, ptbxl, simulate
 from ecglib.data.ptbxl import Records
 from ecglib.deploy import Contract
@@ -15,16 +15,15 @@ from ecglib.profiles import SMOKE
 CALIBRATION = 256  # training records
 
 
-def contract_of(run: ClassifierRun, data: str = "PTB-XL 1.0.3") -> Contract:
-    """What a run's model expects and answers."""
-    leads = tuple(run.config.get("leads", ALL_LEADS))
+def contract_of(run: ClassifierRun, profile: str) -> Contract:
+    """What the model of a run of a profile expects and answers."""
     measured = {name: round(value, 4) for name, value in run.metrics["test"].items() if name != "epoch"}
     return Contract(
-        deploy.lead_names(leads),
+        deploy.lead_names(tuple(run.leads)),
         thresholds=tuple(round(value, 4) for value in classifier_runs.thresholds(run)),
         metrics=measured,
         source=run.folder.name,
-        data=data,
+        data="simulated records" if profile == SMOKE else ptbxl.SOURCE,
     )
 
 
@@ -32,7 +31,7 @@ def calibration_records(run: ClassifierRun, records: Records) -> np.ndarray:
     """Training records (N, L, 1000) in millivolts, none of which validates or tests."""
     train = ptbxl.benchmark_split(records).train
     chosen = np.sort(np.random.default_rng(0).permutation(train)[:CALIBRATION])
-    return np.asarray(records.signals[chosen])[:, list(run.config.get("leads", ALL_LEADS))]
+    return np.asarray(records.signals[chosen])[:, run.leads]
 
 
 def export_best(kind: str, profile: str, path: Path, int8: bool = False, data_root: str | None = None) -> str:
@@ -52,10 +51,9 @@ def export_best(kind: str, profile: str, path: Path, int8: bool = False, data_ro
         EcglibError: no such run, no records, or the disk refused.
     """
     run = classifier_runs.best_run(output_root() / "papermill_runs" / profile / "runs", kind)
-    data = "simulated records" if profile == SMOKE else "PTB-XL 1.0.3"
     plain = path.with_name(f".{path.name}.float") if int8 else path
     try:
-        deploy.export(run.model(), run.scaler, contract_of(run, data), plain)
+        deploy.export(run.model(), run.scaler, contract_of(run, profile), plain)
         if int8:
             root = simulate.simulated_root() if profile == SMOKE else physionet.find_root(data_root)
             deploy.quantise(plain, path, calibration_records(run, ptbxl.load_records(root)))

@@ -13,10 +13,10 @@ from typing import Literal
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ecglib import classifiers, metrics, multilabel
+from ecglib import classifiers, cost, metrics, multilabel
 from ecglib.classifiers import Settings
 from ecglib.compress import without_channels
 from ecglib.data import ptbxl
@@ -154,31 +154,42 @@ class ClassifierRun(StoredRun):
             facts = json.loads(file.metadata()["scaler"])
         return Scaler(tuple(facts["mean"]), tuple(facts["deviation"]))
 
+    @property
+    def leads(self) -> list[int]:
+        """Positions in `LEADS` of what the network sees."""
+        return list(self.config.get("leads", ALL_LEADS))
+
     def model(self) -> nn.Module:
         """The network with its best weights, in evaluation mode, on the CPU.
 
         Raises:
             EcglibError: the store came without weights.
         """
-        model = build(self.config.get("network", "student"), len(self.config.get("leads", ALL_LEADS)))
-        if share := self.config.get("pruned", 0):
-            # Which channels went is in the weights; how many, and so all shapes, follow from the share alone.
-            model = without_channels(model, len(self.config.get("leads", ALL_LEADS)), share)
-        with safe_open(self._weights, framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        model, state = self._network(), load_file(self._weights)
         model.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in state.items()})
         return model.eval()
+
+    @cached_property
+    def parameters(self) -> int:
+        """How many weights the network has that training may change."""
+        return cost.count_parameters(self._network())
+
+    def _network(self) -> nn.Module:
+        """The network with weights of no meaning."""
+        model = build(self.config.get("network", "student"), len(self.leads))
+        # Which channels went is in the weights; how many, and so all shapes, follow from the share alone.
+        share = self.config.get("pruned", 0)
+        return without_channels(model, len(self.leads), share) if share else model
 
     def publish(self) -> Path:
         """Keep the best weights in half precision, small enough to be committed."""
         path = self.folder / PUBLISHED
         if not path.exists():
             with safe_open(self._weights, framework="pt") as file:
-                state, facts = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+                facts = file.metadata()
+            half = {name: t.half() if t.is_floating_point() else t for name, t in load_file(self._weights).items()}
             with atomic_path(path) as temporary:
-                save_file(
-                    {name: t.half() if t.is_floating_point() else t for name, t in state.items()}, temporary, facts
-                )
+                save_file(half, temporary, facts)
         return path
 
     @property

@@ -6,13 +6,12 @@ import numpy as np
 import pandas as pd
 
 from ecglib import metrics, multilabel, reports
-from ecglib.arm_tables import bounds, shown
 from ecglib.classifier_arms import ClassifierArm
 from ecglib.classifier_runs import ClassifierRun
 from ecglib.comparisons import Comparison, compare, holm, verdict
 from ecglib.data.ptbxl import SUPERCLASSES
-from ecglib.metrics import Interval, mean_interval
-from ecglib.plots.classifiers import Change
+from ecglib.metrics import Change, Interval, mean_interval
+from ecglib.tables import bounds, shown
 
 Runs = Mapping[str, Sequence[ClassifierRun]]
 TEST = "test"
@@ -34,13 +33,12 @@ def over_patients(runs: Sequence[ClassifierRun]) -> Interval:
     return metrics.percentiles(float(values(runs).mean()), drawn)
 
 
-def results(arms: Mapping[str, ClassifierArm], runs: Runs, parameters: Mapping[str, int]) -> pd.DataFrame:
+def results(arms: Mapping[str, ClassifierArm], runs: Runs) -> pd.DataFrame:
     """Every arm: macro-AUC as R3 counts it and sound, with both intervals.
 
     Args:
         arms: what each arm does.
         runs: its runs, one a seed.
-        parameters: of each arm's network.
     """
     rows = []
     for name, arm in arms.items():
@@ -48,11 +46,11 @@ def results(arms: Mapping[str, ClassifierArm], runs: Runs, parameters: Mapping[s
             {
                 "arm": arm.name,
                 "what is done": arm.text,
-                "parameters": f"{parameters[name]:,}",
+                "parameters": f"{runs[name][0].parameters:,}",
                 "seeds": len(runs[name]),
                 "as coded: last epoch, rounded": f"{rounded(runs[name]).mean():.3f}",
                 "macro-AUC, 95 % over seeds": shown(mean_interval(values(runs[name]))),
-                "over patients": _plain(over_patients(runs[name])),
+                "over patients": bounds(over_patients(runs[name])),
                 "AP": f"{values(runs[name], metric='ap').mean():.3f}",
             }
         )
@@ -88,8 +86,8 @@ def differences(arms: Mapping[str, ClassifierArm], runs: Runs) -> pd.DataFrame:
             "minus": arms[arms[name].control].name,
             "seeds": len(comparison.differences),
             "difference, 95 % over seeds": shown(comparison.over_seeds, signed=True),
-            "over records": bounds(comparison.over_beats),
-            "over patients": bounds(comparison.over_patients),
+            "over records": bounds(comparison.over_beats, signed=True),
+            "over patients": bounds(comparison.over_patients, signed=True),
             "p (Holm)": "-" if np.isnan(p) else f"{p:.2g}",
             "verdict": verdict(comparison, float(p)),
         }
@@ -98,12 +96,11 @@ def differences(arms: Mapping[str, ClassifierArm], runs: Runs) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("arm")
 
 
-def ladder(runs: Runs, parameters: Mapping[str, int]) -> pd.DataFrame:
+def ladder(runs: Runs) -> pd.DataFrame:
     """Table 2: published size and macro-AUC beside the exact count and what was measured.
 
     Args:
         runs: of the teacher (6.5M) and the other sizes.
-        parameters: of each network.
     """
     rows = []
     for key, claim in reports.CLAIMS.items():
@@ -113,19 +110,15 @@ def ladder(runs: Runs, parameters: Mapping[str, int]) -> pd.DataFrame:
             rows.append(
                 {
                     "size in table 2": size,
-                    "parameters here": f"{parameters[name]:,}",
+                    "parameters here": f"{runs[name][0].parameters:,}",
                     "report, macro-AUC": f"{claim.value / 100:.3f}",
                     "as coded": f"{rounded(runs[name]).mean():.3f}",
                     "corrected, 95 % over seeds": shown(mean_interval(values(runs[name]))),
-                    "over patients": _plain(over_patients(runs[name])),
+                    "over patients": bounds(over_patients(runs[name])),
                     "seeds": len(runs[name]),
                 }
             )
     return pd.DataFrame(rows).set_index("size in table 2")
-
-
-def _plain(interval: Interval) -> str:
-    return f"[{interval.low:.4f}, {interval.high:.4f}]"
 
 
 def compression(costs: pd.DataFrame, losses: Mapping[str, Interval]) -> pd.DataFrame:
@@ -147,11 +140,22 @@ def compression(costs: pd.DataFrame, losses: Mapping[str, Interval]) -> pd.DataF
                 "file (kB)": f"{row['bytes'] / 1000:,.0f}",
                 "ms a record, 1 thread": f"{row['ms']:.2f} [{row['ms_low']:.2f}, {row['ms_high']:.2f}]",
                 "torch, ms": f"{row['ms_torch']:.2f}",
-                "macro-AUC, 95 % over patients": f"{row['auc']:.4f} [{row['auc_low']:.4f}, {row['auc_high']:.4f}]",
+                "macro-AUC, 95 % over patients": shown(Interval(row["auc"], row["auc_low"], row["auc_high"])),
                 "INT8 - float": shown(loss, signed=True) if row["int8"] else "-",
             }
         )
     return pd.DataFrame(rows).set_index("model")
+
+
+def change(before: Sequence[ClassifierRun], after: Sequence[ClassifierRun], part: str = TEST) -> Change:
+    """Mean macro-AUC of two arms over the seeds that both have, and the interval of the paired difference."""
+    pairs = [values(runs[: min(len(before), len(after))], part) for runs in (before, after)]
+    return Change(float(pairs[0].mean()), float(pairs[1].mean()), mean_interval(pairs[1] - pairs[0]))
+
+
+def published(before: str, after: str) -> Change:
+    """Two numbers of R3, keys of `reports.CLAIMS` in %, as a change."""
+    return Change(reports.value(before) / 100, reports.value(after) / 100)
 
 
 def claims(changes: Mapping[str, Mapping[str, Change]], comparable: bool) -> pd.DataFrame:
@@ -175,7 +179,7 @@ def _arrow(change: Change) -> str:
     text = f"{change.before:.3f} -> {change.after:.3f} ({change.after - change.before:+.3f}"
     if change.interval is None or not np.isfinite(change.interval.low):
         return f"{text})"
-    return f"{text} {bounds(change.interval)})"
+    return f"{text} {bounds(change.interval, signed=True)})"
 
 
 def _verdict(report: Change, found: Change) -> str:

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ecglib import classifier_export, compress, cost, deploy, metrics, multilabel
-from ecglib.classifier_runs import ALL_LEADS, ClassifierRun
+from ecglib import classifier_export, compress, deploy, metrics, multilabel
+from ecglib.classifier_experiments import train_classifier
+from ecglib.classifier_runs import ClassifierConfig, ClassifierRun
 from ecglib.data.ptbxl import Records, benchmark_split
 from ecglib.files import atomic_path
 from ecglib.metrics import Interval
@@ -50,25 +51,31 @@ class Exported:
         return metrics.percentiles(self.auc("int8").value - self.auc("float").value, drawn["int8"] - drawn["float"])
 
 
-def exported(run: ClassifierRun, records: Records, store: Path, data: str = "PTB-XL 1.0.3") -> Exported:
-    """A run's ONNX files and answers: from the store, or made and kept there.
+def exported(config: ClassifierConfig, records: Records, store: Path, profile: str, device: str = "auto") -> Exported:
+    """A config's ONNX files and answers: from the store, or made and kept there, trained first if need be.
 
     Args:
-        run: with its weights, of the data set's own split.
+        config: of the data set's own split.
         records: the records it was made for.
         store: the folder of all runs.
-        data: where the records come from, for the contract.
+        profile: whose records these are, for the contract.
+        device: to train on: "auto", "cpu" or "cuda".
     """
+    run = train_classifier(config, records, store, device, weights=True)
     files = {form: store / "onnx" / f"{run.folder.name}.{form}.onnx" for form in FORMS}
     if not files["float"].exists():
-        deploy.export(run.model(), run.scaler, classifier_export.contract_of(run, data), files["float"])
+        deploy.export(
+            run.model(),
+            run.scaler,
+            classifier_export.contract_of(run, profile),
+            files["float"],
+        )
     if not files["int8"].exists():
         calibration = classifier_export.calibration_records(run, records)
         deploy.quantise(files["float"], files["int8"], calibration)
     answers = store / "onnx" / f"{run.folder.name}.npz"
     if not answers.exists():
-        leads = list(run.config.get("leads", ALL_LEADS))
-        x = np.asarray(records.signals[benchmark_split(records).test])[:, leads]
+        x = np.asarray(records.signals[benchmark_split(records).test])[:, run.leads]
         found = {form: deploy.run(deploy.open_model(path), x).astype(np.float16) for form, path in files.items()}
         with atomic_path(answers) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **found)
@@ -85,7 +92,7 @@ def costs(models: Mapping[str, Exported], repeats: int = 30) -> pd.DataFrame:
         models: name -> exported run.
         repeats: of every timing.
     """
-    records = {name: np.zeros((1, len(_leads(model)), 1000), dtype=np.float32) for name, model in models.items()}
+    records = {name: np.zeros((1, len(model.run.leads), 1000), dtype=np.float32) for name, model in models.items()}
     ways: dict[str, Callable[[], object]] = {}
     for name, model in models.items():
         ways |= compress.ways({f"{name}|torch": model.run.model()}, {}, records[name])
@@ -99,7 +106,7 @@ def costs(models: Mapping[str, Exported], repeats: int = 30) -> pd.DataFrame:
             rows.append(
                 {
                     "model": name if form == "float" else f"{name}, INT8",
-                    "parameters": cost.count_parameters(network),
+                    "parameters": model.run.parameters,
                     "macs": compress.flops(network, torch.from_numpy(records[name])) / 2,
                     "bytes": model.files[form].stat().st_size,
                     "ms": float(np.median(spent)),
@@ -113,7 +120,3 @@ def costs(models: Mapping[str, Exported], repeats: int = 30) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows).set_index("model")
-
-
-def _leads(model: Exported) -> tuple[int, ...]:
-    return tuple(model.run.config.get("leads", ALL_LEADS))

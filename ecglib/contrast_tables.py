@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 
 from ecglib import metrics, novelty, reports
-from ecglib.arm_tables import ArmRuns, bounds, shown, values
+from ecglib.arm_tables import ArmRuns, values
 from ecglib.arms import Arm
 from ecglib.comparisons import compare, holm, verdict
 from ecglib.data.mitbih import CLASSES
 from ecglib.metrics import mean_interval
+from ecglib.tables import bounds, shown
 
 # Arm of `arms.contrast_arms` -> what R2 expects of it (a key of `reports.PROPOSALS`).
 SCENARIOS = {"1": "r2.scenario_1", "1p": "r2.scenario_1", "2": "r2.scenario_2", "12": "r2.both"}
@@ -41,7 +42,7 @@ def scenarios(arms: Mapping[str, Arm], runs: ArmRuns, comparable: bool) -> pd.Da
                 "R2 expects": f"{proposal.expected} ({proposal.where})",
                 "AUC, 95 % over seeds": shown(mean_interval(values(runs[name]))),
                 "minus student (D), over seeds": shown(comparison.over_seeds, signed=True),
-                "over patients": bounds(comparison.over_patients),
+                "over patients": bounds(comparison.over_patients, signed=True),
                 "minus BeatGAN (B), over seeds": shown(compare(runs[name], runs[PLAIN]).over_seeds, signed=True),
                 "p (Holm)": "-" if np.isnan(p) else f"{p:.2g}",
                 "seeds": len(comparison.differences),
@@ -115,7 +116,7 @@ def detectors(scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray, pa
             {
                 "detector": name,
                 "AUC, 95 % over seeds": shown(mean_interval([row["all"] for row in found])),
-                "over patients": f"[{over_patients.low:.4f}, {over_patients.high:.4f}]",
+                "over patients": bounds(over_patients),
                 "AP": f"{mean['ap']:.4f}",
                 **{key: f"{mean[key]:.3f}" for key in CLASSES if key in mean},
                 "seeds": len(members),
@@ -166,6 +167,7 @@ def detector_differences(
             differences = [metrics.auc(abnormal, a[chosen]) - metrics.auc(abnormal, b[chosen]) for a, b in pairs]
             over_seeds = mean_interval(differences)
             over_patients = metrics.percentiles(over_seeds.value, np.mean(mine, axis=0) - np.mean(theirs, axis=0))
-            row |= {title: shown(over_seeds, signed=True), f"{title}, over patients": bounds(over_patients)}
+            row[title] = shown(over_seeds, signed=True)
+            row[f"{title}, over patients"] = bounds(over_patients, signed=True)
         rows.append(row)
     return pd.DataFrame(rows).set_index(["detector", "minus"])

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ecglib.data.ptbxl import FS, LEADS, SAMPLES, SUPERCLASSES, Scaler
+from ecglib.data.ptbxl import FS, LEADS, SAMPLES, SOURCE, SUPERCLASSES, Scaler
 from ecglib.errors import EcglibError
 from ecglib.files import atomic_path
 
@@ -47,7 +47,7 @@ class Contract:
     thresholds: tuple[float, ...] = (0.5,) * len(SUPERCLASSES)
     metrics: Mapping[str, float] | None = None
     source: str = ""
-    data: str = "PTB-XL 1.0.3"
+    data: str = SOURCE
     samples: int = SAMPLES
     rate: int = FS
     unit: str = "mV"

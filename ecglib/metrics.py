@@ -29,6 +29,21 @@ class Interval:
         return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
 
+@dataclass(frozen=True)
+class Change:
+    """A number before and after something was done, in the report or here.
+
+    Attributes:
+        before: the number.
+        after: the number.
+        interval: of the difference; None for a single run.
+    """
+
+    before: float
+    after: float
+    interval: Interval | None = None
+
+
 def auc(abnormal: np.ndarray, scores: np.ndarray) -> float:
     """Area under the ROC curve; `abnormal` (N,) bool, `scores` (N,), NaN where a class is absent."""
     if abnormal.all() or not abnormal.any():

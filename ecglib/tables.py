@@ -1,6 +1,6 @@
 """The tables of notebooks and README, made from stored runs and published numbers alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,6 +8,7 @@ import pandas as pd
 from ecglib import metrics, reports
 from ecglib.data.mitbih import CLASSES, Beats, Split, count_classes
 from ecglib.experiments import Run
+from ecglib.metrics import Interval
 from ecglib.training import RULES
 
 
@@ -77,9 +78,9 @@ def teacher_results(runs: Sequence[Run], comparable: bool) -> pd.DataFrame:
                     "measured": f"{interval.value:.4f}",
                     "difference": f"{interval.value - published:+.4f}",
                     "seeds": len(runs),
-                    "95 % over seeds": _bounds(interval.low, interval.high),
-                    "95 % over beats": _bounds(first[f"{metric}_low_beats"], first[f"{metric}_high_beats"]),
-                    "95 % over patients": _bounds(first[f"{metric}_low_patients"], first[f"{metric}_high_patients"]),
+                    "95 % over seeds": bounds(interval),
+                    "95 % over beats": bounds(_stored(first, metric, "beats")),
+                    "95 % over patients": bounds(_stored(first, metric, "patients")),
                     "verdict": _verdict(published, interval) if comparable else "not comparable: budget or data",
                 }
             )
@@ -104,7 +105,7 @@ def f1_results(runs: Sequence[Run]) -> pd.DataFrame:
                     "epoch chosen": rule.replace("_", " "),
                     "threshold from": source,
                     "F1": f"{interval.value:.3f}",
-                    "95 % over seeds": _bounds(interval.low, interval.high, digits=3),
+                    "95 % over seeds": bounds(interval, digits=3),
                 }
             )
     return pd.DataFrame(rows).set_index(["epoch chosen", "threshold from"])
@@ -117,13 +118,30 @@ def per_class(runs: Sequence[Run], count: Callable[[str], int]) -> pd.DataFrame:
         row: dict[str, str | int] = {"test beats": count(name)}
         for rule in RULES:
             interval = metrics.mean_interval(_over_seeds(runs, rule, f"auc_{name}"))
-            row[rule.replace("_", " ")] = f"{interval.value:.3f} {_bounds(interval.low, interval.high, digits=3)}"
+            row[rule.replace("_", " ")] = shown(interval, digits=3)
         rows[name] = row
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("class")
 
 
-def _bounds(low: float, high: float, digits: int = 4) -> str:
-    """An interval of a quantity that lies in [0, 1]; Student's t does not know that it does."""
+def _stored(found: Mapping[str, float], metric: str, over: str) -> Interval:
+    """An interval as a run's metrics keep it."""
+    return Interval(found[metric], found[f"{metric}_low_{over}"], found[f"{metric}_high_{over}"])
+
+
+def bounds(interval: Interval, digits: int = 4, signed: bool = False) -> str:
+    """`[0.8950, 0.9074]` of a quantity in [0, 1], or of a difference `[-0.0010, +0.0050]`."""
+    low, high = interval.low, interval.high
     if not np.isfinite(low + high):
         return "needs 2 seeds"
+    if signed:
+        return f"[{low:+.{digits}f}, {high:+.{digits}f}]"
+    # Student's t does not know that an AUC lies in [0, 1].
     return f"[{max(low, 0):.{digits}f}, {min(high, 1):.{digits}f}]"
+
+
+def shown(interval: Interval, digits: int = 4, signed: bool = False) -> str:
+    """`0.9012 [0.8950, 0.9074]`; one seed has no interval."""
+    value = f"{interval.value:{'+' if signed else ''}.{digits}f}"
+    if not np.isfinite(interval.low + interval.high):
+        return f"{value} (1 seed)"
+    return f"{value} {bounds(interval, digits, signed)}"

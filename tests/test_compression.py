@@ -12,6 +12,7 @@ from ecglib import (
     classifier_tables,
     compression,
     cost,
+    deploy,
     ledger,
     metrics,
     multilabel,
@@ -22,7 +23,6 @@ from ecglib.classifier_experiments import train_classifier
 from ecglib.classifier_runs import SELF, UNTRAINED, ClassifierConfig
 from ecglib.classifiers import Settings
 from ecglib.data import ptbxl
-from ecglib.plots import Change
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +83,10 @@ def test_settings_as_coded_go_on_from_each_other(base):
         assert replace(config, continued="") == fresh
 
 
-def test_an_exported_run_keeps_its_answers(runs, records, store, monkeypatch):
-    model = compression.exported(runs["alone"][0], records, store, "simulated records")
+def test_an_exported_run_keeps_its_answers(small, runs, records, store, monkeypatch):
+    config = small["alone"].configs[0]
+    model = compression.exported(config, records, store, "smoke", "cpu")
+    assert deploy.read_contract(model.files["int8"]).data == "simulated records"
     stored = runs["alone"][0].predictions
     assert model.logits["float"] == pytest.approx(stored["test_logits"], abs=0.02)
     assert model.auc("float").value == pytest.approx(runs["alone"][0].metrics["test"]["auc"], abs=0.003)
@@ -92,15 +94,17 @@ def test_an_exported_run_keeps_its_answers(runs, records, store, monkeypatch):
     assert model.loss().value == pytest.approx(expected - model.auc("float").value)
     assert model.loss().low <= model.loss().value <= model.loss().high
     monkeypatch.setattr(compression.deploy, "export", lambda *_: pytest.fail("exported again"))
-    again = compression.exported(runs["alone"][0], records, store)
+    again = compression.exported(config, records, store, "smoke", "cpu")
     assert np.array_equal(again.logits["int8"], model.logits["int8"])
 
 
-def test_costs_and_their_table(runs, records, store):
-    models = {name: compression.exported(runs[name][0], records, store) for name in ("alone", "alone pruned")}
+def test_costs_and_their_table(small, runs, records, store):
+    configs = {name: small[name].configs[0] for name in ("alone", "alone pruned")}
+    models = {name: compression.exported(config, records, store, "smoke") for name, config in configs.items()}
     costs = compression.costs(models, repeats=3)
     assert list(costs.index) == ["alone", "alone, INT8", "alone pruned", "alone pruned, INT8"]
-    assert costs.loc["alone", "parameters"] == cost.count_parameters(runs["alone"][0].model()) == 56_955
+    assert costs.loc["alone", "parameters"] == runs["alone"][0].parameters == 56_955
+    assert runs["alone pruned"][0].parameters == cost.count_parameters(runs["alone pruned"][0].model()) < 20_000
     assert costs.loc["alone pruned", "macs"] < 0.4 * costs.loc["alone", "macs"]
     assert costs.loc["alone, INT8", "bytes"] < 0.4 * costs.loc["alone", "bytes"]
     assert (costs["ms"] > 0).all()
@@ -110,8 +114,7 @@ def test_costs_and_their_table(runs, records, store):
 
 
 def test_tables_follow_from_the_runs(small, runs):
-    parameters = {name: cost.count_parameters(members[0].model()) for name, members in runs.items()}
-    table = classifier_tables.results(small, runs, parameters)
+    table = classifier_tables.results(small, runs)
     mean = np.mean([run.metrics["test"]["auc"] for run in runs["alone"]])
     assert float(table.loc["small", "macro-AUC, 95 % over seeds"].split(" ")[0]) == pytest.approx(mean, abs=6e-5)
     last = [multilabel.rounded_auc(run.metrics["test_last"]) for run in runs["alone"]]
@@ -122,10 +125,19 @@ def test_tables_follow_from_the_runs(small, runs):
     expected = np.mean([one.metrics["test"]["auc"] - other.metrics["test"]["auc"] for one, other in pairs])
     found = float(differences["difference, 95 % over seeds"].iloc[0].split(" ")[0])
     assert found == pytest.approx(expected, abs=6e-5)
-    ladder = classifier_tables.ladder(runs, parameters)
+    ladder = classifier_tables.ladder(runs)
     assert ladder.loc["57K", "parameters here"] == "56,955"
     assert ladder.loc["57K", "report, macro-AUC"] == "0.910"
     assert classifier_tables.per_class(small, runs).columns[0] == "NORM"
+    change = classifier_tables.change(runs["alone"], runs["alone pruned"][:1])
+    first = [runs[name][0].metrics["test"]["auc"] for name in ("alone", "alone pruned")]
+    assert (change.before, change.after) == pytest.approx(tuple(first)), "the seeds that both have"
+    both = classifier_tables.change(runs["alone"], runs["alone pruned"], "test_last")
+    ends = [np.mean([run.metrics["test_last"]["auc"] for run in runs[name]]) for name in ("alone", "alone pruned")]
+    assert both.interval.value == pytest.approx(ends[1] - ends[0])
+    assert both.interval.low < both.interval.value < both.interval.high
+    claimed = classifier_tables.published("r3.alone.auc", "r3.kd.auc")
+    assert (claimed.before, claimed.after, claimed.interval) == (pytest.approx(0.928), pytest.approx(0.938), None)
 
 
 def test_integrated_gradients_add_up_to_the_logit(runs, records):
@@ -178,7 +190,7 @@ def test_what_is_measured_of_r3_stands_beside_its_own_numbers_alone(runs, simula
 
 def test_verdicts_on_claims():
     def change(after, interval=None):
-        return Change(0.9, after, interval)
+        return metrics.Change(0.9, after, interval)
 
     rows = {
         "gain": {"report": change(0.91), "corrected": change(0.905, metrics.Interval(0.005, 0.001, 0.009))},

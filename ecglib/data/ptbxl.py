@@ -23,6 +23,7 @@ from ecglib.files import atomic_path, cache_dir
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 FS = 100  # Hz
+SOURCE = f"PTB-XL {physionet.DATABASES['ptb-xl'].version}"
 SAMPLES = 1000
 
 

@@ -10,8 +10,6 @@ from ecglib.plots.anomaly import (
     training_curves,
 )
 from ecglib.plots.classifiers import (
-    Change,
-    Costed,
     changes,
     class_curves,
     comparison_bars,
@@ -56,8 +54,6 @@ from ecglib.plots.distillation import (
 from ecglib.plots.style import save, use_style
 
 __all__ = [
-    "Change",
-    "Costed",
     "ages",
     "arm_forest",
     "beat_steps",

@@ -1,11 +1,11 @@
 """Figures of notebook 05: curves of each class, size against AUC, claims as arrows, what a network saw on ECG paper."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from ecglib.data.ptbxl import FS, LEADS, SUPERCLASSES
-from ecglib.metrics import Interval
+from ecglib.metrics import Change
 from ecglib.plots.style import ERROR, INPUT, OUTPUT, REPORT, plain_log
 
 COLOURS = dict(zip(SUPERCLASSES, ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"), strict=True))
@@ -70,26 +70,11 @@ def parameter_curve(found: Mapping[int, np.ndarray], published: Mapping[int, flo
     return figure
 
 
-@dataclass(frozen=True)
-class Change:
-    """A number before and after, in the report or here.
-
-    Attributes:
-        before: macro-AUC.
-        after: macro-AUC.
-        interval: of the difference; None for the report's single runs.
-    """
-
-    before: float
-    after: float
-    interval: Interval | None = None
-
-
 def changes(claims: Mapping[str, Mapping[str, Change]]) -> Figure:
     """R3 figures 14-3, 18 and 19-3 as arrows from before to after: as published, as coded, corrected.
 
     Args:
-        claims: claim -> who says so -> the change.
+        claims: claim -> who says so -> the change of macro-AUC.
     """
     colours = {"report": REPORT, "as coded": ERROR, "corrected": OUTPUT}
     rows = [(claim, source, change) for claim, sources in claims.items() for source, change in sources.items()]
@@ -112,39 +97,23 @@ def changes(claims: Mapping[str, Mapping[str, Change]]) -> Figure:
     return figure
 
 
-@dataclass(frozen=True)
-class Costed:
-    """A model with what it costs.
+def pareto(costs: pd.DataFrame) -> Figure:
+    """Macro-AUC against size, operations and time; up and to the left is better.
 
-    Attributes:
-        auc: macro-AUC with its interval.
-        bytes: of its ONNX file.
-        macs: multiply-accumulates of a record.
-        milliseconds: median of a record on one thread.
-        int8: quantised.
+    Args:
+        costs: `compression.costs`, a row a model.
     """
-
-    auc: Interval
-    bytes: int
-    macs: float
-    milliseconds: float
-    int8: bool
-
-
-def pareto(models: Mapping[str, Costed]) -> Figure:
-    """Macro-AUC against size, operations and time; up and to the left is better."""
     figure, axes = plt.subplots(1, 3, figsize=(12, 4.6), sharey=True)
     measures = {
-        "file (kB, log scale)": lambda model: model.bytes / 1000,
-        "multiply-accumulates a record (millions, log scale)": lambda model: model.macs / 1e6,
-        "one record, one thread (ms, log scale)": lambda model: model.milliseconds,
+        "file (kB, log scale)": costs["bytes"] / 1000,
+        "multiply-accumulates a record (millions, log scale)": costs["macs"] / 1e6,
+        "one record, one thread (ms, log scale)": costs["ms"],
     }
-    colours = plt.get_cmap("tab20")(np.linspace(0, 1, max(len(models), 2)))
+    colours = plt.get_cmap("tab20")(np.linspace(0, 1, max(len(costs), 2)))
     for axis, (label, measure) in zip(axes, measures.items(), strict=True):
-        for (name, model), colour in zip(models.items(), colours, strict=True):
-            x = measure(model)
-            axis.vlines(x, model.auc.low, model.auc.high, color=colour, linewidth=1.2)
-            axis.plot(x, model.auc.value, "s" if model.int8 else "o", color=colour, markersize=8, label=name)
+        for (name, model), x, colour in zip(costs.iterrows(), measure, colours, strict=False):
+            axis.vlines(x, model["auc_low"], model["auc_high"], color=colour, linewidth=1.2)
+            axis.plot(x, model["auc"], "s" if model["int8"] else "o", color=colour, markersize=8, label=name)
         axis.set(xscale="log", xlabel=label)
         plain_log(axis.xaxis)
     axes[0].set_ylabel("macro-AUC, 95 % over patients")
@@ -180,7 +149,8 @@ def paper(signals: np.ndarray, weight: np.ndarray | None = None, title: str = ""
             x = np.arange(start, stop) / FS * MM_PER_S
             y = baseline + MM_PER_MV * (signals[lead, start:stop] - np.median(signals[lead]))
             _trace(axis, x, y, None if weight is None else weight[lead, start:stop])
-            axis.text(x[0] + 1, baseline + 9, name, fontsize=8, weight="bold")
+            behind = {"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.8}  # a tall R wave passes there
+            axis.text(x[0] + 1, baseline + 9, name, fontsize=8, weight="bold", bbox=behind)
     axis.set_title(f"{title}   25 mm/s, 10 mm/mV", fontsize=10)
     return figure
 
