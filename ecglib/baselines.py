@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from ecglib import losses, metrics
 from ecglib.data.mitbih import Beats
 from ecglib.experiments import BeatGANConfig
-from ecglib.files import atomic_path
 from ecglib.models.beatgan import LATENT, Generator, anomaly_scores
 from ecglib.models.vae import VAE
 from ecglib.reproducibility import choose_device, seed_everything
+from ecglib.store import read_arrays, write_arrays
 
 Scorer = Callable[[np.ndarray, np.ndarray, BeatGANConfig, str], np.ndarray]
 
@@ -127,7 +127,5 @@ def baseline_auc(name: str, config: BeatGANConfig, beats: Beats, store: Path, de
     if not path.exists():
         train, test = (config.x(beats, members)[:, 0].numpy() for members in (split.train, split.test))
         scores = BASELINES[name].scorer(train, test, config, device).astype(np.float32)
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, scores=scores)
-    with np.load(path, allow_pickle=False) as file:
-        return metrics.auc(beats.labels[split.test] != "N", file["scores"])
+        write_arrays(path, {"scores": scores})
+    return metrics.auc(beats.labels[split.test] != "N", read_arrays(path)["scores"])

@@ -30,7 +30,7 @@ from ecglib.losses import BinaryKL, distillation_as_coded
 from ecglib.models.ecgcnn import ConvNet, build
 from ecglib.models.frskd import SelfTaught
 from ecglib.reproducibility import choose_device, environment, seed_everything
-from ecglib.store import differences
+from ecglib.store import differences, write_arrays
 
 TEACHER_STREAM = 1  # sets the weights of an untrained teacher apart from the student's
 
@@ -114,8 +114,7 @@ def _train(
     facts = json.dumps({"mean": scaler.mean, "deviation": scaler.deviation})
     with atomic_path(folder / "weights.safetensors") as temporary:
         save_file(_weights(model), temporary, metadata={"scaler": facts})
-    with atomic_path(folder / "predictions.npz") as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **predictions)
+    write_arrays(folder / "predictions.npz", predictions)
     history = pd.DataFrame(training.history)
     write_text(folder / "history.csv", history.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     write_json(folder / "env.json", {**environment(device), "seconds": round(history["seconds"].sum(), 1)})

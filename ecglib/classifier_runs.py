@@ -25,7 +25,7 @@ from ecglib.data.ptbxl import LEADS, Records, Scaler
 from ecglib.errors import EcglibError
 from ecglib.files import atomic_path
 from ecglib.models.ecgcnn import build
-from ecglib.store import PUBLISHED, StoredRun, digest
+from ecglib.store import PUBLISHED, StoredRun, digest, read_arrays
 
 ALL_LEADS = tuple(range(len(LEADS)))
 UNTRAINED = "untrained"  # R3's program made its teacher anew and never trained it
@@ -123,9 +123,7 @@ class ClassifierRun(StoredRun):
     @cached_property
     def predictions(self) -> dict[str, np.ndarray]:
         """`<part>_logits` (N, 5) float32, `<part>_targets` (N, 5) and `<part>_patients` (N,) of each part."""
-        with np.load(self.folder / "predictions.npz", allow_pickle=False) as file:
-            stored = {name: file[name] for name in file.files}
-        return stored | {name: values.astype(np.float32) for name, values in stored.items() if "logits" in name}
+        return read_arrays(self.folder / "predictions.npz")
 
     @property
     def tested(self) -> np.ndarray:

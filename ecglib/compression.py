@@ -16,8 +16,8 @@ from ecglib import classifier_export, compress, deploy, metrics, multilabel
 from ecglib.classifier_experiments import train_classifier
 from ecglib.classifier_runs import ClassifierConfig, ClassifierRun
 from ecglib.data.ptbxl import Records, benchmark_split
-from ecglib.files import atomic_path
 from ecglib.metrics import Interval
+from ecglib.store import read_arrays, write_arrays
 
 FORMS = ("float", "int8")
 
@@ -77,10 +77,8 @@ def exported(config: ClassifierConfig, records: Records, store: Path, profile: s
     if not answers.exists():
         x = np.asarray(records.signals[benchmark_split(records).test])[:, run.leads]
         found = {form: deploy.run(deploy.open_model(path), x).astype(np.float16) for form, path in files.items()}
-        with atomic_path(answers) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **found)
-    with np.load(answers, allow_pickle=False) as file:
-        return Exported(run, files, {form: file[form].astype(np.float32) for form in FORMS})
+        write_arrays(answers, found)
+    return Exported(run, files, read_arrays(answers))
 
 
 def costs(models: Mapping[str, Exported], repeats: int = 30) -> pd.DataFrame:

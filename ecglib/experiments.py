@@ -25,7 +25,7 @@ from ecglib.errors import EcglibError
 from ecglib.files import atomic_path, sole_process, write_json, write_text
 from ecglib.models.beatgan import Generator, anomaly_scores
 from ecglib.reproducibility import choose_device, environment
-from ecglib.store import PUBLISHED, StoredRun, differences, digest
+from ecglib.store import PUBLISHED, StoredRun, differences, digest, read_arrays, write_arrays
 from ecglib.training import Hyperparameters, Validation
 
 
@@ -111,9 +111,7 @@ class Run(StoredRun):
     @cached_property
     def predictions(self) -> dict[str, np.ndarray]:
         """`labels`, `patients` and `scores_<rule>` (N,) of the test beats, and `validation_*` (M,)."""
-        with np.load(self.folder / "predictions.npz", allow_pickle=False) as file:
-            stored = {name: file[name] for name in file.files}
-        stored |= {name: values.astype(np.float32) for name, values in stored.items() if "scores" in name}
+        stored = read_arrays(self.folder / "predictions.npz")
         for part in ("", "validation_"):
             stored[f"{part}labels"] = np.array(CLASSES)[stored.pop(f"{part}class_codes")]
         stored["patients"] = np.array(RECORDS)[stored.pop("patient_codes")]
@@ -241,8 +239,7 @@ def _train(
     for rule in training.RULES:
         with atomic_path(folder / f"weights_{rule}.safetensors") as temporary:
             save_file(state.best[rule].weights, temporary)
-    with atomic_path(folder / "predictions.npz") as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **predictions)
+    write_arrays(folder / "predictions.npz", predictions)
     history = pd.DataFrame(state.history)
     write_text(folder / "history.csv", history.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     write_json(folder / "env.json", {**environment(device), "seconds": round(history["seconds"].sum(), 1)})

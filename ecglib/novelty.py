@@ -19,10 +19,9 @@ from ecglib.data.mitbih import Beats
 from ecglib.detectors import Blocks, Mahalanobis, Nearest, fisher
 from ecglib.errors import EcglibError
 from ecglib.experiments import BeatGANConfig, Run
-from ecglib.files import atomic_path
 from ecglib.pretraining import SimCLRConfig, embed, train_encoder, untrained_encoder
 from ecglib.reproducibility import choose_device
-from ecglib.store import digest
+from ecglib.store import digest, read_arrays, write_arrays
 
 Block = Literal["contrast", "untrained", "shape", "own", "rhythm"]
 DISTANCES: dict[str, Callable[[np.ndarray], Callable[[np.ndarray], np.ndarray]]] = {
@@ -133,16 +132,13 @@ def scores(detector: Detector, described: Described) -> np.ndarray:
         normal, tested = ([pair[part] for pair in pairs] for part in (0, 1))
         together = Blocks.fit(normal)
         found = DISTANCES[detector.distance](together(normal))(together(tested))
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            # Half precision, as the predictions of a run.
-            np.savez_compressed(file, allow_pickle=False, scores=found.astype(np.float16))
+        write_arrays(path, {"scores": found.astype(np.float16)})  # half precision, as the predictions of a run
     return read_scores(path)
 
 
 def read_scores(path: Path) -> np.ndarray:
     """Scores (M,) float32 that the store has."""
-    with np.load(path, allow_pickle=False) as file:
-        return file["scores"].astype(np.float32)
+    return read_arrays(path)["scores"]
 
 
 def ladder_scores(

@@ -7,14 +7,19 @@ before it theirs.
 import dataclasses
 import hashlib
 import json
+import zipfile
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ecglib.errors import EcglibError
+from ecglib.files import atomic_path
 
 
 def differences(settings: Any) -> dict[str, Any]:
@@ -68,6 +73,31 @@ class StoredRun:
     def history(self) -> pd.DataFrame:
         """One row an epoch."""
         return pd.read_csv(self.folder / "history.csv")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Keep a run's arrays, compressed; whole, or not at all."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """A run's arrays; what the store keeps in half precision comes back as float32.
+
+    Raises:
+        EcglibError: the file is missing or damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip():  # first, because numpy reads a header before its checksum
+                raise ValueError("a checksum does not fit")
+        with np.load(path, allow_pickle=False) as arrays:
+            stored = dict(arrays)
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise EcglibError(f"{path} cannot be read ({error}): delete it and run again.") from error
+    return {
+        name: values.astype(np.float32) if values.dtype == np.float16 else values for name, values in stored.items()
+    }
 
 
 def read_json(path: Path) -> dict[str, Any]:

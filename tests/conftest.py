@@ -30,3 +30,21 @@ def simulated_root() -> Path:
     from ecglib.data import simulate
 
     return simulate.simulated_root()
+
+
+@pytest.fixture(scope="session")
+def beats(simulated_root):
+    """Simulated beats of six records, every class among them."""
+    from ecglib.data import mitbih
+
+    return mitbih.load_beats(simulated_root, records=("100", "106", "118", "200", "208", "223"))
+
+
+@pytest.fixture(scope="session")
+def tiny(beats):
+    """A BeatGAN an eighth as wide, for one epoch of four steps on `beats`."""
+    from ecglib.experiments import BeatGANConfig
+    from ecglib.training import Hyperparameters
+
+    settings = Hyperparameters(seed=0, epochs=1, batch_size=16)
+    return BeatGANConfig(beats.fingerprint, settings, width=0.125, train_beats=64, validation_beats=60, test_beats=150)

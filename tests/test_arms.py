@@ -3,6 +3,7 @@
 import html
 import math
 import re
+from dataclasses import replace
 
 import nbformat
 import numpy as np
@@ -10,25 +11,16 @@ import pytest
 from scipy import stats
 
 from ecglib import arm_tables, arms, baselines, comparisons, experiments, ledger, metrics, reports
-from ecglib.data import mitbih
 from ecglib.distillation import SELF
 from ecglib.errors import EcglibError
 from ecglib.experiments import BeatGANConfig
 from ecglib.files import project_root
 from ecglib.training import Hyperparameters
 
-RECORDS = ("100", "106", "118", "200", "208", "223")
-
 
 @pytest.fixture(scope="module")
-def beats(simulated_root):
-    return mitbih.load_beats(simulated_root, records=RECORDS)
-
-
-@pytest.fixture(scope="module")
-def base(beats):
-    settings = Hyperparameters(seed=0, epochs=2, batch_size=16)
-    return BeatGANConfig(beats.fingerprint, settings, width=0.125, train_beats=64, validation_beats=60, test_beats=150)
+def base(tiny):
+    return replace(tiny, training=replace(tiny.training, epochs=2))
 
 
 @pytest.fixture(scope="module")

@@ -7,37 +7,21 @@ import pytest
 
 from ecglib import arms, contrast_tables, experiments, ledger, metrics, novelty, reports
 from ecglib.arm_tables import values
-from ecglib.data import mitbih
-from ecglib.experiments import BeatGANConfig
 from ecglib.pretraining import SimCLRConfig
-from ecglib.training import Hyperparameters
-
-RECORDS = ("100", "106", "118", "200", "208", "223")
 
 
 @pytest.fixture(scope="module")
-def beats(simulated_root):
-    return mitbih.load_beats(simulated_root, records=RECORDS)
+def grid(tiny):
+    return arms.contrast_arms(tiny, seeds=2)
 
 
 @pytest.fixture(scope="module")
-def base(beats):
-    settings = Hyperparameters(seed=0, epochs=1, batch_size=16)
-    return BeatGANConfig(beats.fingerprint, settings, width=0.125, train_beats=64, validation_beats=60, test_beats=150)
-
-
-@pytest.fixture(scope="module")
-def grid(base):
-    return arms.contrast_arms(base, seeds=2)
-
-
-@pytest.fixture(scope="module")
-def trained(base, grid, beats, tmp_path_factory):
+def trained(tiny, grid, beats, tmp_path_factory):
     store = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:  # after four steps no teacher beats chance yet
         patch.setattr(experiments, "check_teacher", lambda *_: None)
         runs = arms.train_arms(grid, beats, store, "cpu")
-        swept = arms.train_arms(arms.sweep_arms(base, 1), beats, store, "cpu")
+        swept = arms.train_arms(arms.sweep_arms(tiny, 1), beats, store, "cpu")
     return runs, swept
 
 
@@ -63,9 +47,9 @@ def test_every_class_of_every_arm(grid, trained):
     assert float(table.loc["scenarios 1 and 2", "V"].split(" ")[0]) == pytest.approx(mean, abs=6e-4)
 
 
-def test_the_sweep_and_what_choosing_would_do(base, trained):
+def test_the_sweep_and_what_choosing_would_do(tiny, trained):
     _, swept = trained
-    table = contrast_tables.sweep(arms.sweep_arms(base, 1), swept)
+    table = contrast_tables.sweep(arms.sweep_arms(tiny, 1), swept)
     assert len(table) == 1 + len(arms.SWEEP)
     assert table.loc["no contrast", "minus no contrast"] == "-"
     aucs = [members[0].metrics["corrected"]["auc"] for name, members in swept.items() if name != "D"]
@@ -77,13 +61,13 @@ def test_cost_is_a_multiple_of_beatgans(grid):
     assert table.loc["scenarios 1 and 2"].tolist() == ["500", "2.50"]
 
 
-def test_detectors_and_their_differences(base, beats, trained, tmp_path):
+def test_detectors_and_their_differences(tiny, beats, trained, tmp_path):
     runs, _ = trained
-    split = base.choose(beats)
+    split = tiny.choose(beats)
     labels, patients = beats.labels[split.test], beats.patients[split.test]
-    configs = [replace(base, training=replace(base.training, seed=100 + seed)) for seed in range(2)]
+    configs = [replace(tiny, training=replace(tiny.training, seed=100 + seed)) for seed in range(2)]
     scores = novelty.beatgan_scores(runs["B"], configs, beats)
-    scores |= novelty.ladder_scores(base, 1, 2, beats, tmp_path, "cpu")
+    scores |= novelty.ladder_scores(tiny, 1, 2, beats, tmp_path, "cpu")
     assert {one for pair in contrast_tables.COMPARED for one in pair} <= set(scores)
     table = contrast_tables.detectors(scores, labels, patients)
     assert list(table.index) == ["BeatGAN", "BeatGAN + rhythm", *novelty.LADDER]
@@ -102,9 +86,9 @@ def test_detectors_and_their_differences(base, beats, trained, tmp_path):
     assert float(row["S against N"].split(" ")[0]) == pytest.approx(mean, abs=6e-5)
 
 
-def test_rhythm_helps_beatgan_as_fisher_says(base, beats, trained):
+def test_rhythm_helps_beatgan_as_fisher_says(tiny, beats, trained):
     run = trained[0]["B"][0]
-    config = replace(base, training=replace(base.training, seed=100))
+    config = replace(tiny, training=replace(tiny.training, seed=100))
     split = config.choose(beats)
     found = novelty.with_rhythm(run, config, beats)
     normal = split.validation[beats.labels[split.validation] == "N"]
@@ -117,8 +101,8 @@ def test_rhythm_helps_beatgan_as_fisher_says(base, beats, trained):
     assert found[0] == pytest.approx(-np.log(tails).sum())
 
 
-def test_every_number_of_r2_is_in_the_ledger(base, beats):
-    measured = ledger.measured_r2(SimCLRConfig(base), beats)
+def test_every_number_of_r2_is_in_the_ledger(tiny, beats):
+    measured = ledger.measured_r2(SimCLRConfig(tiny), beats)
     assert set(measured) <= set(reports.CLAIMS)
     claims = [claim for claim in reports.CLAIMS.values() if claim.report == "R2"]
     assert len(claims) >= 11
