@@ -58,14 +58,15 @@ def results(arms: Mapping[str, ClassifierArm], runs: Runs) -> pd.DataFrame:
 
 
 def per_class(arms: Mapping[str, ClassifierArm], runs: Runs) -> pd.DataFrame:
-    """Test AUC of each superclass, mean over seeds."""
+    """Test AUC of each superclass, and its average precision in brackets: means over seeds."""
+
+    def cell(members: Sequence[ClassifierRun], label: str) -> str:
+        auc, precision = (values(members, metric=f"{metric}_{label}").mean() for metric in ("auc", "ap"))
+        return f"{auc:.3f} ({precision:.3f})"
+
     rows = [
         {"arm": arm.name}
-        | {
-            label: f"{values(runs[name], metric=f'auc_{label}').mean():.3f}"
-            for label in SUPERCLASSES
-            if f"auc_{label}" in runs[name][0].metrics[TEST]
-        }
+        | {label: cell(runs[name], label) for label in SUPERCLASSES if f"auc_{label}" in runs[name][0].metrics[TEST]}
         for name, arm in arms.items()
     ]
     return pd.DataFrame(rows).set_index("arm")

@@ -98,7 +98,7 @@ def _classify(arguments: argparse.Namespace) -> int:
 def _readme(arguments: argparse.Namespace) -> int:
     from ecglib.readme import update_readme
 
-    print(f"results written into {update_readme()}")
+    print(f"results written into {' and '.join(update_readme())}")
     return 0
 
 
@@ -153,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     classify.add_argument("--start", type=float, metavar="SECONDS", help="where the window begins in a longer record")
     classify.set_defaults(command=_classify)
 
-    readme = commands.add_parser("readme", help="write the committed results into README.md")
+    readme = commands.add_parser("readme", help="write the committed results into README.md and RESULTS.md")
     readme.set_defaults(command=_readme)
     return parser
 

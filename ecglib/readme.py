@@ -1,4 +1,4 @@
-"""The README's results, generated from the committed tables so that they cannot differ from what was run."""
+"""The results in README.md and RESULTS.md, made from the committed tables so that they are what was run."""
 
 import csv
 from dataclasses import dataclass
@@ -10,19 +10,24 @@ from ecglib.files import project_root, write_text
 BEGIN, END = "<!-- results: made by 'ecglib readme' -->", "<!-- end of results -->"
 
 
+SUMMARY, ALL = "README.md", "RESULTS.md"  # the claims and what became of them; everything else
+
+
 @dataclass(frozen=True)
 class Shown:
-    """A committed table as the README shows it.
+    """A committed table as a page shows it.
 
     Attributes:
         heading: above it.
         profile: whose run made it.
-        left_out: columns that the README is too narrow for.
+        left_out: columns that the page is too narrow for.
+        page: where it stands.
     """
 
     heading: str
     profile: str = "quick"
     left_out: tuple[str, ...] = ()
+    page: str = ALL
 
 
 TABLES = {
@@ -31,27 +36,34 @@ TABLES = {
     "01_ptbxl": Shown("PTB-XL"),
     "02_teacher": Shown("BeatGAN, the teacher", left_out=("95 % over beats",)),
     "02_per_class": Shown("Which anomalies BeatGAN finds: AUC of each class against N, mean over seeds and interval"),
-    "03_gains": Shown("R1's claim: what distillation adds to the AUC"),
+    "03_gains": Shown("R1's claim: what distillation adds to the AUC", page=SUMMARY),
     "03_differences": Shown("Every arm minus its control with the same seeds"),
     "03_protocol": Shown("What the protocol does to the teacher's number"),
     "03_baselines": Shown("Cheap baselines on the same beats"),
-    "04_scenarios": Shown("R2's scenarios: proposed and measured", left_out=("minus BeatGAN (B), over seeds",)),
+    "04_scenarios": Shown(
+        "R2's scenarios: proposed and measured", left_out=("minus BeatGAN (B), over seeds",), page=SUMMARY
+    ),
+    "04_detector_differences": Shown("Beyond R2: label-free detectors, AUC minus AUC on R1's split", page=SUMMARY),
+    "04_detector_differences_new_patients": Shown("The same for new patients, DS1 to DS2", page=SUMMARY),
     "04_detectors": Shown("Label-free detectors on R1's split, where patients are known: AUC, and AUC of each class"),
     "04_detectors_new_patients": Shown("The same for new patients, DS1 to DS2"),
 }
 
 
-def results(runs: Path) -> str:
-    """The tables as Markdown.
+def results(runs: Path, page: str) -> str:
+    """The tables of a page as Markdown.
 
     Args:
         runs: the folder `papermill_runs`, with one folder a profile.
+        page: `SUMMARY` or `ALL`.
 
     Raises:
         EcglibError: a table is missing.
     """
     parts = []
     for name, table in TABLES.items():
+        if table.page != page:
+            continue
         path = runs / table.profile / "results" / f"{name}.csv"
         try:
             rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
@@ -75,7 +87,7 @@ def _number(text: str) -> str:
 
 
 def updated(text: str, tables: str) -> str:
-    """A README's text with the part between the two markers replaced.
+    """A page's text with the part between the two markers replaced.
 
     Raises:
         EcglibError: the markers are not there.
@@ -83,13 +95,14 @@ def updated(text: str, tables: str) -> str:
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise EcglibError(f"README.md lacks the lines {BEGIN} and {END}: put them back where the results belong.")
+        raise EcglibError(f"The page lacks the lines {BEGIN} and {END}: put them back where the results belong.")
     return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
 
 
-def update_readme() -> Path:
-    """Write the results of the committed runs into README.md."""
+def update_readme() -> tuple[str, ...]:
+    """Write the results of the committed runs into the pages, whose names are given back."""
     root = project_root()
-    path = root / "README.md"
-    write_text(path, updated(path.read_text(encoding="utf-8"), results(root / "papermill_runs")))
-    return path
+    for page in (SUMMARY, ALL):
+        text = (root / page).read_text(encoding="utf-8")
+        write_text(root / page, updated(text, results(root / "papermill_runs", page)))
+    return SUMMARY, ALL

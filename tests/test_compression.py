@@ -128,7 +128,10 @@ def test_tables_follow_from_the_runs(small, runs):
     ladder = classifier_tables.ladder(runs)
     assert ladder.loc["57K", "parameters here"] == "56,955"
     assert ladder.loc["57K", "report, macro-AUC"] == "0.910"
-    assert classifier_tables.per_class(small, runs).columns[0] == "NORM"
+    classes = classifier_tables.per_class(small, runs)
+    assert classes.columns[0] == "NORM"
+    first = [np.mean([run.metrics["test"][f"{metric}_NORM"] for run in runs["alone"]]) for metric in ("auc", "ap")]
+    assert classes.loc["small", "NORM"] == f"{first[0]:.3f} ({first[1]:.3f})"
     change = classifier_tables.change(runs["alone"], runs["alone pruned"][:1])
     first = [runs[name][0].metrics["test"]["auc"] for name in ("alone", "alone pruned")]
     assert (change.before, change.after) == pytest.approx(tuple(first)), "the seeds that both have"
