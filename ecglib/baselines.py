@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ecglib import losses, metrics
 from ecglib.data.mitbih import Beats
+from ecglib.errors import EcglibError
 from ecglib.experiments import BeatGANConfig
 from ecglib.models.beatgan import LATENT, Generator, anomaly_scores
 from ecglib.models.vae import VAE
@@ -95,6 +96,10 @@ def _network(
 ) -> np.ndarray:
     """Scores of a network that maps x to x' and a code, trained by `loss(x', x, code)` with BeatGAN's settings."""
     place, settings = choose_device(device), config.training
+    if len(train) < settings.batch_size:
+        raise EcglibError(
+            f"{len(train)} training beats do not fill one batch of {settings.batch_size}: use more beats."
+        )
     seed_everything(settings.seed)
     model = build(1, config.width).to(place)
     betas = (settings.beta1, settings.beta2)

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from ecglib.arms import STUDENT_SEED
 from ecglib.classifier_experiments import train_classifier
-from ecglib.classifier_runs import SELF, UNTRAINED, ClassifierConfig, ClassifierRun, Lesson
+from ecglib.classifier_runs import SELF, UNTRAINED, ClassifierConfig, ClassifierRun, Lesson, is_finished
 from ecglib.data.ptbxl import Records
 from ecglib.models.ecgcnn import LADDER
 
@@ -57,7 +57,10 @@ def network_arms(base: ClassifierConfig, names: Sequence[str], seeds: int) -> di
         seeds: of each.
     """
     seeded = [replace(base, training=replace(base.training, seed=seed)) for seed in range(seeds)]
-    return {name: ClassifierArm(name, TEXTS[name], [replace(one, network=name) for one in seeded]) for name in names}
+    return {
+        name: ClassifierArm(name, TEXTS.get(name, name), [replace(one, network=name) for one in seeded])
+        for name in names
+    }
 
 
 def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_seeds: int) -> dict[str, ClassifierArm]:
@@ -119,18 +122,21 @@ COMPARED: dict[str, dict[str, object]] = {
 }
 
 
-def setting_arms(base: ClassifierConfig) -> tuple[list[ClassifierConfig], list[ClassifierConfig]]:
+def setting_arms(base: ClassifierConfig) -> tuple[dict[str, ClassifierArm], dict[str, ClassifierArm]]:
     """Optimizers and batch sizes (figure 6) as coded, each going on from the weights of the one before, and corrected.
 
     Returns:
-        Configs as coded and corrected, in the order of `COMPARED`.
+        Arms as coded and corrected, of one seed, in the order of `COMPARED`.
     """
-    coded: list[ClassifierConfig] = []
-    corrected: list[ClassifierConfig] = []
-    for change in COMPARED.values():
+    coded: dict[str, ClassifierArm] = {}
+    corrected: dict[str, ClassifierArm] = {}
+    before = ""
+    for name, change in COMPARED.items():
         fresh = replace(base, training=replace(base.training, **change))  # type: ignore[arg-type]
-        corrected.append(fresh)
-        coded.append(replace(fresh, continued=coded[-1].run_id) if coded else fresh)
+        went_on = replace(fresh, continued=before)
+        before = went_on.run_id
+        coded[name] = ClassifierArm(name, "from the weights of the one before", [went_on])
+        corrected[name] = ClassifierArm(name, "from fresh weights", [fresh])
     return coded, corrected
 
 
@@ -155,17 +161,21 @@ def train_classifier_arms(
     """The runs of all arms, in the order of their seeds; what the store has is loaded, what it lacks is trained.
 
     Args:
-        arms: teachers before their students.
+        arms: teachers before their students, and whatever another run goes on from before that.
         records: the records that the configs were made for.
         store: the folder of all runs.
         device: "auto", "cpu" or "cuda".
     """
+    configs = [config for arm in arms.values() for config in arm.configs]
+    unfinished = [config for config in configs if not is_finished(store / config.run_id)]
+    # A run whose pupils and heirs are all in the store need not have kept its weights.
+    needed = {config.continued for config in unfinished} | {c.lesson.teacher for c in unfinished if c.lesson}
     runs: dict[str, list[ClassifierRun]] = {}
-    with tqdm(total=sum(len(arm.configs) for arm in arms.values()), desc="training", unit="run") as bar:
+    with tqdm(total=len(configs), desc="training", unit="run") as bar:
         for name, arm in arms.items():
             runs[name] = []
             for config in arm.configs:
                 bar.set_postfix_str(f"{arm.name}, seed {config.training.seed}", refresh=False)
-                runs[name].append(train_classifier(config, records, store, device))
+                runs[name].append(train_classifier(config, records, store, device, config.run_id in needed))
                 bar.update()
     return runs

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ecglib import classifiers, multilabel
@@ -25,12 +24,12 @@ from ecglib.classifiers import Loss
 from ecglib.compress import without_channels
 from ecglib.data.ptbxl import Records, Scaler
 from ecglib.errors import EcglibError
-from ecglib.files import atomic_path, sole_process, write_json, write_text
+from ecglib.files import sole_process, write_json, write_text
 from ecglib.losses import BinaryKL, distillation_as_coded
 from ecglib.models.ecgcnn import ConvNet, build
 from ecglib.models.frskd import SelfTaught
 from ecglib.reproducibility import choose_device, environment, seed_everything
-from ecglib.store import differences, write_arrays
+from ecglib.store import differences, read_tensors, write_arrays, write_tensors
 
 TEACHER_STREAM = 1  # sets the weights of an untrained teacher apart from the student's
 
@@ -82,9 +81,13 @@ def _train(
         parent = ClassifierRun(folder.parent / config.continued)
         if not is_finished(parent.folder, weights=True):
             raise EcglibError(f"{config.continued} is not in {folder.parent} with its weights: train that run first.")
+        _check_parent(config, parent)
         model = without_channels(parent.model(), len(config.leads), config.pruned).to(device)
     elif config.continued:
-        model.load_state_dict(_last_weights(folder.parent / config.continued))
+        parent = ClassifierRun(folder.parent / config.continued)
+        last = _last_weights(parent.folder)
+        _check_parent(config, parent)
+        model.load_state_dict(last)
     loss: Loss = classifiers.binary_cross_entropy
     learner = model
     if config.lesson and config.lesson.teacher == SELF:
@@ -99,10 +102,11 @@ def _train(
     checkpoint = folder / "checkpoint.safetensors"
     classifiers.fit(training, parts["train"], parts["validation"], settings, loss, checkpoint, progress)
 
+    # A run trained again, because its weights were not kept, is unfinished from here on.
+    (folder / "metrics.json").unlink(missing_ok=True)
     predictions: dict[str, np.ndarray] = {}
-    last = classifiers.predict(model, parts["test"][0])
-    with atomic_path(folder / "last.safetensors") as temporary:
-        save_file(_weights(model), temporary)
+    answers = classifiers.predict(model, parts["test"][0])
+    write_tensors(folder / "last.safetensors", _weights(model))
     learner.load_state_dict(training.best)
     for name in PARTS:
         members = getattr(split, name)
@@ -110,15 +114,16 @@ def _train(
         predictions[f"{name}_logits"] = logits.cpu().numpy().astype(np.float16)
         predictions[f"{name}_targets"] = records.targets[members]
         predictions[f"{name}_patients"] = records.patients[members].astype(np.int32)
-    predictions["test_last_logits"] = last.cpu().numpy().astype(np.float16)
+    predictions["test_last_logits"] = answers.cpu().numpy().astype(np.float16)
     facts = json.dumps({"mean": scaler.mean, "deviation": scaler.deviation})
-    with atomic_path(folder / "weights.safetensors") as temporary:
-        save_file(_weights(model), temporary, metadata={"scaler": facts})
+    write_tensors(folder / "weights.safetensors", _weights(model), {"scaler": facts})
     write_arrays(folder / "predictions.npz", predictions)
     history = pd.DataFrame(training.history)
     write_text(folder / "history.csv", history.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     write_json(folder / "env.json", {**environment(device), "seconds": round(history["seconds"].sum(), 1)})
-    write_json(folder / "metrics.json", evaluate(ClassifierRun(folder).predictions, training.best_epoch))
+    write_json(
+        folder / "metrics.json", evaluate(ClassifierRun(folder).predictions, training.best_epoch, training.epoch - 1)
+    )
     checkpoint.unlink(missing_ok=True)
 
 
@@ -126,11 +131,20 @@ def _weights(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
 
 
+def _check_parent(config: ClassifierConfig, parent: ClassifierRun) -> None:
+    """Raise EcglibError unless the run `config` goes on from has its very network."""
+    same = (parent.network, parent.leads, parent.pruned) == (config.network, list(config.leads), 0)
+    if not same:
+        raise EcglibError(
+            f"{config.continued} is another network than {config.run_id}: go on from one that is the same."
+        )
+
+
 def _last_weights(folder: Path) -> dict[str, Tensor]:
     path = folder / "last.safetensors"
     if not path.exists():
         raise EcglibError(f"{folder.name} has no last.safetensors to go on from: train that run first.")
-    return load_file(path)
+    return read_tensors(path)
 
 
 def _distilling(config: ClassifierConfig, records: Records, store: Path, train: np.ndarray, x: Tensor) -> Loss:

@@ -1,10 +1,12 @@
 """From the store to a file that can be used elsewhere: `ecglib export`."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ecglib import classifier_runs, deploy
+from ecglib import classifier_runs, deploy, multilabel
 from ecglib.classifier_runs import ClassifierRun
 from ecglib.data import physionet, ptbxl, simulate
 from ecglib.data.ptbxl import Records
@@ -15,13 +17,40 @@ from ecglib.profiles import SMOKE
 CALIBRATION = 256  # training records
 
 
-def contract_of(run: ClassifierRun, profile: str) -> Contract:
-    """What the model of a run of a profile expects and answers."""
-    measured = {name: round(value, 4) for name, value in run.metrics["test"].items() if name != "epoch"}
+def export(run: ClassifierRun, profile: str, path: Path) -> None:
+    """Write a run of a profile as ONNX; what it says of itself is what the run measured."""
+    deploy.export(run.model(), run.scaler, _contract(run, profile, run.predictions), path)
+
+
+def quantise(run: ClassifierRun, records: Records, profile: str, source: Path, path: Path) -> None:
+    """Write the INT8 twin of what `export` wrote, with the thresholds and metrics that INT8 itself gives.
+
+    Args:
+        run: of the data set's own split.
+        records: the records it was made for; training records calibrate.
+        profile: whose run it is.
+        source: what `export` wrote.
+        path: the file.
+    """
+    deploy.quantise(source, path, calibration_records(run, records))
+    session, split = deploy.open_model(path), ptbxl.benchmark_split(records)
+    parts = {"validation": split.validation, "test": split.test}
+    answers = {
+        f"{name}_logits": deploy.run(session, np.asarray(records.signals[members])[:, run.leads])
+        for name, members in parts.items()
+    }
+    deploy.relabel(path, replace(_contract(run, profile, answers), precision="int8"))
+
+
+def _contract(run: ClassifierRun, profile: str, answers: Mapping[str, np.ndarray]) -> Contract:
+    """What a model expects and answers; thresholds and metrics follow from its logits of both parts."""
+    targets = run.predictions
+    measured = multilabel.class_metrics(targets["test_targets"], answers["test_logits"])
+    thresholds = classifier_runs.thresholds(targets["validation_targets"], answers["validation_logits"])
     return Contract(
         deploy.lead_names(tuple(run.leads)),
-        thresholds=tuple(round(value, 4) for value in classifier_runs.thresholds(run)),
-        metrics=measured,
+        thresholds=tuple(round(value, 4) for value in thresholds),
+        metrics={name: round(value, 4) for name, value in measured.items()},
         source=run.folder.name,
         data="simulated records" if profile == SMOKE else ptbxl.SOURCE,
     )
@@ -41,7 +70,7 @@ def export_best(kind: str, profile: str, path: Path, int8: bool = False, data_ro
         kind: see `classifier_runs.best_run`.
         profile: whose runs.
         path: the file.
-        int8: quantise it; this needs training records.
+        int8: quantise it; this needs the records.
         data_root: where they are; simulated records serve the smoke profile.
 
     Returns:
@@ -53,12 +82,13 @@ def export_best(kind: str, profile: str, path: Path, int8: bool = False, data_ro
     run = classifier_runs.best_run(output_root() / "papermill_runs" / profile / "runs", kind)
     plain = path.with_name(f".{path.name}.float") if int8 else path
     try:
-        deploy.export(run.model(), run.scaler, contract_of(run, profile), plain)
+        export(run, profile, plain)
         if int8:
             root = simulate.simulated_root() if profile == SMOKE else physionet.find_root(data_root)
-            deploy.quantise(plain, path, calibration_records(run, ptbxl.load_records(root)))
+            quantise(run, ptbxl.load_records(root), profile, plain, path)
     finally:
         if int8:
             plain.unlink(missing_ok=True)
-    size, auc = path.stat().st_size, run.metrics["test"]["auc"]
-    return f"{path}: {run.folder.name}, {'INT8' if int8 else 'float'}, {size:,} bytes, macro-AUC {auc:.4f} (float)"
+    size, written = path.stat().st_size, deploy.read_contract(path)
+    auc = (written.metrics or {})["auc"]
+    return f"{path}: {written.source}, {written.precision}, {size:,} bytes, macro-AUC {auc:.4f} on test records"

@@ -13,19 +13,17 @@ from typing import Literal
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ecglib import classifiers, cost, metrics, multilabel
+from ecglib import classifiers, cost, metrics, multilabel, snapshot
 from ecglib.classifiers import Settings
 from ecglib.compress import without_channels
 from ecglib.data import ptbxl
 from ecglib.data.mitbih import Split
 from ecglib.data.ptbxl import LEADS, Records, Scaler
 from ecglib.errors import EcglibError
-from ecglib.files import atomic_path
 from ecglib.models.ecgcnn import build
-from ecglib.store import PUBLISHED, StoredRun, digest, read_arrays
+from ecglib.store import PUBLISHED, StoredRun, digest, half, read_arrays, read_tensors, write_tensors
 
 ALL_LEADS = tuple(range(len(LEADS)))
 UNTRAINED = "untrained"  # R3's program made its teacher anew and never trained it
@@ -147,8 +145,12 @@ class ClassifierRun(StoredRun):
 
     @cached_property
     def scaler(self) -> Scaler:
-        """The scaling of the input."""
-        with safe_open(self._weights, framework="pt") as file:
+        """The scaling of the input.
+
+        Raises:
+            EcglibError: the store came without weights, or they are damaged.
+        """
+        with snapshot.reading(self.weights_file), safe_open(self.weights_file, framework="pt") as file:
             facts = json.loads(file.metadata()["scaler"])
         return Scaler(tuple(facts["mean"]), tuple(facts["deviation"]))
 
@@ -157,14 +159,24 @@ class ClassifierRun(StoredRun):
         """Positions in `LEADS` of what the network sees."""
         return list(self.config.get("leads", ALL_LEADS))
 
+    @property
+    def network(self) -> str:
+        """A key of `ecgcnn.MODELS`."""
+        return self.config.get("network", "student")
+
+    @property
+    def pruned(self) -> float:
+        """The share of that network's channels that was cut out."""
+        return self.config.get("pruned", 0)
+
     def model(self) -> nn.Module:
         """The network with its best weights, in evaluation mode, on the CPU.
 
         Raises:
-            EcglibError: the store came without weights.
+            EcglibError: the store came without weights, or they are damaged.
         """
-        model, state = self._network(), load_file(self._weights)
-        model.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in state.items()})
+        model = self._network()
+        model.load_state_dict(read_tensors(self.weights_file))
         return model.eval()
 
     @cached_property
@@ -174,24 +186,26 @@ class ClassifierRun(StoredRun):
 
     def _network(self) -> nn.Module:
         """The network with weights of no meaning."""
-        model = build(self.config.get("network", "student"), len(self.leads))
+        model = build(self.network, len(self.leads))
         # Which channels went is in the weights; how many, and so all shapes, follow from the share alone.
-        share = self.config.get("pruned", 0)
-        return without_channels(model, len(self.leads), share) if share else model
+        return without_channels(model, len(self.leads), self.pruned) if self.pruned else model
 
     def publish(self) -> Path:
         """Keep the best weights in half precision, small enough to be committed."""
         path = self.folder / PUBLISHED
         if not path.exists():
-            with safe_open(self._weights, framework="pt") as file:
+            with safe_open(self.weights_file, framework="pt") as file:
                 facts = file.metadata()
-            half = {name: t.half() if t.is_floating_point() else t for name, t in load_file(self._weights).items()}
-            with atomic_path(path) as temporary:
-                save_file(half, temporary, facts)
+            write_tensors(path, half(read_tensors(self.weights_file)), facts)
         return path
 
     @property
-    def _weights(self) -> Path:
+    def weights_file(self) -> Path:
+        """Where the best weights are.
+
+        Raises:
+            EcglibError: the store came without them.
+        """
         for name in ("weights.safetensors", PUBLISHED):
             if (self.folder / name).exists():
                 return self.folder / name
@@ -199,9 +213,10 @@ class ClassifierRun(StoredRun):
 
 
 def is_finished(folder: Path, weights: bool = False) -> bool:
-    """Whether a run's folder holds all that it should, with or without the weights."""
-    kept = any((folder / name).exists() for name in ("weights.safetensors", PUBLISHED))
-    return (folder / "metrics.json").exists() and (kept or not weights)
+    """Whether a run's folder holds all that it should, with or without the weights (published ones will do)."""
+    kept = all((folder / name).exists() for name in ("weights.safetensors", "last.safetensors"))
+    results = all((folder / name).exists() for name in ("metrics.json", "predictions.npz"))
+    return results and (not weights or kept or (folder / PUBLISHED).exists())
 
 
 def best_run(store: Path, kind: str) -> ClassifierRun:
@@ -221,19 +236,23 @@ def best_run(store: Path, kind: str) -> ClassifierRun:
     return min(runs, key=lambda run: float(run.history["validation_loss"].min()))
 
 
-def thresholds(run: ClassifierRun) -> tuple[float, ...]:
-    """For each class the probability with the best F1 on validation records."""
-    targets, found = (
-        run.predictions["validation_targets"],
-        classifiers.probabilities(run.predictions["validation_logits"]),
-    )
+def thresholds(targets: np.ndarray, logits: np.ndarray) -> tuple[float, ...]:
+    """For each class the probability with the best F1; of validation records, (N, 5) both."""
+    found = classifiers.probabilities(logits)
     return tuple(metrics.best_f1(targets[:, n] == 1, found[:, n])[1] for n in range(targets.shape[1]))
 
 
-def evaluate(predictions: dict[str, np.ndarray], epoch: int) -> dict[str, dict[str, float]]:
-    """Every metric of a run from its stored predictions; "test_last" is what the last epoch would have given."""
+def evaluate(predictions: dict[str, np.ndarray], best: int, last: int) -> dict[str, dict[str, float]]:
+    """Every metric of a run from its stored predictions.
+
+    Args:
+        predictions: see `ClassifierRun.predictions`.
+        best: the epoch whose weights were kept.
+        last: the epoch that "test_last" belongs to, which R3's program tested.
+    """
     found = {
         name: multilabel.class_metrics(predictions[f"{name}_targets"], predictions[f"{name}_logits"]) for name in PARTS
     }
-    found["test_last"] = multilabel.class_metrics(predictions["test_targets"], predictions["test_last_logits"])
-    return {name: {**values, "epoch": epoch} for name, values in found.items()}
+    found = {name: {**values, "epoch": best} for name, values in found.items()}
+    at_last = multilabel.class_metrics(predictions["test_targets"], predictions["test_last_logits"])
+    return found | {"test_last": {**at_last, "epoch": last}}

@@ -101,7 +101,7 @@ def ladder(runs: Runs) -> pd.DataFrame:
     """Table 2: published size and macro-AUC beside the exact count and what was measured.
 
     Args:
-        runs: of the teacher (6.5M) and the other sizes.
+        runs: of the teacher (6.5M) and the other sizes; networks that table 2 lacks are passed over.
     """
     rows = []
     for key, claim in reports.CLAIMS.items():
@@ -119,7 +119,7 @@ def ladder(runs: Runs) -> pd.DataFrame:
                     "seeds": len(runs[name]),
                 }
             )
-    return pd.DataFrame(rows).set_index("size in table 2")
+    return pd.DataFrame(rows).set_index("size in table 2") if rows else pd.DataFrame()
 
 
 def compression(costs: pd.DataFrame, losses: Mapping[str, Interval]) -> pd.DataFrame:
@@ -180,7 +180,7 @@ def _arrow(change: Change) -> str:
     text = f"{change.before:.3f} -> {change.after:.3f} ({change.after - change.before:+.3f}"
     if change.interval is None or not np.isfinite(change.interval.low):
         return f"{text})"
-    return f"{text} {bounds(change.interval, signed=True)})"
+    return f"{text} {bounds(change.interval, signed=True)} over {change.over})"
 
 
 def _verdict(report: Change, found: Change) -> str:

@@ -55,6 +55,10 @@ class Settings:
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
             raise EcglibError(f"There is no optimizer {self.optimizer!r}: choose one of {', '.join(OPTIMIZERS)}.")
+        if self.epochs < 1 or self.batch_size < 2:
+            raise EcglibError(
+                f"epochs={self.epochs}, batch_size={self.batch_size}: at least 1 epoch, and 2 records for BatchNorm."
+            )
 
 
 @dataclass

@@ -12,7 +12,8 @@ from ecglib.classifiers import probabilities
 from ecglib.deploy import Contract
 from ecglib.errors import EcglibError
 
-MILLIVOLTS = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "V": 1e3}
+MILLIVOLTS = {"mV": 1.0, "uV": 1e-3, "V": 1e3}
+IMPLAUSIBLE = 20.0  # mV: no lead of a body surface ECG varies by so much, but microvolts taken for millivolts do
 
 
 def read_record(path: Path, contract: Contract, start: float | None = None) -> np.ndarray:
@@ -24,26 +25,31 @@ def read_record(path: Path, contract: Contract, start: float | None = None) -> n
         start: second at which the model's window begins; needed where the record is longer than that.
 
     Raises:
-        EcglibError: the record is missing, damaged, too short, too long without `start`, lacks a lead, holds NaN, or is
-            in no unit of voltage.
+        EcglibError: the record is missing, damaged, too short, too long without `start`, lacks a lead, holds NaN, is in
+            no unit of voltage, or its numbers cannot be an ECG in that unit.
     """
     import wfdb  # here: training runs where wfdb is absent
 
     name = path.with_suffix("") if path.suffix in (".hea", ".dat") else path
     try:
+        _check_header(name)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # wfdb under pandas 3
             record = wfdb.rdrecord(str(name))
+    except EcglibError:
+        raise
     except FileNotFoundError as error:
         raise EcglibError(f"There is no record {name}: {error.filename} is missing.") from error
     except Exception as error:  # wfdb raises whatever its parsing runs into
         raise EcglibError(f"Record {name} cannot be read ({error}): is it a complete WFDB record?") from error
-    rows = _positions(record.sig_name, contract.leads, name)
+    rows = _positions([signal or "without a name" for signal in record.sig_name or []], contract.leads, name)
     x = record.p_signal.T[rows] * np.array([_factor(record.units[row], name) for row in rows])[:, None]
     x = _window(x, record.fs, contract.samples / contract.rate, start, name)
     for lead, values in zip(contract.leads, x, strict=True):
         if not np.isfinite(values).all():
             raise EcglibError(f"Lead {lead} of {name} has missing samples: choose another part of the record.")
+        if values.std() > IMPLAUSIBLE:
+            raise EcglibError(f"Lead {lead} of {name} varies by {values.std():,.0f} mV: is the header's unit right?")
     ratio = Fraction(contract.rate / record.fs).limit_denominator(10_000)
     if ratio != 1:
         x = signal.resample_poly(x, ratio.numerator, ratio.denominator, axis=1, padtype="line")
@@ -70,13 +76,22 @@ def classify(path: Path, model: Path, start: float | None = None) -> dict[str, t
     }
 
 
+def _check_header(name: Path) -> None:
+    """WFDB headers are ASCII, and wfdb drops what is not: µV would silently become V."""
+    lines = name.with_name(f"{name.name}.hea").read_bytes().splitlines()
+    if any(not line.isascii() for line in lines if not line.startswith(b"#")):
+        raise EcglibError(
+            f"The header of record {name} is not plain ASCII: write uV for µV, and names without accents."
+        )
+
+
 def _positions(names: list[str], leads: tuple[str, ...], record: Path) -> list[int]:
     """Where each lead is; PhysioNet's headers write AVR for aVR."""
     there = {name.casefold(): position for position, name in enumerate(names)}
     missing = [lead for lead in leads if lead.casefold() not in there]
     if missing:
         raise EcglibError(
-            f"Record {record} lacks lead {', '.join(missing)} (it has {', '.join(names)}): the model needs "
+            f"Record {record} lacks lead {', '.join(missing)} (it has {', '.join(names) or 'none'}): the model needs "
             f"{', '.join(leads)}."
         )
     return [there[lead.casefold()] for lead in leads]
@@ -89,6 +104,8 @@ def _factor(unit: str, record: Path) -> float:
 
 
 def _window(x: np.ndarray, rate: float, seconds: float, start: float | None, record: Path) -> np.ndarray:
+    if start is not None and not np.isfinite(start):
+        raise EcglibError(f"--start {start} is no time: give seconds from the beginning of the record.")
     lasts, first = x.shape[1] / rate, round((start or 0) * rate)
     needed = round(seconds * rate)
     if first < 0 or first + needed > x.shape[1]:

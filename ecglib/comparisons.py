@@ -8,7 +8,7 @@ control, which had the same initial weights and the same order of data.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from scipy import stats
@@ -17,6 +17,8 @@ from ecglib import metrics
 from ecglib.errors import EcglibError
 from ecglib.metrics import Interval
 
+TESTED_ON = ("data", "split", "fold", "split_seed", "test_beats")  # settings that decide what is tested
+
 
 class Tested(Protocol):
     """A run that can be compared: a BeatGAN or a classifier."""
@@ -24,6 +26,10 @@ class Tested(Protocol):
     @property
     def folder(self) -> Path:
         """Where it is stored."""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What it was trained and tested on, where that differs from the defaults."""
 
     @property
     def metrics(self) -> dict[str, dict[str, float]]:
@@ -79,7 +85,8 @@ def compare(
         raise EcglibError(f"{len(arm)} runs cannot be paired with {len(control)}: train the control for every seed.")
     partners = control[: len(arm)]
     for one, other in zip(arm, partners, strict=True):
-        if not np.array_equal(one.tested, other.tested):
+        same_data = all(one.config.get(name) == other.config.get(name) for name in TESTED_ON)
+        if not (same_data and np.array_equal(one.tested, other.tested)):
             raise EcglibError(f"{one.folder.name} and {other.folder.name} were tested on different data: no pair.")
     values, control_values = ([run.metrics[rule][metric] for run in runs] for runs in (arm, partners))
     differences = np.subtract(values, control_values)

@@ -63,18 +63,12 @@ def exported(config: ClassifierConfig, records: Records, store: Path, profile: s
     """
     run = train_classifier(config, records, store, device, weights=True)
     files = {form: store / "onnx" / f"{run.folder.name}.{form}.onnx" for form in FORMS}
-    if not files["float"].exists():
-        deploy.export(
-            run.model(),
-            run.scaler,
-            classifier_export.contract_of(run, profile),
-            files["float"],
-        )
-    if not files["int8"].exists():
-        calibration = classifier_export.calibration_records(run, records)
-        deploy.quantise(files["float"], files["int8"], calibration)
     answers = store / "onnx" / f"{run.folder.name}.npz"
-    if not answers.exists():
+    # All three belong together: answers may come from elsewhere, as the files may be those of weights since replaced.
+    trained = run.weights_file.stat().st_mtime
+    if not all(path.exists() and path.stat().st_mtime >= trained for path in (*files.values(), answers)):
+        classifier_export.export(run, profile, files["float"])
+        classifier_export.quantise(run, records, profile, files["float"], files["int8"])
         x = np.asarray(records.signals[benchmark_split(records).test])[:, run.leads]
         found = {form: deploy.run(deploy.open_model(path), x).astype(np.float16) for form, path in files.items()}
         write_arrays(answers, found)

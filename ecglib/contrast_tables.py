@@ -78,9 +78,9 @@ def sweep(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("setting")
 
 
-def selection_effect(runs: ArmRuns) -> float:
+def selection_effect(arms: Mapping[str, Arm], runs: ArmRuns) -> float:
     """By how much the best setting, chosen by test AUC, exceeds a setting taken at random."""
-    means = [float(values(members).mean()) for name, members in runs.items() if name != STUDENT]
+    means = [float(values(runs[name]).mean()) for name in arms if name != STUDENT]
     return max(means) - float(np.mean(means))
 
 
@@ -98,13 +98,19 @@ def costs(arms: Mapping[str, Arm], seconds: Mapping[str, float]) -> pd.DataFrame
     return pd.DataFrame(rows).set_index("arm")
 
 
-def detectors(scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray, patients: np.ndarray) -> pd.DataFrame:
+def detectors(
+    scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray, patients: np.ndarray, near_peak: np.ndarray
+) -> pd.DataFrame:
     """Each detector: AUC with both intervals, AP, and the AUC of each class against N.
+
+    R1 keeps an N beat only where a detector finds its R peak, and asks nothing of the others; "R-peak rule on all" is
+    the AUC without the abnormal beats that the rule would drop, too.
 
     Args:
         scores: detector -> (M,) scores of each seed.
         labels: (M,) classes of the test beats.
         patients: (M,).
+        near_peak: (M,) bool, whether an R peak was found near the beat's annotation.
     """
     rows = []
     for name, members in scores.items():
@@ -115,14 +121,26 @@ def detectors(scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray, pa
         rows.append(
             {
                 "detector": name,
-                "AUC, 95 % over seeds": shown(mean_interval([row["all"] for row in found])),
+                "AUC, 95 % over seeds": shown(mean_interval([row["all"] for row in found]))
+                if _has_seed(name)
+                else f"{mean['all']:.4f} (no seed)",
                 "over patients": bounds(over_patients),
+                "R-peak rule on all": f"{np.mean([_under_rule(labels, one, near_peak) for one in members]):.4f}",
                 "AP": f"{mean['ap']:.4f}",
                 **{key: f"{mean[key]:.3f}" for key in CLASSES if key in mean},
-                "seeds": len(members),
+                "seeds": len(members) if _has_seed(name) else 0,
             }
         )
     return pd.DataFrame(rows).set_index("detector")
+
+
+def _has_seed(name: str) -> bool:
+    """Whether a detector has trained or drawn weights; principal components and RR intervals have none."""
+    return name not in novelty.LADDER or bool({"contrast", "untrained"} & set(novelty.LADDER[name].blocks))
+
+
+def _under_rule(labels: np.ndarray, scores: np.ndarray, near_peak: np.ndarray) -> float:
+    return metrics.auc(labels[near_peak] != "N", scores[near_peak])
 
 
 def seed_aucs(scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray) -> dict[str, dict[str, list[float]]]:
@@ -137,6 +155,7 @@ COMPARED = (
     ("all four", "BeatGAN + rhythm"),
     ("all without rhythm", "BeatGAN"),
     ("contrast", "encoder that never learned"),
+    ("contrast, Mahalanobis", "encoder that never learned, Mahalanobis"),
     ("all four", "all without contrast"),
 )
 
@@ -144,7 +163,10 @@ COMPARED = (
 def detector_differences(
     scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray, patients: np.ndarray
 ) -> pd.DataFrame:
-    """AUC of one detector minus that of another with the same seed, over all abnormal beats and for S alone.
+    """AUC of one detector minus that of another, over all abnormal beats and for S alone.
+
+    Paired in the order of the seeds: an encoder's weights have nothing to do with those of a BeatGAN. The intervals are
+    not adjusted for how many they are.
 
     Args:
         scores: detector -> (M,) scores of each seed.

@@ -10,7 +10,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,9 @@ class Contract:
     Attributes:
         leads: names of the input's channels, in their order.
         labels: names of the outputs, in their order.
-        thresholds: probability from which a label is given, for each; chosen on validation records.
-        metrics: of the exported model's run on test records.
+        thresholds: probability from which a label is given, for each; chosen on validation records by this very file.
+        metrics: of this very file on test records.
+        precision: of its convolutions, "float32" or "int8".
         source: run id of the training.
         data: data set and version.
         samples: length of the input.
@@ -46,6 +47,7 @@ class Contract:
     labels: tuple[str, ...] = SUPERCLASSES
     thresholds: tuple[float, ...] = (0.5,) * len(SUPERCLASSES)
     metrics: Mapping[str, float] | None = None
+    precision: str = "float32"
     source: str = ""
     data: str = SOURCE
     samples: int = SAMPLES
@@ -145,6 +147,14 @@ def quantise(source: Path, path: Path, records: np.ndarray) -> None:
             nodes_to_exclude=last,
         )
         graph = onnx.load(quantised)
+    _write(onnx, graph, replace(contract, precision="int8"), path)
+
+
+def relabel(path: Path, contract: Contract) -> None:
+    """Give an exported model another contract."""
+    onnx = need("onnx")
+    graph = onnx.load(path)
+    del graph.metadata_props[:]
     _write(onnx, graph, contract, path)
 
 

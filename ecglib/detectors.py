@@ -1,4 +1,4 @@
-"""Anomaly scores from normal beats alone: how far is a beat from what was seen? No label is used anywhere.
+"""Anomaly scores from normal beats alone: how far is a beat from what was seen? No abnormal beat is used.
 
 BeatGAN asks how well a beat can be redrawn. These ask how far it lies from normal beats in some space: PCA's, a
 contrastive encoder's, or that of shape and rhythm together.

@@ -13,7 +13,6 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
 
 from ecglib import metrics, training
 from ecglib.callbacks import Checkpoint, Progress
@@ -22,10 +21,20 @@ from ecglib.data import mitbih
 from ecglib.data.mitbih import CLASSES, RECORDS, Beats, Split
 from ecglib.distillation import SELF, Distillation, Distiller, check_teacher, new_average
 from ecglib.errors import EcglibError
-from ecglib.files import atomic_path, sole_process, write_json, write_text
+from ecglib.files import sole_process, write_json, write_text
 from ecglib.models.beatgan import Generator, anomaly_scores
 from ecglib.reproducibility import choose_device, environment
-from ecglib.store import PUBLISHED, StoredRun, differences, digest, read_arrays, write_arrays
+from ecglib.store import (
+    PUBLISHED,
+    StoredRun,
+    differences,
+    digest,
+    half,
+    read_arrays,
+    read_tensors,
+    write_arrays,
+    write_tensors,
+)
 from ecglib.training import Hyperparameters, Validation
 
 
@@ -139,7 +148,7 @@ class Run(StoredRun):
         """The trained generator of the epoch that `rule` chose, in evaluation mode, on the CPU.
 
         Raises:
-            EcglibError: the store came without weights.
+            EcglibError: the store came without weights, or they are damaged.
         """
         path = self.folder / f"weights_{rule}.safetensors"
         if not path.exists() and rule == "corrected":
@@ -149,16 +158,14 @@ class Run(StoredRun):
                 f"weights_{rule}.safetensors is not in {self.folder.name}: train the run again with weights=True."
             )
         generator = Generator(len(self.config.get("leads", (0,))), self.config.get("width", 1.0))
-        generator.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
+        generator.load_state_dict(read_tensors(path))
         return generator.eval()
 
     def publish(self) -> Path:
         """Keep the generator of the epoch chosen without labels in half precision, small enough to be committed."""
         path = self.folder / PUBLISHED
         if not path.exists():
-            weights = self.generator().state_dict()
-            with atomic_path(path) as temporary:
-                save_file({n: t.half() if t.is_floating_point() else t for n, t in weights.items()}, temporary)
+            write_tensors(path, half(self.generator().state_dict()))
         return path
 
 
@@ -201,7 +208,8 @@ def is_finished(folder: Path, weights: bool = False) -> bool:
     """Whether a run's folder holds all that it should, with or without the weights (published ones will do)."""
     kept = [all((folder / f"weights_{rule}.safetensors").exists() for rule in training.RULES)]
     kept.append((folder / PUBLISHED).exists())
-    return (folder / "metrics.json").exists() and (any(kept) or not weights)
+    results = all((folder / name).exists() for name in ("metrics.json", "predictions.npz"))
+    return results and (any(kept) or not weights)
 
 
 def _train(
@@ -219,6 +227,8 @@ def _train(
     state = checkpoint.restore(state)
     training.train(state, x_train, validation, settings, [checkpoint, *callbacks], distiller, config.contrast)
 
+    # A run trained again, because its weights were not kept, is unfinished from here on.
+    (folder / "metrics.json").unlink(missing_ok=True)
     predictions = {
         "class_codes": _codes(beats.labels[split.test], CLASSES),
         "patient_codes": _codes(beats.patients[split.test], RECORDS),
@@ -237,8 +247,7 @@ def _train(
     for part in ("", "validation_"):
         predictions.setdefault(f"{part}scores_labelled", predictions[f"{part}scores_corrected"])
     for rule in training.RULES:
-        with atomic_path(folder / f"weights_{rule}.safetensors") as temporary:
-            save_file(state.best[rule].weights, temporary)
+        write_tensors(folder / f"weights_{rule}.safetensors", state.best[rule].weights)
     write_arrays(folder / "predictions.npz", predictions)
     history = pd.DataFrame(state.history)
     write_text(folder / "history.csv", history.to_csv(index=False, float_format="%.6g", lineterminator="\n"))

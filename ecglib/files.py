@@ -58,9 +58,9 @@ def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
             handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
             os.close(handle)
             temporary = Path(name)
-        # mkstemp makes files private; results are to be read by whoever shares the folder.
-        temporary.chmod(0o755 if folder else 0o644)
         yield temporary
+        # mkstemp makes files private, and so does safetensors; results are for whoever shares the folder.
+        temporary.chmod(0o755 if folder else 0o644)
         try:
             temporary.replace(path)
         except OSError:

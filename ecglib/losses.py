@@ -55,8 +55,13 @@ class DistillKL:
         return self.alpha * self.temperature**2 * F.kl_div(second, first, reduction="batchmean", log_target=True)
 
 
+def attention(features: Tensor) -> Tensor:
+    """phi of attention transfer: (B, C, T) -> (B, T), the mean of squares over channels, every row of length 1."""
+    return F.normalize(features.square().mean(dim=1), dim=1)
+
+
 class DistillFT:
-    """R1 section 3.3.4.4: attention transfer between layers (Zagoruyko and Komodakis 2017, as FRSKD uses it).
+    """R1 section 3.3.4.4: attention transfer between layers (Zagoruyko and Komodakis 2017).
 
     phi(F) is the mean of squares over channels, L2-normalised over time; the loss is the squared distance of
     phi(F_student) and phi(F_teacher), averaged over beats and summed over layers. The report writes the distance, its
@@ -66,15 +71,10 @@ class DistillFT:
     def __call__(self, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
         """The loss of two lists of layers (B, C_i, T_i); the C_i may differ between student and teacher."""
         distances = [
-            (self.attention(f_s) - self.attention(f_t)).square().sum(dim=1).mean()
+            (attention(f_s) - attention(f_t)).square().sum(dim=1).mean()
             for f_s, f_t in zip(student, teacher, strict=True)
         ]
         return torch.stack(distances).sum()
-
-    @staticmethod
-    def attention(features: Tensor) -> Tensor:
-        """phi: (B, C, T) -> (B, T), every row of length 1."""
-        return F.normalize(features.square().mean(dim=1), dim=1)
 
 
 class BinaryKL:

@@ -37,11 +37,13 @@ class Change:
         before: the number.
         after: the number.
         interval: of the difference; None for a single run.
+        over: what the interval was taken over.
     """
 
     before: float
     after: float
     interval: Interval | None = None
+    over: str = "seeds"
 
 
 def auc(abnormal: np.ndarray, scores: np.ndarray) -> float:

@@ -19,7 +19,7 @@ from ecglib.data.mitbih import Beats
 from ecglib.detectors import Blocks, Mahalanobis, Nearest, fisher
 from ecglib.errors import EcglibError
 from ecglib.experiments import BeatGANConfig, Run
-from ecglib.pretraining import SimCLRConfig, embed, train_encoder, untrained_encoder
+from ecglib.pretraining import SimCLRConfig, embed, normalising_encoder, train_encoder
 from ecglib.reproducibility import choose_device
 from ecglib.store import digest, read_arrays, write_arrays
 
@@ -38,9 +38,10 @@ class Detector:
 
     Attributes:
         blocks: of `contrast` (the encoder's embedding, of unit length, because NT-Xent compares directions),
-            `untrained` (the same of an encoder that never learned: the control), `shape` (principal components of the
-            scaled beat), `own` (principal components of what differs, in mV, from the record's own median beat) and
-            `rhythm` (logarithms of the RR intervals before and after, over the usual one around).
+            `untrained` (the same of an encoder that never learned but normalises as it does: the control), `shape`
+            (principal components of the scaled beat), `own` (principal components of what differs, in mV, from the
+            record's own median beat) and `rhythm` (logarithms of the RR intervals before and after, over the usual one
+            around).
         leads: of `shape` and `own`.
         distance: "nearest" normal beats, or "mahalanobis" to their mean.
     """
@@ -60,6 +61,7 @@ class Detector:
 # What each part adds, from the control to all four together.
 LADDER = {
     "encoder that never learned": Detector(("untrained",)),
+    "encoder that never learned, Mahalanobis": Detector(("untrained",), distance="mahalanobis"),
     "contrast": Detector(("contrast",)),
     "contrast, Mahalanobis": Detector(("contrast",), distance="mahalanobis"),
     "shape, lead 1": Detector(("shape",), leads=(0,)),
@@ -111,7 +113,7 @@ class Described:
         model = (
             train_encoder(self.encoder, self.beats, self.store, self.device)
             if trained
-            else untrained_encoder(self.encoder)
+            else normalising_encoder(self.encoder, self.beats)
         )
         h = embed(model.to(place), self.encoder.beats.x(self.beats, members).to(place)).cpu().numpy()
         return h / np.linalg.norm(h, axis=1, keepdims=True)

@@ -6,26 +6,26 @@ BatchNorm over all devices) is used from `large_batch` beats on; a laptop stays 
 
 import math
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, distributed, nn
+from torch.optim.swa_utils import update_bn
 
 from ecglib import snapshot
 from ecglib.data.augment import random_view
 from ecglib.data.mitbih import Beats
 from ecglib.errors import EcglibError
 from ecglib.experiments import BeatGANConfig
-from ecglib.files import atomic_path, sole_process, write_json, write_text
+from ecglib.files import sole_process, write_json, write_text
 from ecglib.losses import NTXent
 from ecglib.models.simclr import BaseEncoder, ProjectionHead
 from ecglib.reproducibility import choose_device, environment, seed_everything
-from ecglib.store import differences, digest
+from ecglib.store import differences, digest, read_tensors, write_tensors
 
 
 @dataclass(frozen=True)
@@ -113,23 +113,49 @@ def train_encoder(
         progress: called with each epoch's number and mean loss.
 
     Raises:
-        EcglibError: there is no full batch to train on, or the loss is no longer finite.
+        EcglibError: another process trains this encoder, there is no full batch to train on, processes cannot share a
+            batch evenly, or the loss is no longer finite.
     """
     encoder, path = untrained_encoder(config), store / config.run_id / "encoder.safetensors"
     if not path.exists():
-        rank, count = processes()
-        with sole_process(store, config.run_id) if rank == 0 else nullcontext():
+        with _first_holds_lock(store, config.run_id):
             _train(config, beats, path.parent, choose_device(device), progress)
-        if count > 1:
+        if processes()[1] > 1:
             distributed.barrier()  # until the first process has written
-    encoder.load_state_dict(load_file(path))
+    encoder.load_state_dict(read_tensors(path))
     return encoder
+
+
+@contextmanager
+def _first_holds_lock(store: Path, run_id: str) -> Iterator[None]:
+    """`sole_process` for a group of processes: the first one takes the lock, and if it cannot, none goes on."""
+    rank, count = processes()
+    with ExitStack() as stack:
+        refused: list[str] = [""]
+        if rank == 0:
+            try:
+                stack.enter_context(sole_process(store, run_id))
+            except EcglibError as error:
+                refused = [str(error)]
+        if count > 1:
+            distributed.broadcast_object_list(refused)
+        if refused[0]:
+            raise EcglibError(refused[0])
+        yield
 
 
 def untrained_encoder(config: SimCLRConfig) -> BaseEncoder:
     """The encoder that training starts from, in evaluation mode, on the CPU."""
     seed_everything(config.beats.training.seed)
     return BaseEncoder(len(config.beats.leads), config.beats.width).eval()
+
+
+def normalising_encoder(config: SimCLRConfig, beats: Beats) -> BaseEncoder:
+    """The control of a trained encoder: weights that never learned, BatchNorm that has seen views of the same beats."""
+    encoder = untrained_encoder(config)
+    x = config.beats.x(beats, config.beats.choose(beats).train)
+    update_bn((random_view(part) for part in x.split(config.beats.training.batch_size)), encoder.train())
+    return encoder.eval()
 
 
 def _train(
@@ -140,6 +166,8 @@ def _train(
     steps = len(x) // settings.batch_size
     if steps == 0:
         raise EcglibError(f"{len(x)} training beats do not fill one batch of {settings.batch_size}: use more beats.")
+    if settings.batch_size % count:
+        raise EcglibError(f"A batch of {settings.batch_size} beats cannot be shared evenly by {count} processes.")
     if rank == 0:
         write_json(folder / "config.json", differences(config))
     encoder = untrained_encoder(config)
@@ -179,8 +207,8 @@ def _train(
         return
     write_text(folder / "history.csv", pd.DataFrame(history).to_csv(index_label="epoch", lineterminator="\n"))
     write_json(folder / "env.json", environment(device))
-    with atomic_path(folder / "encoder.safetensors") as temporary:
-        save_file({name: tensor.detach().cpu() for name, tensor in encoder.state_dict().items()}, temporary)
+    weights = {name: tensor.detach().cpu() for name, tensor in encoder.state_dict().items()}
+    write_tensors(folder / "encoder.safetensors", weights)
     checkpoint.unlink(missing_ok=True)
 
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ecglib.errors import EcglibError
-from ecglib.files import atomic_path
+from ecglib.store import write_tensors
 from ecglib.training import Best, State
 
 Tensors = dict[str, Tensor]
@@ -70,8 +69,7 @@ def write(path: Path, tensors: Tensors, facts: dict[str, Any]) -> None:
     """Write both into one file, atomically."""
     # Two rules can prefer the same epoch, but safetensors refuses two names for one memory.
     apart = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary:
-        save_file(apart, temporary, metadata={"facts": json.dumps(facts)})
+    write_tensors(path, apart, {"facts": json.dumps(facts)})
 
 
 def read(path: Path) -> tuple[Tensors, dict[str, Any]]:

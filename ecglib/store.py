@@ -17,6 +17,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from ecglib.errors import EcglibError
 from ecglib.files import atomic_path
@@ -98,6 +102,36 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     return {
         name: values.astype(np.float32) if values.dtype == np.float16 else values for name, values in stored.items()
     }
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> None:
+    """Keep tensors as safetensors; whole, or not at all.
+
+    Raises:
+        EcglibError: the disk refused.
+    """
+    with atomic_path(path) as temporary:
+        try:
+            save_file(dict(tensors), temporary, None if facts is None else dict(facts))
+        except SafetensorError as error:
+            raise OSError(str(error)) from error  # what atomic_path knows how to explain
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors that the store keeps, on the CPU; what is in half precision comes back as float32.
+
+    Raises:
+        EcglibError: the file is missing or damaged.
+    """
+    try:
+        return {name: t.float() if t.dtype == torch.float16 else t for name, t in load_file(path).items()}
+    except (OSError, SafetensorError) as error:
+        raise EcglibError(f"{path} cannot be read ({error}): delete it and run again.") from error
+
+
+def half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Floating-point tensors in half precision, all others as they are."""
+    return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 
 def read_json(path: Path) -> dict[str, Any]:

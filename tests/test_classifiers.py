@@ -40,7 +40,7 @@ def run(config, records, store):
 
 def test_it_learns_and_what_is_stored_follows_from_its_weights(run, config, records):
     assert run.metrics["test"]["auc"] > 0.6
-    assert run.metrics["test"] | {"epoch": 0} == classifier_runs.evaluate(run.predictions, 0)["test"]
+    assert run.metrics["test"] | {"epoch": 0} == classifier_runs.evaluate(run.predictions, 0, 0)["test"]
     split = config.choose(records)
     x = config.x(records, split.test, run.scaler)
     again = classifiers.predict(run.model(), x).numpy()

@@ -101,6 +101,22 @@ def test_records_that_do_not_fit_are_refused(tmp_path, ecg):
         classify.read_record(write(tmp_path, ecg, names=names, name="lead"), CONTRACT)
     with pytest.raises(EcglibError, match="is in 'mmHg', not in a unit of voltage"):
         classify.read_record(write(tmp_path, ecg, unit="mmHg", name="unit"), CONTRACT)
+    header = write(tmp_path, 1000 * ecg, unit="uV", name="micro").with_suffix(".hea")
+    header.write_bytes(header.read_bytes().replace(b"/uV", b"/mV"))
+    with pytest.raises(EcglibError, match=r"Lead I of .* varies by [\d,]+ mV: is the header's unit right"):
+        classify.read_record(tmp_path / "micro", CONTRACT)
+    header = write(tmp_path, 1000 * ecg, unit="uV", name="micro").with_suffix(".hea")
+    header.write_bytes(header.read_bytes().replace(b"/uV", "/µV".encode()))
+    with pytest.raises(EcglibError, match="not plain ASCII: write uV for µV"):
+        classify.read_record(tmp_path / "micro", CONTRACT)
+    header.write_bytes(header.read_bytes().replace("/µV".encode(), b"/uV") + "# a comment of Müller\n".encode())
+    classify.read_record(tmp_path / "micro", CONTRACT)
+    (tmp_path / "empty.hea").write_text("empty 0 100 1000\n")
+    with pytest.raises(EcglibError, match=r"empty"):
+        classify.read_record(tmp_path / "empty", CONTRACT)
+    for start in (np.nan, np.inf):
+        with pytest.raises(EcglibError, match=r"--start (nan|inf) is no time"):
+            classify.read_record(tmp_path / "micro", CONTRACT, start=start)
     broken = ecg.copy()
     broken[6, 100:110] = np.nan
     with pytest.raises(EcglibError, match=r"Lead V1 of .*nan has missing samples"):

@@ -23,6 +23,7 @@ from ecglib.classifier_experiments import train_classifier
 from ecglib.classifier_runs import SELF, UNTRAINED, ClassifierConfig
 from ecglib.classifiers import Settings
 from ecglib.data import ptbxl
+from ecglib.errors import EcglibError
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +78,30 @@ def test_arms_pair_by_seed_and_differ_in_the_lesson_alone(base):
 
 def test_settings_as_coded_go_on_from_each_other(base):
     coded, corrected = classifier_arms.setting_arms(base)
-    assert coded[0] == corrected[0]
-    for before, config, fresh in zip(coded, coded[1:], corrected[1:], strict=False):
-        assert config.continued == before.run_id
-        assert replace(config, continued="") == fresh
+    assert list(coded) == list(corrected) == list(classifier_arms.COMPARED)
+    configs, fresh = ([arm.configs[0] for arm in found.values()] for found in (coded, corrected))
+    assert configs[0] == fresh[0]
+    assert [config.continued for config in configs[1:]] == [config.run_id for config in configs[:-1]]
+    assert [replace(config, continued="") for config in configs] == fresh
+
+
+def test_what_others_go_on_from_is_trained_again_where_its_weights_are_gone(base, records, tmp_path):
+    """As after a clone: results are there, weights are not."""
+    tiny = replace(base, network="57K", training=replace(base.training, epochs=1), train_records=64)
+    coded, _ = classifier_arms.setting_arms(tiny)
+    first, second = list(coded)[:2]
+    train_classifier_arms({first: coded[first]}, records, tmp_path, "cpu")
+    for name in ("weights", "last"):
+        (tmp_path / coded[first].configs[0].run_id / f"{name}.safetensors").unlink()
+    with pytest.raises(EcglibError, match="train that run first"):
+        train_classifier(coded[second].configs[0], records, tmp_path, "cpu")
+    runs = train_classifier_arms({first: coded[first], second: coded[second]}, records, tmp_path, "cpu")
+    assert runs[second][0].metrics["test_last"]["epoch"] == 0
+    cut = replace(tiny, continued=runs[second][0].folder.name, pruned=0.5)
+    pruned = train_classifier(cut, records, tmp_path, "cpu")
+    for wrong in (replace(cut, continued=pruned.folder.name), replace(cut, network="124K")):
+        with pytest.raises(EcglibError, match="is another network than"):
+            train_classifier(wrong, records, tmp_path, "cpu")
 
 
 def test_an_exported_run_keeps_its_answers(small, runs, records, store, monkeypatch):
@@ -93,9 +114,19 @@ def test_an_exported_run_keeps_its_answers(small, runs, records, store, monkeypa
     expected = multilabel.class_metrics(stored["test_targets"], model.logits["int8"])["auc"]
     assert model.loss().value == pytest.approx(expected - model.auc("float").value)
     assert model.loss().low <= model.loss().value <= model.loss().high
-    monkeypatch.setattr(compression.deploy, "export", lambda *_: pytest.fail("exported again"))
-    again = compression.exported(config, records, store, "smoke", "cpu")
+    contract = deploy.read_contract(model.files["int8"])
+    assert contract.precision == "int8"
+    assert contract.metrics["auc"] == pytest.approx(expected, abs=6e-4), "what INT8 gives, not what float gave"
+    assert deploy.read_contract(model.files["float"]).precision == "float32"
+    with monkeypatch.context() as patch:
+        patch.setattr(deploy, "export", lambda *_: pytest.fail("exported again"))
+        again = compression.exported(config, records, store, "smoke", "cpu")
     assert np.array_equal(again.logits["int8"], model.logits["int8"])
+    model.files["float"].unlink()  # answers that came from elsewhere say nothing of files made here
+    answers = store / "onnx" / f"{config.run_id}.npz"
+    answers.write_bytes(b"of another machine")
+    again = compression.exported(config, records, store, "smoke", "cpu")
+    assert again.logits["int8"] == pytest.approx(model.logits["int8"], abs=0.01)
 
 
 def test_costs_and_their_table(small, runs, records, store):
@@ -127,6 +158,7 @@ def test_tables_follow_from_the_runs(small, runs):
     assert found == pytest.approx(expected, abs=6e-5)
     ladder = classifier_tables.ladder(runs)
     assert ladder.loc["57K", "parameters here"] == "56,955"
+    assert classifier_tables.ladder({"alone": runs["alone"]}).empty
     assert ladder.loc["57K", "report, macro-AUC"] == "0.910"
     classes = classifier_tables.per_class(small, runs)
     assert classes.columns[0] == "NORM"

@@ -53,7 +53,8 @@ def test_the_sweep_and_what_choosing_would_do(tiny, trained):
     assert len(table) == 1 + len(arms.SWEEP)
     assert table.loc["no contrast", "minus no contrast"] == "-"
     aucs = [members[0].metrics["corrected"]["auc"] for name, members in swept.items() if name != "D"]
-    assert contrast_tables.selection_effect(swept) == pytest.approx(max(aucs) - sum(aucs) / len(aucs))
+    effect = contrast_tables.selection_effect(arms.sweep_arms(tiny, 1), swept)
+    assert effect == pytest.approx(max(aucs) - sum(aucs) / len(aucs))
 
 
 def test_cost_is_a_multiple_of_beatgans(grid):
@@ -69,7 +70,12 @@ def test_detectors_and_their_differences(tiny, beats, trained, tmp_path):
     scores = novelty.beatgan_scores(runs["B"], configs, beats)
     scores |= novelty.ladder_scores(tiny, 1, 2, beats, tmp_path, "cpu")
     assert {one for pair in contrast_tables.COMPARED for one in pair} <= set(scores)
-    table = contrast_tables.detectors(scores, labels, patients)
+    near = beats.near_peak[split.test] | (np.arange(len(labels)) % 3 > 0)
+    table = contrast_tables.detectors(scores, labels, patients, near)
+    kept = np.mean([metrics.auc(labels[near] != "N", one[near]) for one in scores["contrast"]])
+    assert float(table.loc["contrast", "R-peak rule on all"]) == pytest.approx(kept, abs=6e-5)
+    assert table.loc["rhythm", "AUC, 95 % over seeds"].endswith("(no seed)")
+    assert (table.loc["rhythm", "seeds"], table.loc["contrast", "seeds"]) == (0, 2)
     assert list(table.index) == ["BeatGAN", "BeatGAN + rhythm", *novelty.LADDER]
     expected = np.mean([metrics.auc(labels != "N", one) for one in scores["all four"]])
     assert float(table.loc["all four"].iloc[0].split(" ")[0]) == pytest.approx(expected, abs=6e-5)

@@ -59,7 +59,7 @@ def test_no_label_of_a_test_beat_is_looked_at(beats, encoder, described, tmp_pat
     labels[blind.split.test] = np.random.default_rng(0).permutation(labels[blind.split.test])
     blind.beats = replace(beats, labels=labels)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(novelty, "train_encoder", lambda *_: novelty.untrained_encoder(encoder))
+        patch.setattr(novelty, "train_encoder", lambda *_: novelty.normalising_encoder(encoder, beats))
         patched = novelty.scores(EVERYTHING, blind)
         plain = Described(encoder, beats, tmp_path / "plain", "cpu")
         assert np.array_equal(patched, novelty.scores(EVERYTHING, plain))

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+from safetensors import SafetensorError
 
 from ecglib import store
 from ecglib.errors import EcglibError
@@ -40,4 +42,30 @@ def test_what_cannot_be_written_leaves_the_old_file(tmp_path):
     with pytest.raises(ValueError, match="allow_pickle=False"):
         store.write_arrays(path, {"scores": np.array([{}], dtype=object)})
     assert np.array_equal(store.read_arrays(path)["scores"], np.ones(3))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_tensors_come_back_in_single_precision(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    kept = {"weight": torch.tensor([0.5, 1.25]), "steps": torch.tensor(3)}
+    store.write_tensors(path, store.half(kept), {"source": "a run"})
+    found = store.read_tensors(path)
+    assert all(torch.equal(found[name], tensor) and found[name].dtype == tensor.dtype for name, tensor in kept.items())
+    assert path.stat().st_mode & 0o777 == 0o644, "for whoever shares the folder"
+    path.write_bytes(path.read_bytes()[:-2])
+    with pytest.raises(EcglibError, match=r"weights\.safetensors cannot be read .*delete it and run again"):
+        store.read_tensors(path)
+
+
+def test_a_full_disk_is_one_clear_error(tmp_path, monkeypatch):
+    path = tmp_path / "weights.safetensors"
+    store.write_tensors(path, {"weight": torch.ones(3)})
+
+    def full(tensors, file, facts):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(store, "save_file", full)
+    with pytest.raises(EcglibError, match=r"Cannot write .*No space left .*Free disk space"):
+        store.write_tensors(path, {"weight": torch.zeros(3)})
+    assert torch.equal(store.read_tensors(path)["weight"], torch.ones(3))
     assert list(tmp_path.iterdir()) == [path]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ecglib.losses import BinaryKL, DistillFT
+from ecglib.losses import BinaryKL, attention
 from ecglib.models.ecgcnn import CLASSES, ConvNet
 
 WIDTH = 64  # channels of every level of the self-teacher
@@ -78,7 +78,7 @@ class SelfTaught(nn.Module):
         self.classifier = classifier
         channels = [block[0].out_channels for block in classifier.blocks]  # type: ignore[index]
         self.teacher = SelfTeacher(channels)
-        self.divergence, self.transfer = BinaryKL(temperature), DistillFT()
+        self.divergence = BinaryKL(temperature)
         self.alpha, self.beta = alpha, beta
         self.features: list[Tensor] = []
 
@@ -89,11 +89,13 @@ class SelfTaught(nn.Module):
     def loss(self, batch: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
         """BCE of classifier and self-teacher + alpha KL + beta attention transfer, of the last forward pass.
 
-        The self-teacher learns from the labels alone: its answer and its maps are given to the classifier as they are.
+        The transfer is averaged over records and time, as in FRSKD's program, to which its beta belongs. The
+        self-teacher learns from the labels alone: its answer and its maps are given to the classifier as they are.
         """
         refined, taught = self.teacher(self.features)
         labels = F.binary_cross_entropy_with_logits(logits, targets) + F.binary_cross_entropy_with_logits(
             taught, targets
         )
-        attention = self.transfer(self.features, [part.detach() for part in refined])
-        return labels + self.alpha * self.divergence(logits, taught.detach()) + self.beta * attention
+        pairs = zip(self.features, refined, strict=True)
+        transfer = torch.stack([F.mse_loss(attention(own), attention(better.detach())) for own, better in pairs]).sum()
+        return labels + self.alpha * self.divergence(logits, taught.detach()) + self.beta * transfer
