@@ -111,6 +111,8 @@ def quantise(source: Path, path: Path, records: np.ndarray) -> None:
     overflow there without a word. The last linear layer stays in float: it has a thousandth of the weights and decides
     the ranking.
 
+    The contract keeps thresholds and metrics of the source; `relabel` gives it those that INT8 itself has.
+
     Args:
         source: what `export` wrote.
         path: the file.
