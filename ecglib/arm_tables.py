@@ -114,10 +114,14 @@ def experiments(runs: ArmRuns) -> pd.DataFrame:
                     "as coded": shown(mean_interval(values(runs[coded], metric, "as_coded"))),
                     "as written": shown(mean_interval(values(runs[written], metric, "as_coded"))),
                     "corrected": shown(mean_interval(values(runs[written], metric))),
-                    "seeds": len(runs[written]),
+                    "seeds": _seeds(len(runs[written]), len(runs[coded])),
                 }
             )
     return pd.DataFrame(rows).set_index(["experiment", "metric"])
+
+
+def _seeds(written: int, coded: int) -> str:
+    return str(written) if written == coded else f"{written} (as coded {coded})"
 
 
 def gains(runs: ArmRuns, comparable: bool) -> pd.DataFrame:
@@ -143,7 +147,7 @@ def gains(runs: ArmRuns, comparable: bool) -> pd.DataFrame:
                 "as coded: student - teacher": shown(to_teacher.over_seeds, signed=True),
                 "as coded: student - control": shown(compare(runs[coded], runs[CONTROL]).over_seeds, signed=True),
                 "corrected: student - control": shown(to_control.over_seeds, signed=True),
-                "seeds": len(to_control.differences),
+                "seeds": _seeds(len(to_control.differences), len(runs[coded])),
                 "verdict": _claim_verdict(difference, judged[written][1], comparable),
             }
         )
@@ -152,7 +156,7 @@ def gains(runs: ArmRuns, comparable: bool) -> pd.DataFrame:
 
 def _claim_verdict(published: float, found: str, comparable: bool) -> str:
     """What our comparison says of a published difference."""
-    words = {"better": "a gain", "worse": "a loss", "no difference shown": "no difference"}.get(found, found)
+    words = {"better": "a gain", "worse": "a loss"}.get(found, found)
     claimed = "gain" if published > 0 else "loss"
     text = f"report: {claimed}; here: {words}"
     return text if comparable else f"{text} (at this budget)"

@@ -17,6 +17,7 @@ from ecglib.data.ptbxl import Records
 from ecglib.models.ecgcnn import LADDER
 
 LEAD_I = (0,)
+LAST_FOLD = 4  # R3's program tested the last of its five folds' networks
 PRUNED = 0.5  # of the channels: about a quarter of the weights is left
 # FRSKD's own weights for classification (Ji et al. 2021): T = 4, alpha = 2, beta = 100.
 FRSKD = Lesson(SELF, temperature=4.0, alpha=2.0, beta=100.0)
@@ -92,17 +93,23 @@ def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_se
     def published(run: str) -> Lesson:
         return Lesson(run, "published")
 
-    def coded(_: str) -> Lesson:
+    def untrained(_: str) -> Lesson:
         return replace(_as_coded(UNTRAINED), network=teacher)
 
+    def program(
+        name: str, text: str, lesson: Callable[[str], Lesson] | None = None, control: str = ""
+    ) -> ClassifierArm:
+        return arm(name, text, lesson, control, split="report", fold=LAST_FOLD, standardised=False)
+
     return {
-        "alone": arm("student alone", "labels alone", control="", seeds=main_seeds),
-        "coded": arm("KD as coded", "an untrained teacher, softmax over sigmoids", coded),
-        "written": arm("KD as written", "the trained teacher, the program's loss", _as_coded),
+        "R3 alone": program("as coded: student alone", "R3's split and last fold, no scaling"),
+        "R3 kd": program("as coded: student with KD", "the same; untrained teacher, softmax", untrained, "R3 alone"),
+        "alone": arm("student alone", "labels alone, patients apart, leads scaled", control="", seeds=main_seeds),
+        "untrained": arm("KD, untrained teacher", "the program's loss and teacher, patients apart", untrained),
+        "written": arm("KD as written", "the program's loss, the trained teacher", _as_coded),
         "kd": arm("KD corrected", "the trained teacher, each class a yes or no", Lesson, seeds=main_seeds),
         "frskd": arm("FRSKD", "a self-teacher that refines the student's features", lambda _: FRSKD),
         "raw": arm("student, no scaling", "millivolts as they are, as R3 trained", standardised=False),
-        "R3 split": arm("student, R3's split", "records pooled, patients shared", control="", split="report"),
         "lead I": arm("lead I alone", "one lead, labels alone", control="", leads=LEAD_I),
         "lead I published": arm(
             "lead I, MKD as published", "by 12 leads, probabilities divided by T", published, "lead I", leads=LEAD_I
@@ -112,42 +119,71 @@ def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_se
 
 
 # R3 figure 6: which optimizer, which batch size? Learning rates are each optimizer's usual ones.
-COMPARED: dict[str, dict[str, object]] = {
-    "Adam": {"optimizer": "adam", "learning_rate": 1e-3},
-    "Adadelta": {"optimizer": "adadelta", "learning_rate": 1.0},
-    "RMSprop": {"optimizer": "rmsprop", "learning_rate": 1e-3},
-    "SGD": {"optimizer": "sgd", "learning_rate": 1e-2},
-    "Adam, batch 16": {"batch_size": 16},
-    "Adam, batch 256": {"batch_size": 256},
-}
+COMPARED: tuple[dict[str, dict[str, object]], ...] = (
+    {
+        "Adam": {"optimizer": "adam", "learning_rate": 1e-3},
+        "RMSprop": {"optimizer": "rmsprop", "learning_rate": 1e-3},
+        "SGD": {"optimizer": "sgd", "learning_rate": 1e-2},
+        "Adadelta": {"optimizer": "adadelta", "learning_rate": 1.0},
+    },
+    {"batch 16": {"batch_size": 16}, "batch 64": {"batch_size": 64}, "batch 256": {"batch_size": 256}},
+)
+CHOSEN = ("Adadelta", "batch 64")  # by R3, one of each group
 
 
-def setting_arms(base: ClassifierConfig) -> tuple[dict[str, ClassifierArm], dict[str, ClassifierArm]]:
+def setting_arms(base: ClassifierConfig, seeds: int) -> tuple[dict[str, ClassifierArm], dict[str, ClassifierArm]]:
     """Optimizers and batch sizes (figure 6) as coded, each going on from the weights of the one before, and corrected.
 
+    Args:
+        base: data, split, budget and network; its seed is ignored.
+        seeds: of every setting.
+
     Returns:
-        Arms as coded and corrected, of one seed, in the order of `COMPARED`.
+        Arms as coded and corrected, in the order of `COMPARED`; R3's choice of each group is the control of its others.
     """
+    seeded = [replace(base, training=replace(base.training, seed=seed)) for seed in range(seeds)]
     coded: dict[str, ClassifierArm] = {}
     corrected: dict[str, ClassifierArm] = {}
-    before = ""
-    for name, change in COMPARED.items():
-        fresh = replace(base, training=replace(base.training, **change))  # type: ignore[arg-type]
-        went_on = replace(fresh, continued=before)
-        before = went_on.run_id
-        coded[name] = ClassifierArm(name, "from the weights of the one before", [went_on])
-        corrected[name] = ClassifierArm(name, "from fresh weights", [fresh])
+    for group, chosen in zip(COMPARED, CHOSEN, strict=True):
+        before = [""] * seeds
+        for name, change in group.items():
+            fresh = [replace(one, training=replace(one.training, **change)) for one in seeded]  # type: ignore[arg-type]
+            went_on = [replace(one, continued=run) for one, run in zip(fresh, before, strict=True)]
+            before = [one.run_id for one in went_on]
+            control = "" if name == chosen else chosen
+            coded[name] = ClassifierArm(name, "from the weights of the one before", went_on, control)
+            corrected[name] = ClassifierArm(name, "from fresh weights", fresh, control)
     return coded, corrected
 
 
-def pruned_arms(base: ClassifierConfig, students: Mapping[str, ClassifierArm], seeds: int) -> dict[str, ClassifierArm]:
-    """Students without half of their channels, trained again from labels alone or with the teacher, too."""
+def pruned_arms(students: Mapping[str, ClassifierArm], seeds: int) -> dict[str, ClassifierArm]:
+    """Students without half of their channels after fine-tuning, and whole ones tuned for as long: their controls.
+
+    Args:
+        students: `student_arms`.
+        seeds: of each.
+    """
     rows = {}
-    for name, text in (("alone", "labels alone"), ("kd", "labels and teacher")):
-        configs = [replace(config, continued=config.run_id, pruned=PRUNED) for config in students[name].configs[:seeds]]
-        label = f"{students[name].name}, pruned"
-        rows[f"{name} pruned"] = ClassifierArm(label, f"{PRUNED:.0%} of the channels cut, {text}", configs, name)
+    for name in ("alone", "kd", "lead I kd"):
+        student = students[name]
+        tuned = [
+            replace(config, tuned=config.run_id, training=replace(config.training, epochs=_half(config)))
+            for config in student.configs[:seeds]
+        ]
+        rows[f"{name} tuned"] = ClassifierArm(
+            f"{student.name}, tuned", "trained on from its best weights, half as many epochs", tuned, name
+        )
+        rows[f"{name} pruned"] = ClassifierArm(
+            f"{student.name}, pruned",
+            f"{PRUNED:.0%} of the channels cut out, then tuned likewise",
+            [replace(config, pruned=PRUNED) for config in tuned],
+            f"{name} tuned",
+        )
     return rows
+
+
+def _half(config: ClassifierConfig) -> int:
+    return max(1, config.training.epochs // 2)
 
 
 def _as_coded(teacher: str) -> Lesson:
@@ -169,7 +205,8 @@ def train_classifier_arms(
     configs = [config for arm in arms.values() for config in arm.configs]
     unfinished = [config for config in configs if not is_finished(store / config.run_id)]
     # A run whose pupils and heirs are all in the store need not have kept its weights.
-    needed = {config.continued for config in unfinished} | {c.lesson.teacher for c in unfinished if c.lesson}
+    needed = {run for config in unfinished for run in (config.continued, config.tuned)}
+    needed |= {config.lesson.teacher for config in unfinished if config.lesson}
     runs: dict[str, list[ClassifierRun]] = {}
     with tqdm(total=len(configs), desc="training", unit="run") as bar:
         for name, arm in arms.items():

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -77,17 +77,14 @@ def _train(
     parts = {name: (config.x(records, chosen, scaler).to(device), y[chosen].to(device)) for name, chosen in split}
     seed_everything(settings.seed)
     model = build(config.network, len(config.leads)).to(device)
-    if config.pruned:
-        parent = ClassifierRun(folder.parent / config.continued)
-        if not is_finished(parent.folder, weights=True):
-            raise EcglibError(f"{config.continued} is not in {folder.parent} with its weights: train that run first.")
-        _check_parent(config, parent)
-        model = without_channels(parent.model(), len(config.leads), config.pruned).to(device)
+    if config.tuned:
+        parent = _parent(config, folder.parent / config.tuned, "weights")
+        model = parent.model().to(device)
+        if config.pruned:
+            model = without_channels(model, len(config.leads), config.pruned).to(device)
     elif config.continued:
-        parent = ClassifierRun(folder.parent / config.continued)
-        last = _last_weights(parent.folder)
-        _check_parent(config, parent)
-        model.load_state_dict(last)
+        parent = _parent(config, folder.parent / config.continued, "last")
+        model.load_state_dict(read_tensors(parent.folder / "last.safetensors"))
     loss: Loss = classifiers.binary_cross_entropy
     learner = model
     if config.lesson and config.lesson.teacher == SELF:
@@ -120,7 +117,8 @@ def _train(
     write_arrays(folder / "predictions.npz", predictions)
     history = pd.DataFrame(training.history)
     write_text(folder / "history.csv", history.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    write_json(folder / "env.json", {**environment(device), "seconds": round(history["seconds"].sum(), 1)})
+    spent = {"seconds": round(history["seconds"].sum(), 1), "train_records": len(split.train)}
+    write_json(folder / "env.json", {**environment(device), **spent})
     write_json(
         folder / "metrics.json", evaluate(ClassifierRun(folder).predictions, training.best_epoch, training.epoch - 1)
     )
@@ -131,20 +129,19 @@ def _weights(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
 
 
-def _check_parent(config: ClassifierConfig, parent: ClassifierRun) -> None:
-    """Raise EcglibError unless the run `config` goes on from has its very network."""
-    same = (parent.network, parent.leads, parent.pruned) == (config.network, list(config.leads), 0)
-    if not same:
-        raise EcglibError(
-            f"{config.continued} is another network than {config.run_id}: go on from one that is the same."
-        )
+def _parent(config: ClassifierConfig, folder: Path, weights: Literal["weights", "last"]) -> ClassifierRun:
+    """The run that `config` goes on from.
 
-
-def _last_weights(folder: Path) -> dict[str, Tensor]:
-    path = folder / "last.safetensors"
-    if not path.exists():
-        raise EcglibError(f"{folder.name} has no last.safetensors to go on from: train that run first.")
-    return read_tensors(path)
+    Raises:
+        EcglibError: it is not there with its weights, or has another network.
+    """
+    there = is_finished(folder, weights=True) if weights == "weights" else (folder / "last.safetensors").exists()
+    if not there:
+        raise EcglibError(f"{folder.name} is not in {folder.parent} with its weights: train that run first.")
+    parent = ClassifierRun(folder)
+    if (parent.network, parent.leads, parent.pruned) != (config.network, list(config.leads), 0):
+        raise EcglibError(f"{folder.name} is another network than {config.run_id}: go on from one that is the same.")
+    return parent
 
 
 def _distilling(config: ClassifierConfig, records: Records, store: Path, train: np.ndarray, x: Tensor) -> Loss:

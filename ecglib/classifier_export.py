@@ -11,6 +11,7 @@ from ecglib.classifier_runs import ClassifierRun
 from ecglib.data import physionet, ptbxl, simulate
 from ecglib.data.ptbxl import Records
 from ecglib.deploy import Contract
+from ecglib.errors import EcglibError
 from ecglib.files import output_root
 from ecglib.profiles import SMOKE
 
@@ -31,7 +32,15 @@ def quantise(run: ClassifierRun, records: Records, profile: str, source: Path, p
         profile: whose run it is.
         source: what `export` wrote.
         path: the file.
+
+    Raises:
+        EcglibError: the records are not those of the run.
     """
+    if records.fingerprint != run.config["data"]:
+        raise EcglibError(
+            f"{run.folder.name} was made with other records than the {len(records):,} here: INT8 needs those to be "
+            "calibrated and tested. Train it again with these, or leave out --int8."
+        )
     deploy.quantise(source, path, calibration_records(run, records))
     session, split = deploy.open_model(path), ptbxl.benchmark_split(records)
     parts = {"validation": split.validation, "test": split.test}
@@ -45,6 +54,7 @@ def quantise(run: ClassifierRun, records: Records, profile: str, source: Path, p
 def _contract(run: ClassifierRun, profile: str, answers: Mapping[str, np.ndarray]) -> Contract:
     """What a model expects and answers; thresholds and metrics follow from its logits of both parts."""
     targets = run.predictions
+    source, count = "simulated" if profile == SMOKE else ptbxl.SOURCE, run.environment["train_records"]
     measured = multilabel.class_metrics(targets["test_targets"], answers["test_logits"])
     thresholds = classifier_runs.thresholds(targets["validation_targets"], answers["validation_logits"])
     return Contract(
@@ -52,7 +62,7 @@ def _contract(run: ClassifierRun, profile: str, answers: Mapping[str, np.ndarray
         thresholds=tuple(round(value, 4) for value in thresholds),
         metrics={name: round(value, 4) for name, value in measured.items()},
         source=run.folder.name,
-        data="simulated records" if profile == SMOKE else ptbxl.SOURCE,
+        data=f"{source}, {count} training records",
     )
 
 
@@ -63,7 +73,9 @@ def calibration_records(run: ClassifierRun, records: Records) -> np.ndarray:
     return np.asarray(records.signals[chosen])[:, run.leads]
 
 
-def export_best(kind: str, profile: str, path: Path, int8: bool = False, data_root: str | None = None) -> str:
+def export_best(
+    kind: str, profile: str, path: Path, int8: bool = False, data_root: str | None = None, output: str | None = None
+) -> str:
     """Write the best run of a kind as ONNX.
 
     Args:
@@ -72,6 +84,7 @@ def export_best(kind: str, profile: str, path: Path, int8: bool = False, data_ro
         path: the file.
         int8: quantise it; this needs the records.
         data_root: where they are; simulated records serve the smoke profile.
+        output: the folder that has `papermill_runs/`; None is `files.output_root`.
 
     Returns:
         What was written, for a reader.
@@ -79,7 +92,7 @@ def export_best(kind: str, profile: str, path: Path, int8: bool = False, data_ro
     Raises:
         EcglibError: no such run, no records, or the disk refused.
     """
-    run = classifier_runs.best_run(output_root() / "papermill_runs" / profile / "runs", kind)
+    run = classifier_runs.best_run(Path(output or output_root()) / "papermill_runs" / profile / "runs", kind)
     plain = path.with_name(f".{path.name}.float") if int8 else path
     try:
         export(run, profile, plain)

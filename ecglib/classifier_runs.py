@@ -22,7 +22,7 @@ from ecglib.data import ptbxl
 from ecglib.data.mitbih import Split
 from ecglib.data.ptbxl import LEADS, Records, Scaler
 from ecglib.errors import EcglibError
-from ecglib.models.ecgcnn import build
+from ecglib.models.ecgcnn import MODELS, build
 from ecglib.store import PUBLISHED, StoredRun, digest, half, read_arrays, read_tensors, write_tensors
 
 ALL_LEADS = tuple(range(len(LEADS)))
@@ -68,8 +68,9 @@ class ClassifierConfig:
         standardised: per-lead scaling fitted on the training part; R3 had none.
         train_records: how many of the training records; 0 is all.
         lesson: None learns from labels alone.
-        continued: a run id whose last weights training starts from, as R3's comparisons did; with `pruned`, its best.
-        pruned: share of the channels that are cut out of the `continued` run's network before it is trained again.
+        continued: a run id whose last weights training starts from, as R3's comparisons did.
+        tuned: a run id whose best weights training starts from: fine-tuning.
+        pruned: share of the channels that are cut out of the `tuned` run's network before it is trained again.
     """
 
     data: str
@@ -82,17 +83,24 @@ class ClassifierConfig:
     train_records: int = 0
     lesson: Lesson | None = None
     continued: str = ""
+    tuned: str = ""
     pruned: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.pruned < 1 or (self.pruned and not self.continued):
-            raise EcglibError(f"pruned={self.pruned}: a share below 1, of the network of the run `continued`.")
+        if self.network not in MODELS:
+            raise EcglibError(f"There is no network {self.network!r}: choose one of {', '.join(MODELS)}.")
+        if self.train_records < 0:
+            raise EcglibError(f"train_records={self.train_records}: 0, which means all, or more.")
+        if not 0 <= self.pruned < 1 or (self.pruned and not self.tuned):
+            raise EcglibError(f"pruned={self.pruned}: a share below 1, of the network of the run `tuned`.")
+        if self.continued and self.tuned:
+            raise EcglibError("Training starts from one run: from its last weights (continued) or its best (tuned).")
 
     @property
     def run_id(self) -> str:
         """The run's folder name: readable, and different for every other config."""
         kind = f"{self.network}{'' if self.leads == ALL_LEADS else f'-{len(self.leads)}lead'}"
-        kind += f"{'-kd' if self.lesson else ''}{'-pruned' if self.pruned else ''}"
+        kind += f"{'-kd' if self.lesson else ''}{'-pruned' if self.pruned else '-tuned' if self.tuned else ''}"
         return f"{kind}-{self.split}-seed{self.training.seed}-{digest(self)}"
 
     def choose(self, records: Records) -> Split:
@@ -231,8 +239,12 @@ def best_run(store: Path, kind: str) -> ClassifierRun:
     """
     folders = [path for way in ("", "-kd") for path in store.glob(f"{kind}{way}-benchmark-seed*") if path.is_dir()]
     runs = [ClassifierRun(path) for path in folders if is_finished(path, weights=True)]
+    # R3's chains of comparisons have been trained for longer the later they come.
+    runs = [run for run in runs if "continued" not in run.config]
     if not runs:
-        raise EcglibError(f"{store} has no finished {kind!r} with weights: 'ecglib run 05' trains one.")
+        raise EcglibError(
+            f"{store} has no finished {kind!r} with weights: 'ecglib run 05 --profile {store.parent.name}' trains one."
+        )
     return min(runs, key=lambda run: float(run.history["validation_loss"].min()))
 
 

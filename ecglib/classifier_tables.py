@@ -5,16 +5,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from ecglib import metrics, multilabel, reports
+from ecglib import cost, metrics, multilabel, reports
 from ecglib.classifier_arms import ClassifierArm
 from ecglib.classifier_runs import ClassifierRun
 from ecglib.comparisons import Comparison, compare, holm, verdict
 from ecglib.data.ptbxl import SUPERCLASSES
 from ecglib.metrics import Change, Interval, mean_interval
+from ecglib.models import ecgcnn
 from ecglib.tables import bounds, shown
 
 Runs = Mapping[str, Sequence[ClassifierRun]]
-TEST = "test"
+TEST, VALIDATION = "test", "validation"
+MAIN = "kd"  # R3's claim
 
 
 def values(runs: Sequence[ClassifierRun], part: str = TEST, metric: str = "auc") -> np.ndarray:
@@ -22,9 +24,9 @@ def values(runs: Sequence[ClassifierRun], part: str = TEST, metric: str = "auc")
     return np.array([run.metrics[part][metric] for run in runs])
 
 
-def rounded(runs: Sequence[ClassifierRun]) -> np.ndarray:
+def rounded(runs: Sequence[ClassifierRun], part: str = "test_last") -> np.ndarray:
     """As R3 reports: the last epoch, and the mean of class AUCs each rounded to two decimals. (seeds,)"""
-    return np.array([multilabel.rounded_auc(run.metrics["test_last"]) for run in runs])
+    return np.array([multilabel.rounded_auc(run.metrics[part]) for run in runs])
 
 
 def over_patients(runs: Sequence[ClassifierRun]) -> Interval:
@@ -48,7 +50,7 @@ def results(arms: Mapping[str, ClassifierArm], runs: Runs) -> pd.DataFrame:
                 "what is done": arm.text,
                 "parameters": f"{runs[name][0].parameters:,}",
                 "seeds": len(runs[name]),
-                "as coded: last epoch, rounded": f"{rounded(runs[name]).mean():.3f}",
+                "last epoch, rounded": f"{rounded(runs[name]).mean():.3f}",
                 "macro-AUC, 95 % over seeds": shown(mean_interval(values(runs[name]))),
                 "over patients": bounds(over_patients(runs[name])),
                 "AP": f"{values(runs[name], metric='ap').mean():.3f}",
@@ -77,81 +79,159 @@ def comparisons(arms: Mapping[str, ClassifierArm], runs: Runs) -> dict[str, Comp
     return {name: compare(runs[name], runs[arm.control], TEST) for name, arm in arms.items() if arm.control}
 
 
-def differences(arms: Mapping[str, ClassifierArm], runs: Runs) -> pd.DataFrame:
-    """Each arm's macro-AUC minus its control's: three intervals, p of the paired t test after Holm, verdict."""
-    compared = comparisons(arms, runs)
-    adjusted = holm([comparison.p for comparison in compared.values()])
+def differences(
+    arms: Mapping[str, ClassifierArm], runs: Runs, controls: Mapping[str, ClassifierArm] | None = None
+) -> pd.DataFrame:
+    """Each arm's macro-AUC minus its control's: three intervals, p of the paired t test, verdict.
+
+    R3's claim, corrected KD against the student alone, is the main question; p of all others is Holm's.
+
+    Args:
+        arms: those that have a control are asked about.
+        runs: of arms and controls.
+        controls: those that are not among `arms`.
+    """
+    known = {**(controls or {}), **arms}
     rows = [
         {
             "arm": arms[name].name,
-            "minus": arms[arms[name].control].name,
+            "minus": known[arms[name].control].name,
             "seeds": len(comparison.differences),
             "difference, 95 % over seeds": shown(comparison.over_seeds, signed=True),
             "over records": bounds(comparison.over_beats, signed=True),
             "over patients": bounds(comparison.over_patients, signed=True),
-            "p (Holm)": "-" if np.isnan(p) else f"{p:.2g}",
-            "verdict": verdict(comparison, float(p)),
+            "p": "-" if np.isnan(p) else f"{p:.2g}",
+            "verdict": found,
         }
-        for (name, comparison), p in zip(compared.items(), adjusted, strict=True)
+        for name, (comparison, p, found) in _judged(comparisons(arms, runs), MAIN).items()
     ]
     return pd.DataFrame(rows).set_index("arm")
+
+
+def _judged(compared: Mapping[str, Comparison], main: str = "") -> dict[str, tuple[Comparison, float, str]]:
+    """Each comparison with its p and verdict; p is Holm's over all but `main`, which was asked before all others."""
+    others = [name for name in compared if name != main]
+    adjusted = dict(zip(others, holm([compared[name].p for name in others]), strict=True))
+    found = {name: (one, float(adjusted.get(name, one.p))) for name, one in compared.items()}
+    return {name: (one, p, verdict(one, p)) for name, (one, p) in found.items()}
 
 
 def ladder(runs: Runs) -> pd.DataFrame:
     """Table 2: published size and macro-AUC beside the exact count and what was measured.
 
     Args:
-        runs: of the teacher (6.5M) and the other sizes; networks that table 2 lacks are passed over.
+        runs: of the teacher (6.5M) and the other sizes; without runs a row has its count alone.
     """
     rows = []
-    for key, claim in reports.CLAIMS.items():
-        size = key.removeprefix("r3.ladder.")
-        name = "teacher" if size == "6.5M" else size
-        if key.startswith("r3.ladder.") and name in runs:
-            rows.append(
-                {
-                    "size in table 2": size,
-                    "parameters here": f"{runs[name][0].parameters:,}",
-                    "report, macro-AUC": f"{claim.value / 100:.3f}",
-                    "as coded": f"{rounded(runs[name]).mean():.3f}",
-                    "corrected, 95 % over seeds": shown(mean_interval(values(runs[name]))),
-                    "over patients": bounds(over_patients(runs[name])),
-                    "seeds": len(runs[name]),
-                }
-            )
-    return pd.DataFrame(rows).set_index("size in table 2") if rows else pd.DataFrame()
+    for size, widths in ecgcnn.LADDER.items():
+        members = runs.get(ecgcnn.network_of(size), ())
+        row = {
+            "size in table 2": size,
+            "widths": "-".join(map(str, widths)),
+            "parameters here": f"{cost.count_parameters(ecgcnn.convnet(size)):,}",
+            "report, macro-AUC": f"{reports.value(f'r3.ladder.{size}') / 100:.3f}",
+        }
+        if members:
+            row |= {
+                "validation, as R3 counts": f"{rounded(members, 'validation').mean():.3f}",
+                "test, 95 % over seeds": shown(mean_interval(values(members))),
+                "over patients": bounds(over_patients(members)),
+                "seeds": str(len(members)),
+            }
+        rows.append(row)
+    return pd.DataFrame(rows).set_index("size in table 2").fillna("-")
 
 
-def compression(costs: pd.DataFrame, losses: Mapping[str, Interval]) -> pd.DataFrame:
+def settings(coded: Runs, arms: Mapping[str, ClassifierArm], runs: Runs) -> pd.DataFrame:
+    """Figure 6: validation macro-AUC of each setting as coded and corrected, and whether R3's choice is the better.
+
+    Args:
+        coded: runs that each went on from the setting before.
+        arms: the corrected ones of `classifier_arms.setting_arms`.
+        runs: theirs, from fresh weights.
+    """
+    judged = _judged(
+        {name: compare(runs[name], runs[arm.control], VALIDATION) for name, arm in arms.items() if arm.control}
+    )
+    rows = []
+    for name, arm in arms.items():
+        row = {
+            "setting": name,
+            "as coded: weights carried over": f"{values(coded[name], VALIDATION).mean():.3f}",
+            "corrected: fresh weights, 95 % over seeds": shown(mean_interval(values(runs[name], VALIDATION)), 3),
+            "minus R3's choice": "R3's choice",
+            "verdict": "-",
+        }
+        if arm.control:
+            comparison, _, found = judged[name]
+            row |= {"minus R3's choice": shown(comparison.over_seeds, 3, signed=True), "verdict": found}
+        rows.append(row)
+    return pd.DataFrame(rows).set_index("setting")
+
+
+def compression(costs: pd.DataFrame, losses: Mapping[str, Change]) -> pd.DataFrame:
     """All together: what each model costs and what it knows.
 
     Args:
         costs: `compression.costs`.
-        losses: model -> INT8 minus float.
+        losses: model -> from float to INT8.
     """
     rows = []
     for name, row in costs.iterrows():
-        base = str(name).removesuffix(", INT8")
-        loss = losses[base]
+        found = Interval(row["auc"], row["seeds_low"], row["seeds_high"])
+        loss = losses[str(name).removesuffix(", INT8")].over_seeds if row["int8"] else None
         rows.append(
             {
                 "model": name,
                 "parameters": f"{row['parameters']:,.0f}",
                 "MACs (million)": f"{row['macs'] / 1e6:.1f}",
                 "file (kB)": f"{row['bytes'] / 1000:,.0f}",
-                "ms a record, 1 thread": f"{row['ms']:.2f} [{row['ms_low']:.2f}, {row['ms_high']:.2f}]",
+                "times smaller": f"{row['smaller']:.2f}" if row["int8"] else "-",
+                "ms a record (quartiles)": f"{row['ms']:.2f} ({row['ms_low']:.2f} to {row['ms_high']:.2f})",
                 "torch, ms": f"{row['ms_torch']:.2f}",
-                "macro-AUC, 95 % over patients": shown(Interval(row["auc"], row["auc_low"], row["auc_high"])),
-                "INT8 - float": shown(loss, signed=True) if row["int8"] else "-",
+                "macro-AUC, 95 % over seeds": shown(found),
+                "over patients": bounds(Interval(row["auc"], row["auc_low"], row["auc_high"])),
+                "INT8 - float, over seeds": shown(loss, signed=True) if loss else "-",
             }
         )
     return pd.DataFrame(rows).set_index("model")
 
 
+SMALLER, LOST = 3.8, 0.002  # what INT8 has to reach: size of the file, macro-AUC
+
+
+def targets(costs: pd.DataFrame, loss: Change, name: str) -> pd.DataFrame:
+    """Whether INT8 does what it should: a file 3.8 times smaller, a macro-AUC within 0.002 of float.
+
+    Args:
+        costs: `compression.costs`.
+        loss: of `name`, from float to INT8.
+        name: of the model.
+    """
+    smaller, lost = costs["smaller"].to_dict()[f"{name}, INT8"], loss.after - loss.before
+    rows = [
+        {
+            "INT8": "file, times smaller",
+            "target": f">= {SMALLER}",
+            "found": f"{smaller:.2f}",
+            "met": smaller >= SMALLER,
+        },
+        {
+            "INT8": "macro-AUC, INT8 - float",
+            "target": f"within {LOST}",
+            "found": f"{lost:+.4f}",
+            "met": abs(lost) <= LOST,
+        },
+    ]
+    return pd.DataFrame(rows).set_index("INT8").replace({True: "yes", False: "no"})
+
+
 def change(before: Sequence[ClassifierRun], after: Sequence[ClassifierRun], part: str = TEST) -> Change:
-    """Mean macro-AUC of two arms over the seeds that both have, and the interval of the paired difference."""
-    pairs = [values(runs[: min(len(before), len(after))], part) for runs in (before, after)]
-    return Change(float(pairs[0].mean()), float(pairs[1].mean()), mean_interval(pairs[1] - pairs[0]))
+    """Mean macro-AUC of two arms over the seeds that both have, and the paired difference with both intervals."""
+    count = min(len(before), len(after))
+    paired = compare(after[:count], before[:count], part)
+    ends = [float(values(runs[:count], part).mean()) for runs in (before, after)]
+    return Change(ends[0], ends[1], paired.over_seeds, paired.over_patients)
 
 
 def published(before: str, after: str) -> Change:
@@ -177,16 +257,24 @@ def claims(changes: Mapping[str, Mapping[str, Change]], comparable: bool) -> pd.
 
 
 def _arrow(change: Change) -> str:
-    text = f"{change.before:.3f} -> {change.after:.3f} ({change.after - change.before:+.3f}"
-    if change.interval is None or not np.isfinite(change.interval.low):
-        return f"{text})"
-    return f"{text} {bounds(change.interval, signed=True)} over {change.over})"
+    found = [f"{change.after - change.before:+.3f}"]
+    for interval, over in ((change.over_seeds, "seeds"), (change.over_patients, "patients")):
+        if interval is not None and np.isfinite(interval.low):
+            found.append(f"{bounds(interval, 3, signed=True)} over {over}")
+    return f"{change.before:.3f} -> {change.after:.3f} ({', '.join(found)})"
 
 
 def _verdict(report: Change, found: Change) -> str:
     claimed = "gain" if report.after > report.before else "loss" if report.after < report.before else "no change"
-    interval = found.interval
-    if interval is None or not np.isfinite(interval.low):
-        return f"report: {claimed}; here: one seed, no verdict"
-    shown_here = "gain" if interval.low > 0 else "loss" if interval.high < 0 else "no difference shown"
-    return f"report: {claimed}; here: {shown_here}"
+    return f"report: {claimed}; here: {_shown_here(found)}"
+
+
+def _shown_here(found: Change) -> str:
+    """As `comparisons.verdict`: other seeds and other patients have to agree."""
+    if found.over_seeds is None or not np.isfinite(found.over_seeds.low):
+        return "one seed, no verdict"
+    if not found.over_seeds.excludes_zero:
+        return "no difference shown"
+    word = "gain" if found.over_seeds.value > 0 else "loss"
+    patients = found.over_patients
+    return word if patients and patients.excludes_zero else f"{word} on these records, other patients not shown"

@@ -13,7 +13,9 @@ from ecglib.deploy import Contract
 from ecglib.errors import EcglibError
 
 MILLIVOLTS = {"mV": 1.0, "uV": 1e-3, "V": 1e3}
-IMPLAUSIBLE = 20.0  # mV: no lead of a body surface ECG varies by so much, but microvolts taken for millivolts do
+# mV, standard deviation of a lead: no body surface ECG varies by so much or so little. Microvolts taken for millivolts
+# do the one, millivolts taken for microvolts or a lead that is off the other; PTB-XL's quietest lead has 0.026.
+PLAUSIBLE = (0.005, 20.0)
 
 
 def read_record(path: Path, contract: Contract, start: float | None = None) -> np.ndarray:
@@ -31,13 +33,11 @@ def read_record(path: Path, contract: Contract, start: float | None = None) -> n
     import wfdb  # here: training runs where wfdb is absent
 
     name = path.with_suffix("") if path.suffix in (".hea", ".dat") else path
+    _check_header(name)
     try:
-        _check_header(name)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # wfdb under pandas 3
             record = wfdb.rdrecord(str(name))
-    except EcglibError:
-        raise
     except FileNotFoundError as error:
         raise EcglibError(f"There is no record {name}: {error.filename} is missing.") from error
     except Exception as error:  # wfdb raises whatever its parsing runs into
@@ -48,8 +48,10 @@ def read_record(path: Path, contract: Contract, start: float | None = None) -> n
     for lead, values in zip(contract.leads, x, strict=True):
         if not np.isfinite(values).all():
             raise EcglibError(f"Lead {lead} of {name} has missing samples: choose another part of the record.")
-        if values.std() > IMPLAUSIBLE:
-            raise EcglibError(f"Lead {lead} of {name} varies by {values.std():,.0f} mV: is the header's unit right?")
+        if not PLAUSIBLE[0] <= values.std() <= PLAUSIBLE[1]:
+            raise EcglibError(
+                f"Lead {lead} of {name} varies by {values.std():,.3g} mV: is the header's unit right, is the lead on?"
+            )
     ratio = Fraction(contract.rate / record.fs).limit_denominator(10_000)
     if ratio != 1:
         x = signal.resample_poly(x, ratio.numerator, ratio.denominator, axis=1, padtype="line")
@@ -78,7 +80,11 @@ def classify(path: Path, model: Path, start: float | None = None) -> dict[str, t
 
 def _check_header(name: Path) -> None:
     """WFDB headers are ASCII, and wfdb drops what is not: µV would silently become V."""
-    lines = name.with_name(f"{name.name}.hea").read_bytes().splitlines()
+    header = name.with_name(f"{name.name}.hea")
+    try:
+        lines = header.read_bytes().splitlines()
+    except OSError as error:
+        raise EcglibError(f"There is no record {name}: {header} cannot be read ({error.strerror}).") from error
     if any(not line.isascii() for line in lines if not line.startswith(b"#")):
         raise EcglibError(
             f"The header of record {name} is not plain ASCII: write uV for µV, and names without accents."

@@ -82,7 +82,7 @@ def _export(arguments: argparse.Namespace) -> int:
     from ecglib.classifier_export import export_best
 
     path = Path(arguments.file)
-    print(export_best(arguments.kind, arguments.profile, path, arguments.int8, arguments.data_root))
+    print(export_best(arguments.kind, arguments.profile, path, arguments.int8, arguments.data_root, arguments.output))
     return 0
 
 
@@ -122,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="set a parameter of every chosen notebook; may be repeated",
     )
-    run.add_argument("--output", metavar="DIR", help="gets papermill_runs/ (default: ECGLIB_OUTPUT, else the checkout)")
+    _add_output(run)
     run.add_argument("--force", action="store_true", help="run finished notebooks again")
     run.set_defaults(command=_run)
 
@@ -145,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--int8", action="store_true", help="quantise it, calibrated on training records")
     export.add_argument("--profile", choices=PROFILES, default="desk", help="whose runs (default: %(default)s)")
     _add_data_root(export)
+    _add_output(export)
     export.set_defaults(command=_export)
 
     classify = commands.add_parser("classify", help="probabilities of the five superclasses for a WFDB record")
@@ -161,6 +162,12 @@ def _parser() -> argparse.ArgumentParser:
 def _add_data_root(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-root", metavar="DIR", help="folder of the databases (default: ECGLIB_DATA, else data/ in the checkout)"
+    )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--output", metavar="DIR", help="folder of papermill_runs/ (default: ECGLIB_OUTPUT, else the checkout)"
     )
 
 

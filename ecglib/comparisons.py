@@ -124,11 +124,12 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
 
 
 def verdict(comparison: Comparison, adjusted_p: float) -> str:
-    """What the comparison says, in words."""
+    """What the comparison says, in words: a difference counts where other seeds and other patients would show it."""
     if comparison.identical:
         return "identical: nothing was distilled"
     if np.isnan(adjusted_p):
         return "one seed: no verdict"
-    if adjusted_p < 1 - metrics.LEVEL:
-        return "better" if comparison.over_seeds.value > 0 else "worse"
-    return "no difference shown"
+    if adjusted_p >= 1 - metrics.LEVEL:
+        return "no difference shown"
+    word = "better" if comparison.over_seeds.value > 0 else "worse"
+    return word if comparison.over_patients.excludes_zero else f"{word} here; for other patients not shown"

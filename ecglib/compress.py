@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.utils import prune
 from torch.utils.flop_counter import FlopCounterMode
@@ -65,7 +64,7 @@ def without_channels(model: nn.Module, leads: int, share: float) -> nn.Module:
 
 
 def quantised_dynamically(model: nn.Module) -> nn.Module:
-    """What R3's program did (section 4.2): a copy after `quantize_dynamic`, which knows no Conv1d.
+    """What R3's program did (section 4.2): a copy after `quantize_dynamic`, which knows linear layers but no Conv1d.
 
     Raises:
         EcglibError: this torch no longer has it.
@@ -75,8 +74,8 @@ def quantised_dynamically(model: nn.Module) -> nn.Module:
     except ImportError as error:
         raise EcglibError("This torch no longer has quantize_dynamic: use torch 2.13.") from error
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return quantize_dynamic(copy.deepcopy(model).cpu().eval(), {nn.Conv1d}, dtype=torch.qint8)
+        warnings.simplefilter("ignore")  # what torch will remove some day
+        return quantize_dynamic(copy.deepcopy(model).cpu().eval(), {nn.Conv1d, nn.Linear}, dtype=torch.qint8)
 
 
 @torch.no_grad()
@@ -97,8 +96,12 @@ def zeros(model: nn.Module) -> int:
 
 
 def weight_bytes(model: nn.Module) -> int:
-    """Bytes of weights, masks and running statistics in a file."""
-    return len(save({name: tensor.contiguous() for name, tensor in model.state_dict().items()}))
+    """Bytes of weights, masks and running statistics."""
+    found = 0
+    for value in model.state_dict().values():
+        parts = value if isinstance(value, tuple) else (value,)  # a quantised layer keeps weight and bias in a pair
+        found += sum(part.numel() * part.element_size() for part in parts if isinstance(part, Tensor))
+    return found
 
 
 def ways(models: Mapping[str, nn.Module], files: Mapping[str, Path], x: np.ndarray) -> dict[str, Callable[[], object]]:

@@ -4,7 +4,7 @@ Every trained network goes the way a user's would: to ONNX, to INT8 calibrated o
 Runtime on the test records. What it answers there is kept in the store beside the run.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,9 @@ import torch
 
 from ecglib import classifier_export, compress, deploy, metrics, multilabel
 from ecglib.classifier_experiments import train_classifier
-from ecglib.classifier_runs import ClassifierConfig, ClassifierRun
-from ecglib.data.ptbxl import Records, benchmark_split
-from ecglib.metrics import Interval
+from ecglib.classifier_runs import ClassifierConfig, ClassifierRun, is_finished
+from ecglib.data.ptbxl import SAMPLES, Records, benchmark_split
+from ecglib.metrics import Change, Interval
 from ecglib.store import read_arrays, write_arrays
 
 FORMS = ("float", "int8")
@@ -28,7 +28,7 @@ class Exported:
 
     Attributes:
         run: the run.
-        files: "float" and "int8".
+        files: "float" and "int8"; empty where the answers alone were asked for.
         logits: of each, (N, 5).
     """
 
@@ -36,22 +36,32 @@ class Exported:
     files: dict[str, Path]
     logits: dict[str, np.ndarray]
 
-    def auc(self, form: str) -> Interval:
-        """Test macro-AUC of a form with its interval over patients."""
-        stored = self.run.predictions
-        return multilabel.auc_interval(stored["test_targets"], self.logits[form], stored["test_patients"])
+    def auc(self, form: str) -> float:
+        """Test macro-AUC of a form."""
+        return multilabel.class_metrics(self.run.tested, self.logits[form])["auc"]
 
-    def loss(self) -> Interval:
-        """INT8 minus float on the same records, with its interval over patients."""
-        stored = self.run.predictions
-        drawn = {
-            form: multilabel.resampled_auc(stored["test_targets"], self.logits[form], stored["test_patients"])
-            for form in FORMS
-        }
-        return metrics.percentiles(self.auc("int8").value - self.auc("float").value, drawn["int8"] - drawn["float"])
+    def resampled(self, form: str) -> np.ndarray:
+        """Test macro-AUC of a form in each resample of the patients: (R,)."""
+        return multilabel.resampled_auc(self.run.tested, self.logits[form], self.run.predictions["test_patients"])
 
 
-def exported(config: ClassifierConfig, records: Records, store: Path, profile: str, device: str = "auto") -> Exported:
+def over_patients(models: Sequence[Exported], form: str) -> Interval:
+    """Mean test macro-AUC of a form over seeds, with its interval over patients."""
+    mean = float(np.mean([model.auc(form) for model in models]))
+    return metrics.percentiles(mean, np.mean([model.resampled(form) for model in models], axis=0))
+
+
+def change(models: Sequence[Exported]) -> Change:
+    """From float to INT8, on the same records: the mean over seeds, with both intervals."""
+    before, after = (np.array([model.auc(form) for model in models]) for form in FORMS)
+    drawn = np.mean([model.resampled("int8") - model.resampled("float") for model in models], axis=0)
+    lost = metrics.mean_interval(after - before)
+    return Change(float(before.mean()), float(after.mean()), lost, metrics.percentiles(lost.value, drawn))
+
+
+def exported(
+    config: ClassifierConfig, records: Records, store: Path, profile: str, device: str = "auto", files: bool = True
+) -> Exported:
     """A config's ONNX files and answers: from the store, or made and kept there, trained first if need be.
 
     Args:
@@ -60,52 +70,61 @@ def exported(config: ClassifierConfig, records: Records, store: Path, profile: s
         store: the folder of all runs.
         profile: whose records these are, for the contract.
         device: to train on: "auto", "cpu" or "cuda".
+        files: False is content with answers, which a store may have without weights.
     """
+    answers = store / "onnx" / f"{config.run_id}.npz"
+    if not files and answers.exists() and is_finished(store / config.run_id):
+        return Exported(ClassifierRun(store / config.run_id), {}, read_arrays(answers))
     run = train_classifier(config, records, store, device, weights=True)
-    files = {form: store / "onnx" / f"{run.folder.name}.{form}.onnx" for form in FORMS}
-    answers = store / "onnx" / f"{run.folder.name}.npz"
+    paths = {form: store / "onnx" / f"{run.folder.name}.{form}.onnx" for form in FORMS}
     # All three belong together: answers may come from elsewhere, as the files may be those of weights since replaced.
     trained = run.weights_file.stat().st_mtime
-    if not all(path.exists() and path.stat().st_mtime >= trained for path in (*files.values(), answers)):
-        classifier_export.export(run, profile, files["float"])
-        classifier_export.quantise(run, records, profile, files["float"], files["int8"])
+    if not all(path.exists() and path.stat().st_mtime >= trained for path in (*paths.values(), answers)):
+        classifier_export.export(run, profile, paths["float"])
+        classifier_export.quantise(run, records, profile, paths["float"], paths["int8"])
         x = np.asarray(records.signals[benchmark_split(records).test])[:, run.leads]
-        found = {form: deploy.run(deploy.open_model(path), x).astype(np.float16) for form, path in files.items()}
+        found = {form: deploy.run(deploy.open_model(path), x).astype(np.float16) for form, path in paths.items()}
         write_arrays(answers, found)
-    return Exported(run, files, read_arrays(answers))
+    return Exported(run, paths, read_arrays(answers))
 
 
-def costs(models: Mapping[str, Exported], repeats: int = 30) -> pd.DataFrame:
+def costs(models: Mapping[str, Sequence[Exported]], repeats: int = 30) -> pd.DataFrame:
     """Size, operations and time of each model, float and INT8, with its macro-AUC; a row each, as plain numbers.
 
-    Times are those of one record on one thread; all ways take turns in one run.
+    Size and time are those of the first seed. Times are those of one record on one thread; all ways take turns in one
+    run.
 
     Args:
-        models: name -> exported run.
+        models: name -> exported runs, one a seed, the first with its files.
         repeats: of every timing.
     """
-    records = {name: np.zeros((1, len(model.run.leads), 1000), dtype=np.float32) for name, model in models.items()}
+    firsts = {name: seeds[0] for name, seeds in models.items()}
+    records = {name: np.zeros((1, len(model.run.leads), SAMPLES), dtype=np.float32) for name, model in firsts.items()}
     ways: dict[str, Callable[[], object]] = {}
-    for name, model in models.items():
+    for name, model in firsts.items():
         ways |= compress.ways({f"{name}|torch": model.run.model()}, {}, records[name])
         ways |= compress.ways({}, {f"{name}|{form}": model.files[form] for form in FORMS}, records[name])
     seconds = compress.timed(ways, repeats)
     rows = []
-    for name, model in models.items():
-        network = model.run.model()
+    for name, model in firsts.items():
+        network, size = model.run.model(), {form: model.files[form].stat().st_size for form in FORMS}
         for form in FORMS:
-            auc, spent = model.auc(form), 1000 * seconds[f"{name}|{form}"]
+            over_seeds = metrics.mean_interval([seed.auc(form) for seed in models[name]])
+            auc, spent = over_patients(models[name], form), 1000 * seconds[f"{name}|{form}"]
             rows.append(
                 {
                     "model": name if form == "float" else f"{name}, INT8",
                     "parameters": model.run.parameters,
                     "macs": compress.flops(network, torch.from_numpy(records[name])) / 2,
-                    "bytes": model.files[form].stat().st_size,
+                    "bytes": size[form],
+                    "smaller": size["float"] / size[form],
                     "ms": float(np.median(spent)),
                     "ms_low": float(np.quantile(spent, 0.25)),
                     "ms_high": float(np.quantile(spent, 0.75)),
                     "ms_torch": float(np.median(1000 * seconds[f"{name}|torch"])),
                     "auc": auc.value,
+                    "seeds_low": over_seeds.low,
+                    "seeds_high": over_seeds.high,
                     "auc_low": auc.low,
                     "auc_high": auc.high,
                     "int8": form == "int8",

@@ -149,11 +149,15 @@ def seed_aucs(scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray) ->
     return {name: {key: [row[key] for row in rows] for key in rows[0]} for name, rows in found.items()}
 
 
-# What is compared with what: is it better than BeatGAN, with and without the rhythm, and what does contrast add?
+# What is compared with what: is it better than BeatGAN, with and without the rhythm; is contrast, is PCA of the same
+# lead; and what does contrast add?
 COMPARED = (
     ("all four", "BeatGAN"),
     ("all four", "BeatGAN + rhythm"),
     ("all without rhythm", "BeatGAN"),
+    ("contrast", "BeatGAN"),
+    ("shape, lead 1", "BeatGAN"),
+    ("contrast", "shape, lead 1"),
     ("contrast", "encoder that never learned"),
     ("contrast, Mahalanobis", "encoder that never learned, Mahalanobis"),
     ("all four", "all without contrast"),

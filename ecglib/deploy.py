@@ -33,13 +33,15 @@ class Contract:
         leads: names of the input's channels, in their order.
         labels: names of the outputs, in their order.
         thresholds: probability from which a label is given, for each; chosen on validation records by this very file.
-        metrics: of this very file on test records.
+        metrics: on test records, of this very file if its precision is int8, otherwise of the run.
         precision: of its convolutions, "float32" or "int8".
         source: run id of the training.
-        data: data set and version.
+        data: data set and version, and how many records of it were learned from.
         samples: length of the input.
         rate: Hz.
-        unit: of the input; the per-lead scaling is inside the model.
+        unit: of the input.
+        mean: of each lead, which the model itself subtracts; in `unit`.
+        deviation: of each lead, by which the model itself divides; in `unit`.
         output: what comes out.
     """
 
@@ -53,6 +55,8 @@ class Contract:
     samples: int = SAMPLES
     rate: int = FS
     unit: str = "mV"
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
     output: str = "logits (batch, labels); their sigmoid is the probability of each label"
 
 
@@ -101,7 +105,7 @@ def export(model: nn.Module, scaler: Scaler, contract: Contract, path: Path) -> 
             verbose=False,
         )
         graph = onnx.load(exported)
-    _write(onnx, graph, contract, path)
+    _write(onnx, graph, replace(contract, mean=scaler.mean, deviation=scaler.deviation), path)
 
 
 def quantise(source: Path, path: Path, records: np.ndarray) -> None:
@@ -153,8 +157,9 @@ def quantise(source: Path, path: Path, records: np.ndarray) -> None:
 
 
 def relabel(path: Path, contract: Contract) -> None:
-    """Give an exported model another contract."""
-    onnx = need("onnx")
+    """Give an exported model another contract; the scaling stays, for it is in the model."""
+    onnx, before = need("onnx"), read_contract(path)
+    contract = replace(contract, mean=before.mean, deviation=before.deviation)
     graph = onnx.load(path)
     del graph.metadata_props[:]
     _write(onnx, graph, contract, path)
@@ -214,7 +219,7 @@ def read_contract(path: Path) -> Contract:
     found = open_model(path, threads=1).get_modelmeta().custom_metadata_map
     try:
         facts: dict[str, Any] = json.loads(found[CONTRACT])
-        facts |= {name: tuple(facts[name]) for name in ("leads", "labels", "thresholds")}
+        facts |= {name: tuple(facts[name]) for name in ("leads", "labels", "thresholds", "mean", "deviation")}
         return Contract(**facts)
     except (KeyError, ValueError, TypeError) as error:
         raise EcglibError(

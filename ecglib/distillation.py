@@ -94,7 +94,8 @@ class Distiller:
     Args:
         settings: what is distilled.
         student: in training.
-        teacher: trained; it is copied, frozen and put into evaluation mode. For self-distillation, the average.
+        teacher: trained; it is frozen and put into evaluation mode, this very network. For self-distillation, the
+            average.
         x: (N, C, 320) all training beats, needed by the as-coded term alone.
     """
 

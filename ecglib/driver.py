@@ -33,9 +33,10 @@ from ecglib.profiles import PROFILES, SMOKE, Value
 
 @dataclass(frozen=True)
 class Job:
-    """One notebook to run: the parameters to inject, and the entry by which a finished output is recognised."""
+    """A notebook to run: its own parameters, those to inject, and the entry that recognises a finished output."""
 
     notebook: Path
+    defaults: dict[str, Value]
     parameters: dict[str, Value]
     entry: dict[str, Any]
 
@@ -71,6 +72,7 @@ def run_notebooks(
             ends the run, the notebooks finished before it stay.
     """
     jobs = _plan(find_notebooks(names), profile, overrides or {}, {"seeds": seeds, "device": device})
+    _check_device(jobs, profile)
     # The kernel works in the notebook's folder, so it needs absolute paths; as variables they are not recorded in the
     # notebook. Nobody watches the progress bars of a headless run.
     root = Path(output or output_root()).absolute()
@@ -230,10 +232,48 @@ def _plan(
             defaults,
             path.name,
         )
-        jobs.append(Job(path, parameters, {"profile": profile, "parameters": parameters, "source": _hash(notebook)}))
+        parameters = _fewer_others(parameters, defaults, overrides)
+        jobs.append(
+            Job(path, defaults, parameters, {"profile": profile, "parameters": parameters, "source": _hash(notebook)})
+        )
     if unused := given.keys() - used:
         raise EcglibError(f"None of the chosen notebooks has a parameter {min(unused)!r}: leave --{min(unused)} out.")
     return jobs
+
+
+def _check_device(jobs: Sequence[Job], profile: str) -> None:
+    """Refuse a device that is not there, and weeks on a CPU that nobody asked for.
+
+    Raises:
+        EcglibError: with what to choose instead.
+    """
+    names = {str(job.parameters.get("device", job.defaults["device"])) for job in jobs if "device" in job.defaults}
+    if names and (profile == "paper" or names != {"auto"}):
+        from ecglib.reproducibility import choose_device  # here: most commands are checked without waiting for torch
+
+        devices = {name: choose_device(name).type for name in names}
+        if profile == "paper" and devices.get("auto") == "cpu":
+            raise EcglibError(
+                "There is no GPU here, and paper takes weeks on a CPU: give --device cpu if that is meant."
+            )
+
+
+def _fewer_others(
+    parameters: dict[str, Value], defaults: Mapping[str, Value], overrides: Mapping[str, str]
+) -> dict[str, Value]:
+    """Never more seeds of the other arms than of the main ones, which are their controls.
+
+    Raises:
+        EcglibError: that is what was asked for.
+    """
+    both = {**defaults, **parameters}
+    if "other_seeds" not in both or int(both["other_seeds"]) <= int(both["seeds"]):
+        return parameters
+    if "other_seeds" in overrides:
+        raise EcglibError(
+            f"other_seeds={both['other_seeds']} arms would have no control with seeds={both['seeds']}: ask for as many."
+        )
+    return {**parameters, "other_seeds": both["seeds"]}
 
 
 def _read(path: Path) -> Any:
@@ -274,7 +314,8 @@ class _ThisInterpreter(AsyncKernelManager):
 
 
 def _execute(job: Job, target: Path) -> None:
-    partial = target.with_name(f"{job.notebook.stem}.partial.ipynb")
+    # Two commands may run the same notebook, each of them runs that the other does not.
+    partial = target.with_name(f"{job.notebook.stem}.{os.getpid()}.partial.ipynb")
     failed = target.with_name(f"{job.notebook.stem}.failed.ipynb")
     # An interruption may reach the kernel's messages first, whose loop then logs a traceback besides raising it.
     logging.getLogger("tornado").setLevel(logging.CRITICAL)

@@ -71,6 +71,8 @@ class BeatGANConfig:
     contrast: Contrast | None = None
 
     def __post_init__(self) -> None:
+        if min(self.train_beats, self.validation_beats, self.test_beats) < 0:
+            raise EcglibError("A number of beats is 0, which means all, or more.")
         if self.split not in ("report", "patients") or self.leads not in ((0,), (1,), (0, 1)):
             raise EcglibError(
                 f"split={self.split!r}, leads={self.leads}: choose report or patients, and leads (0,), (1,) or (0, 1)."
@@ -219,6 +221,10 @@ def _train(
     split, settings = config.choose(beats), config.training
     x_train, x_validation, x_test = (config.x(beats, members).to(device) for _, members in split)
     validation = Validation(x_validation, torch.from_numpy(beats.labels[split.validation] != "N"))
+    if validation.abnormal.all() or not validation.abnormal.any():
+        raise EcglibError(
+            f"{len(x_validation)} validation beats hold one class alone: no epoch can be chosen; use more."
+        )
     state = training.new_state(settings, len(config.leads), device, config.width)
     if config.contrast:
         training.add_heads(state, config.contrast)

@@ -1,5 +1,6 @@
 """Every number of a report beside what was measured here, and where a report contradicts itself."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -7,35 +8,41 @@ import pandas as pd
 import torch
 
 from ecglib import reports
-from ecglib.classifier_runs import ClassifierRun
-from ecglib.cost import count_parameters
+from ecglib.classifier_runs import ClassifierRun, Lesson
+from ecglib.classifiers import Settings
+from ecglib.cost import count_parameters, layer_table
 from ecglib.data.mitbih import Beats
-from ecglib.data.ptbxl import SUPERCLASSES
+from ecglib.data.ptbxl import LEADS, SAMPLES, SUPERCLASSES
 from ecglib.experiments import BeatGANConfig, Run
+from ecglib.metrics import Interval, mean_interval
 from ecglib.models import ecgcnn
 from ecglib.models.beatgan import Discriminator, Generator
 from ecglib.models.ecgcnn import LADDER, Inception, Plain
 from ecglib.multilabel import rounded_auc
 from ecglib.pretraining import SimCLRConfig
+from ecglib.tables import shown
 
 
-def ledger(report: str, measured: Mapping[str, float]) -> pd.DataFrame:
+def ledger(report: str, measured: Mapping[str, float], corrected: Mapping[str, Interval] | None = None) -> pd.DataFrame:
     """Every number that a report published, in the order of `reports.CLAIMS`; "-" where nothing here corresponds.
 
     Args:
         report: "R1", "R2" or "R3".
-        measured: key of `reports.CLAIMS` -> number measured here.
+        measured: key of `reports.CLAIMS` -> number measured here, as coded.
+        corrected: likewise, what a sound way of measuring gives, with its interval over seeds.
     """
-    rows = [
-        {
-            "what": claim.text,
-            "where": claim.where,
-            "report": number(claim.value, claim.unit),
-            "measured": number(measured[key], claim.unit) if key in measured else "-",
-        }
-        for key, claim in reports.CLAIMS.items()
-        if claim.report == report
-    ]
+    rows = []
+    for key, claim in reports.CLAIMS.items():
+        if claim.report == report:
+            row = {
+                "what": claim.text,
+                "where": claim.where,
+                "report": number(claim.value, claim.unit),
+                "measured": number(measured[key], claim.unit) if key in measured else "-",
+            }
+            if corrected is not None:
+                row["corrected AUC, 95 % over seeds"] = shown(corrected[key], 3) if key in corrected else "-"
+            rows.append(row)
     return pd.DataFrame(rows).set_index("what")
 
 
@@ -53,7 +60,7 @@ def measured_r1(runs: Mapping[str, Sequence[Run]], config: BeatGANConfig, beats:
     """What the arms measured of R1's numbers, as coded where R1's number is: means over seeds.
 
     Args:
-        runs: of arms A, C, F and G.
+        runs: of arms A, C and F; KD has no gradient as coded, so that F is KD and feature distillation, too.
         config: of any of them, for data and budget.
         beats: the beats.
     """
@@ -77,13 +84,15 @@ def measured_r1(runs: Mapping[str, Sequence[Run]], config: BeatGANConfig, beats:
         "r1.figure9.last_auc": _mean([run.history["auc_as_coded"].iloc[-1] for run in teacher]),
         "r1.figure9.last_epoch": config.training.epochs - 1,
     }
-    for key, arm in (("teacher", "A"), ("student", "C"), ("feature", "F"), ("both", "G")):
+    for key, arm in (("teacher", "A"), ("student", "C"), ("feature", "F"), ("both", "F")):
         rows = [run.metrics["as_coded"] for run in runs[arm]]
         found |= {f"r1.{key}.{name}": _mean([row[name] for row in rows]) for name in ("auc", "ap")}
         if key != "teacher":
             found[f"r1.{key}.f1"] = _mean([row["f1_threshold_on_test"] for row in rows])
             found[f"r1.{key}.threshold"] = _mean([row["f1_threshold_on_test_threshold"] for row in rows])
     for key, arm in (("teacher", "A"), ("student", "C")):
+        if config.training.epochs != reports.value("r1.epochs"):
+            continue  # R1 gives the time of all of them
         seconds = [float(run.environment["seconds"]) for run in runs[arm]]
         found[f"r1.{key}.seconds"] = _mean(seconds)
     return found
@@ -107,14 +116,19 @@ def measured_r2(config: SimCLRConfig, beats: Beats) -> dict[str, float]:
 
 def measured_r3(
     index: pd.DataFrame, runs: Mapping[str, Sequence[ClassifierRun]], teacher: str, student: str
-) -> dict[str, float]:
-    """What was measured of R3's numbers, counted as R3 counts: class AUCs rounded, the last epoch on test records.
+) -> tuple[dict[str, float], dict[str, Interval]]:
+    """What was measured of R3's numbers: counted as R3 counts (class AUCs rounded, its records), and corrected.
+
+    R3's own numbers are set beside R3's own networks alone.
 
     Args:
         index: of all records.
         runs: network or arm -> runs.
-        teacher: the network that taught; R3's own numbers are set beside R3's own networks alone.
+        teacher: the network that taught.
         student: the network that was taught.
+
+    Returns:
+        Numbers as coded, and test macro-AUC with its interval over seeds.
     """
     networks = {"inception": Inception(), "plain": Plain(), "teacher": ecgcnn.teacher(), "student": ecgcnn.student()}
     found: dict[str, float] = {f"r3.{name}": int(index[name].sum()) for name in SUPERCLASSES}
@@ -123,20 +137,41 @@ def measured_r3(
     found["r3.inception.trained"] = found["r3.inception.parameters"]
     found["r3.inception.statistics"] = sum(b.numel() for b in Inception().buffers() if b.is_floating_point())
     found["r3.inception.parameters"] += found["r3.inception.statistics"]
+    # A file of Keras holds Adam's two moments of every weight, too.
+    found["r3.inception.file"] = (found["r3.inception.parameters"] + 2 * found["r3.inception.trained"]) * 4 / 2**20
     found |= {f"r3.{name}.mb": count_parameters(networks[name]) * 4 / 2**20 for name in ("plain", "teacher", "student")}
-    for key, name in {"inception": "inception", "plain": "plain", "teacher": teacher, "student": "kd"}.items():
-        if name in runs and (key != "teacher" or name == "teacher") and (key != "student" or student == "student"):
-            found[f"r3.{key}.auc"] = 100 * _mean([rounded_auc(run.metrics["validation"]) for run in runs[name]])
-    sizes = {"6.5M": "teacher"} | {size: size for size in LADDER if size in runs}
-    for size, name in sizes.items():
-        if name in runs:
-            found[f"r3.ladder.{size}"] = 100 * _mean([rounded_auc(run.metrics["test_last"]) for run in runs[name]])
+    for name in ("teacher", "student"):
+        passes = _passes(networks[name])
+        found[f"r3.{name}.passes"] = passes
+        found[f"r3.{name}.total"] = passes + found[f"r3.{name}.mb"] + len(LEADS) * SAMPLES * 4 / 2**20
+    settings, lesson = (runs["R3 kd"][0].config[key] for key in ("training", "lesson"))
+    for names, defaults, given in (
+        (("batch_size", "epochs", "patience"), Settings, settings),
+        (("temperature", "alpha"), Lesson, lesson),
+    ):
+        found |= {f"r3.{name}": given.get(name, getattr(defaults, name)) for name in names}
+
+    # Key of the claim -> the arm as coded, on which records R3 measured it, and the sound arm.
+    arms = {f"r3.{name}.auc": (name, "validation", name) for name in ("inception", "plain")}
+    arms |= {f"r3.ladder.{size}": (network := ecgcnn.network_of(size), "validation", network) for size in LADDER}
+    if teacher == "teacher":
+        arms["r3.teacher.auc"] = ("teacher", "validation", "teacher")
     if student == "student":
-        for key, arm in {"alone": "alone", "kd": "coded"}.items():
-            found[f"r3.{key}.auc"] = 100 * _mean([rounded_auc(run.metrics["test_last"]) for run in runs[arm]])
-    settings = runs["alone"][0].config["training"]
-    found["r3.batch_size"], found["r3.epochs"] = settings.get("batch_size", 64), settings.get("epochs", 50)
-    return found
+        arms["r3.student.auc"] = ("R3 kd", "validation", "kd")
+        arms |= {f"r3.{name}.auc": (f"R3 {name}", "test_last", name) for name in ("alone", "kd")}
+    arms = {key: row for key, row in arms.items() if row[0] in runs}
+    for key, (arm, part, _) in arms.items():
+        found[key] = 100 * _mean([rounded_auc(run.metrics[part]) for run in runs[arm]])
+    sound = {key: [run.metrics["test"]["auc"] for run in runs[arm]] for key, (_, _, arm) in arms.items()}
+    return found, {key: mean_interval(values) for key, values in sound.items()}
+
+
+@torch.no_grad()
+def _passes(network: torch.nn.Module) -> float:
+    """MiB of all layers' outputs for one record, forwards and backwards, as torchsummary estimates it."""
+    layers = layer_table(network, torch.zeros(2, len(LEADS), SAMPLES))
+    layers.append(("Sigmoid", (len(SUPERCLASSES),), 0))  # here in the loss
+    return 2 * sum(math.prod(shape) for _, shape, _ in layers) * 4 / 2**20
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -28,6 +28,11 @@ class Interval:
     def __str__(self) -> str:
         return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether all of it lies on one side of zero."""
+        return self.low > 0 or self.high < 0
+
 
 @dataclass(frozen=True)
 class Change:
@@ -36,14 +41,14 @@ class Change:
     Attributes:
         before: the number.
         after: the number.
-        interval: of the difference; None for a single run.
-        over: what the interval was taken over.
+        over_seeds: the difference with its interval; None for a single run.
+        over_patients: likewise.
     """
 
     before: float
     after: float
-    interval: Interval | None = None
-    over: str = "seeds"
+    over_seeds: Interval | None = None
+    over_patients: Interval | None = None
 
 
 def auc(abnormal: np.ndarray, scores: np.ndarray) -> float:

@@ -119,7 +119,8 @@ def train_encoder(
     encoder, path = untrained_encoder(config), store / config.run_id / "encoder.safetensors"
     if not path.exists():
         with _first_holds_lock(store, config.run_id):
-            _train(config, beats, path.parent, choose_device(device), progress)
+            if not path.exists():  # the other process may have finished in between
+                _train(config, beats, path.parent, choose_device(device), progress)
         if processes()[1] > 1:
             distributed.barrier()  # until the first process has written
     encoder.load_state_dict(read_tensors(path))

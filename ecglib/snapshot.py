@@ -84,11 +84,15 @@ def reading(path: Path) -> Iterator[None]:
     """Say what to do about a checkpoint that cannot be read, or that is not one of these networks.
 
     Raises:
-        EcglibError: in place of whatever reading it raised.
+        EcglibError: in place of whatever reading it raised; a machine's troubles are not the checkpoint's.
     """
     try:
         yield
-    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+    except torch.OutOfMemoryError:
+        raise
+    except OSError as error:
+        raise EcglibError(f"Checkpoint {path} cannot be read ({error.strerror or error}): try again.") from error
+    except (SafetensorError, ValueError, KeyError, RuntimeError, TypeError) as error:
         raise EcglibError(f"Checkpoint {path} is damaged ({error}): delete it and train again.") from error
 
 

@@ -49,6 +49,12 @@ class Hyperparameters:
     reset_discriminator_below: float = 5e-6  # D is drawn anew when its loss falls below this
     time_warp: bool = False  # the BeatGAN paper's augmentation, off in R1
 
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 2:
+            raise EcglibError(
+                f"epochs={self.epochs}, batch_size={self.batch_size}: at least 1 epoch, and 2 beats for BatchNorm."
+            )
+
 
 @dataclass
 class Best:

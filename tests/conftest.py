@@ -12,7 +12,8 @@ try:
 except ImportError:  # the tests of the driver and of the notebooks' structure need no torch
     pass
 else:
-    torch.set_num_threads(2)  # the tests' networks are small: more threads cost more than they give
+    # The tests' networks are small: more threads cost more than they give.
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
 
 
 @pytest.fixture(scope="session")

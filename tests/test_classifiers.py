@@ -1,6 +1,8 @@
 """Training, storing and distilling R3's classifiers on simulated records."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from ecglib.classifiers import OPTIMIZERS, Settings
 from ecglib.data import ptbxl
 from ecglib.errors import EcglibError
 from ecglib.models import ecgcnn
+from ecglib.store import read_tensors, write_tensors
 
 CPU = torch.device("cpu")
 
@@ -170,22 +173,25 @@ def test_teachers_that_are_missing_or_know_nothing_are_refused(run, config, reco
         train_classifier(taught, records, store, "cpu")
 
 
-def test_carried_over_weights_are_the_last_ones(run, config, records, store):
-    carried = replace(
-        config, continued=run.folder.name, training=replace(config.training, seed=5, epochs=1, learning_rate=0.0)
-    )
-    second = train_classifier(carried, records, store, "cpu")
-    last = classifier_experiments._last_weights(run.folder)
-    for name, parameter in second.model().named_parameters():
-        assert torch.equal(parameter, last[name]), name
-    with pytest.raises(EcglibError, match=r"no last\.safetensors"):
-        train_classifier(replace(carried, continued="nobody"), records, store, "cpu")
+@pytest.mark.parametrize(("way", "file"), [("continued", "last"), ("tuned", "weights")])
+def test_continued_starts_from_the_last_weights_and_tuned_from_the_best(way, file, run, config, records, tmp_path):
+    """With a learning rate of nothing the weights tell where they came from."""
+    parent = Path(shutil.copytree(run.folder, tmp_path / run.folder.name))
+    last = read_tensors(parent / "last.safetensors")
+    write_tensors(parent / "last.safetensors", last | {"classifier.bias": last["classifier.bias"] + 1})
+    still = replace(config.training, seed=5, epochs=1, learning_rate=0.0)
+    after = train_classifier(replace(config, training=still, **{way: parent.name}), records, tmp_path, "cpu")
+    origin = read_tensors(parent / f"{file}.safetensors")
+    for name, parameter in after.model().named_parameters():
+        assert torch.equal(parameter, origin[name]), name
+    with pytest.raises(EcglibError, match="train that run first"):
+        train_classifier(replace(config, **{way: "nobody"}), records, tmp_path, "cpu")
+    with pytest.raises(EcglibError, match="Training starts from one run"):
+        replace(config, tuned=parent.name, continued=parent.name)
 
 
 def test_a_pruned_network_is_trained_again_stored_and_loaded(run, config, records, store):
-    smaller = replace(
-        config, continued=run.folder.name, pruned=0.5, training=replace(config.training, seed=6, epochs=2)
-    )
+    smaller = replace(config, tuned=run.folder.name, pruned=0.5, training=replace(config.training, seed=6, epochs=2))
     pruned = train_classifier(smaller, records, store, "cpu")
     model = pruned.model()
     assert sum(p.numel() for p in model.parameters()) < 0.35 * sum(p.numel() for p in run.model().parameters())
@@ -194,7 +200,7 @@ def test_a_pruned_network_is_trained_again_stored_and_loaded(run, config, record
     taught = replace(smaller, lesson=Lesson(run.folder.name))
     assert "kd-pruned" in train_classifier(taught, records, store, "cpu").folder.name
     with pytest.raises(EcglibError, match="train that run first"):
-        train_classifier(replace(smaller, continued="nobody"), records, store, "cpu")
+        train_classifier(replace(smaller, tuned="nobody"), records, store, "cpu")
     with pytest.raises(EcglibError, match=r"pruned=0\.5: a share below 1, of the network"):
         replace(config, pruned=0.5)
 

@@ -1,14 +1,17 @@
 """Exported runs, their costs and R3's tables on simulated records; integrated gradients add up."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from ecglib import (
     attribution,
     classifier_arms,
+    classifier_export,
     classifier_tables,
     compression,
     cost,
@@ -46,10 +49,17 @@ def small(base):
     """Two seeds of a small network, and the same with half of its channels."""
     configs = [replace(base, network="57K", training=replace(base.training, seed=seed, epochs=5)) for seed in range(2)]
     grid = {"alone": ClassifierArm("small", "labels alone", configs)}
-    return grid | {"57K": ClassifierArm("57K", "table 2", configs)} | {
-        name: arm for name, arm in classifier_arms.pruned_arms(base, grid | {"kd": grid["alone"]}, 2).items()
-        if name == "alone pruned"
-    }  # fmt: skip
+    return (
+        grid
+        | {"57K": ClassifierArm("57K", "table 2", configs)}
+        | {
+            name: arm
+            for name, arm in classifier_arms.pruned_arms(
+                dict.fromkeys(("alone", "kd", "lead I kd"), grid["alone"]), 2
+            ).items()
+            if name.startswith("alone")
+        }
+    )
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +72,21 @@ def test_arms_pair_by_seed_and_differ_in_the_lesson_alone(base):
     alone = arms["alone"].configs
     assert [config.training.seed for config in alone] == [100, 101, 102, 103, 104]
     assert len(arms["kd"].configs) == 5
-    for name in ("coded", "written", "kd", "frskd"):
+    for name in ("untrained", "written", "kd", "frskd"):
         assert arms[name].control == "alone"
         for config, control in zip(arms[name].configs, alone, strict=False):
             assert replace(config, lesson=None) == control, name
     teachers = classifier_arms.network_arms(base, ["teacher", "resnet"], 3)["teacher"].configs
     taught = [config.lesson.teacher for config in arms["kd"].configs]
     assert taught == [teachers[n].run_id for n in (0, 1, 2, 0, 1)]
-    assert arms["coded"].configs[0].lesson.teacher == UNTRAINED
+    assert arms["untrained"].configs[0].lesson.teacher == UNTRAINED
+    for name in ("R3 alone", "R3 kd"):
+        assert len(arms[name].configs) == 3
+        for config in arms[name].configs:
+            assert (config.split, config.fold, config.standardised) == ("report", 4, False), "R3's program"
+    assert [replace(config, lesson=None) for config in arms["R3 kd"].configs] == arms["R3 alone"].configs
+    assert [config.lesson for config in arms["R3 kd"].configs] == [c.lesson for c in arms["untrained"].configs]
+    assert arms["R3 kd"].control == "R3 alone"
     assert arms["frskd"].configs[0].lesson.teacher == SELF
     assert arms["lead I kd"].configs[0].leads == arms["lead I"].configs[0].leads == (0,)
     ids = [config.run_id for arm in arms.values() for config in arm.configs]
@@ -77,18 +94,34 @@ def test_arms_pair_by_seed_and_differ_in_the_lesson_alone(base):
 
 
 def test_settings_as_coded_go_on_from_each_other(base):
-    coded, corrected = classifier_arms.setting_arms(base)
-    assert list(coded) == list(corrected) == list(classifier_arms.COMPARED)
-    configs, fresh = ([arm.configs[0] for arm in found.values()] for found in (coded, corrected))
-    assert configs[0] == fresh[0]
-    assert [config.continued for config in configs[1:]] == [config.run_id for config in configs[:-1]]
-    assert [replace(config, continued="") for config in configs] == fresh
+    coded, corrected = classifier_arms.setting_arms(base, 2)
+    assert list(coded) == list(corrected) == [name for group in classifier_arms.COMPARED for name in group]
+    for group, chosen in zip(classifier_arms.COMPARED, classifier_arms.CHOSEN, strict=True):
+        for seed in range(2):
+            configs, fresh = ([found[name].configs[seed] for name in group] for found in (coded, corrected))
+            assert configs[0] == fresh[0], "each group starts with fresh weights"
+            assert [config.continued for config in configs[1:]] == [config.run_id for config in configs[:-1]]
+            assert [replace(config, continued="") for config in configs] == fresh
+            assert {config.training.seed for config in fresh} == {seed}
+        assert {corrected[name].control for name in group} == {"", chosen}
+    assert corrected["batch 64"].configs[0].training.batch_size == 64
+
+
+def test_what_is_pruned_is_compared_with_what_was_tuned_for_as_long(base):
+    students = classifier_arms.student_arms(replace(base, training=replace(base.training, epochs=9)), "teacher", 5, 3)
+    arms = classifier_arms.pruned_arms(students, 3)
+    for name in ("alone", "kd", "lead I kd"):
+        tuned, pruned = arms[f"{name} tuned"], arms[f"{name} pruned"]
+        assert (tuned.control, pruned.control) == (name, f"{name} tuned")
+        for config, control, student in zip(pruned.configs, tuned.configs, students[name].configs, strict=False):
+            assert replace(config, pruned=0.0) == control
+            assert control == replace(student, tuned=student.run_id, training=replace(student.training, epochs=4))
 
 
 def test_what_others_go_on_from_is_trained_again_where_its_weights_are_gone(base, records, tmp_path):
     """As after a clone: results are there, weights are not."""
     tiny = replace(base, network="57K", training=replace(base.training, epochs=1), train_records=64)
-    coded, _ = classifier_arms.setting_arms(tiny)
+    coded, _ = classifier_arms.setting_arms(tiny, 1)
     first, second = list(coded)[:2]
     train_classifier_arms({first: coded[first]}, records, tmp_path, "cpu")
     for name in ("weights", "last"):
@@ -97,9 +130,9 @@ def test_what_others_go_on_from_is_trained_again_where_its_weights_are_gone(base
         train_classifier(coded[second].configs[0], records, tmp_path, "cpu")
     runs = train_classifier_arms({first: coded[first], second: coded[second]}, records, tmp_path, "cpu")
     assert runs[second][0].metrics["test_last"]["epoch"] == 0
-    cut = replace(tiny, continued=runs[second][0].folder.name, pruned=0.5)
+    cut = replace(tiny, tuned=runs[second][0].folder.name, pruned=0.5)
     pruned = train_classifier(cut, records, tmp_path, "cpu")
-    for wrong in (replace(cut, continued=pruned.folder.name), replace(cut, network="124K")):
+    for wrong in (replace(cut, tuned=pruned.folder.name), replace(cut, network="124K")):
         with pytest.raises(EcglibError, match="is another network than"):
             train_classifier(wrong, records, tmp_path, "cpu")
 
@@ -107,13 +140,17 @@ def test_what_others_go_on_from_is_trained_again_where_its_weights_are_gone(base
 def test_an_exported_run_keeps_its_answers(small, runs, records, store, monkeypatch):
     config = small["alone"].configs[0]
     model = compression.exported(config, records, store, "smoke", "cpu")
-    assert deploy.read_contract(model.files["int8"]).data == "simulated records"
+    assert (
+        deploy.read_contract(model.files["int8"]).data
+        == f"simulated, {len(config.choose(records).train)} training records"
+    )
     stored = runs["alone"][0].predictions
     assert model.logits["float"] == pytest.approx(stored["test_logits"], abs=0.02)
-    assert model.auc("float").value == pytest.approx(runs["alone"][0].metrics["test"]["auc"], abs=0.003)
+    assert model.auc("float") == pytest.approx(runs["alone"][0].metrics["test"]["auc"], abs=0.003)
     expected = multilabel.class_metrics(stored["test_targets"], model.logits["int8"])["auc"]
-    assert model.loss().value == pytest.approx(expected - model.auc("float").value)
-    assert model.loss().low <= model.loss().value <= model.loss().high
+    lost = compression.change([model]).over_patients
+    assert lost.value == pytest.approx(expected - model.auc("float"))
+    assert lost.low <= lost.value <= lost.high
     contract = deploy.read_contract(model.files["int8"])
     assert contract.precision == "int8"
     assert contract.metrics["auc"] == pytest.approx(expected, abs=2e-3)  # answers are kept in half precision
@@ -122,6 +159,9 @@ def test_an_exported_run_keeps_its_answers(small, runs, records, store, monkeypa
         patch.setattr(deploy, "export", lambda *_: pytest.fail("exported again"))
         again = compression.exported(config, records, store, "smoke", "cpu")
     assert np.array_equal(again.logits["int8"], model.logits["int8"])
+    without = compression.exported(config, records, store, "smoke", "cpu", files=False)
+    assert not without.files
+    assert np.array_equal(without.logits["int8"], model.logits["int8"])
     model.files["float"].unlink()  # answers that came from elsewhere say nothing of files made here
     answers = store / "onnx" / f"{config.run_id}.npz"
     answers.write_bytes(b"of another machine")
@@ -130,18 +170,54 @@ def test_an_exported_run_keeps_its_answers(small, runs, records, store, monkeypa
 
 
 def test_costs_and_their_table(small, runs, records, store):
-    configs = {name: small[name].configs[0] for name in ("alone", "alone pruned")}
-    models = {name: compression.exported(config, records, store, "smoke") for name, config in configs.items()}
+    models = {
+        name: [compression.exported(config, records, store, "smoke") for config in small[name].configs]
+        for name in ("alone", "alone pruned")
+    }
     costs = compression.costs(models, repeats=3)
     assert list(costs.index) == ["alone", "alone, INT8", "alone pruned", "alone pruned, INT8"]
     assert costs.loc["alone", "parameters"] == runs["alone"][0].parameters == 56_955
     assert runs["alone pruned"][0].parameters == cost.count_parameters(runs["alone pruned"][0].model()) < 20_000
     assert costs.loc["alone pruned", "macs"] < 0.4 * costs.loc["alone", "macs"]
-    assert costs.loc["alone, INT8", "bytes"] < 0.4 * costs.loc["alone", "bytes"]
+    assert costs.loc["alone, INT8", "smaller"] == costs.loc["alone", "bytes"] / costs.loc["alone, INT8", "bytes"] > 2.5
     assert (costs["ms"] > 0).all()
-    table = classifier_tables.compression(costs, {name: model.loss() for name, model in models.items()})
-    assert table.loc["alone", "INT8 - float"] == "-"
-    assert table.loc["alone, INT8", "INT8 - float"].startswith(f"{models['alone'].loss().value:+.4f}")
+    aucs = [model.auc("int8") for model in models["alone"]]
+    assert costs.loc["alone, INT8", "auc"] == pytest.approx(np.mean(aucs))
+    assert costs.loc["alone, INT8", "seeds_low"] == pytest.approx(metrics.mean_interval(aucs).low)
+    losses = {name: compression.change(seeds) for name, seeds in models.items()}
+    assert losses["alone"].after - losses["alone"].before == pytest.approx(losses["alone"].over_seeds.value)
+    table = classifier_tables.compression(costs, losses)
+    assert table.loc["alone", "INT8 - float, over seeds"] == "-"
+    assert table.loc["alone, INT8", "INT8 - float, over seeds"].startswith(f"{losses['alone'].over_seeds.value:+.4f}")
+    assert table.loc["alone, INT8", "times smaller"] == f"{costs.loc['alone, INT8', 'smaller']:.2f}"
+
+
+def test_targets_of_int8_are_met_or_not():
+    costs = pd.DataFrame({"smaller": [1.0, 3.9]}, index=["student", "student, INT8"])
+    found = [
+        classifier_tables.targets(table, metrics.Change(0.9, after), "student")["met"].tolist()
+        for table, after in ((costs, 0.8985), (costs, 0.8975), (costs, 0.9025), (costs * 0.9, 0.9))
+    ]
+    assert found == [["yes", "yes"], ["yes", "no"], ["yes", "no"], ["no", "yes"]]
+
+
+def test_int8_is_made_of_the_runs_own_records_alone(small, runs, records, tmp_path):
+    fewer = ptbxl.Records(
+        *(getattr(records, name)[1:] for name in ("signals", "targets", "ecg_ids", "patients", "folds"))
+    )
+    with pytest.raises(EcglibError, match="was made with other records than the 312 here"):
+        classifier_export.quantise(runs["alone"][0], fewer, "smoke", tmp_path / "a.onnx", tmp_path / "b.onnx")
+
+
+def test_settings_are_judged_against_r3s_choice(base, records, store):
+    tiny = replace(base, network="57K", training=replace(base.training, epochs=1), train_records=64)
+    coded, fresh = classifier_arms.setting_arms(tiny, 2)
+    carried, started = (train_classifier_arms(arms, records, store, "cpu") for arms in (coded, fresh))
+    table = classifier_tables.settings(carried, fresh, started)
+    assert table.loc["Adadelta", "minus R3's choice"] == table.loc["batch 64", "minus R3's choice"] == "R3's choice"
+    pairs = zip(started["SGD"], started["Adadelta"], strict=True)
+    expected = np.mean([one.metrics["validation"]["auc"] - other.metrics["validation"]["auc"] for one, other in pairs])
+    assert float(table.loc["SGD", "minus R3's choice"].split(" ")[0]) == pytest.approx(expected, abs=6e-4)
 
 
 def test_tables_follow_from_the_runs(small, runs):
@@ -149,17 +225,21 @@ def test_tables_follow_from_the_runs(small, runs):
     mean = np.mean([run.metrics["test"]["auc"] for run in runs["alone"]])
     assert float(table.loc["small", "macro-AUC, 95 % over seeds"].split(" ")[0]) == pytest.approx(mean, abs=6e-5)
     last = [multilabel.rounded_auc(run.metrics["test_last"]) for run in runs["alone"]]
-    assert float(table.loc["small", "as coded: last epoch, rounded"]) == pytest.approx(np.mean(last), abs=6e-4)
+    assert float(table.loc["small", "last epoch, rounded"]) == pytest.approx(np.mean(last), abs=6e-4)
     differences = classifier_tables.differences(small, runs)
-    assert list(differences.index) == ["small, pruned"]
-    pairs = zip(runs["alone pruned"], runs["alone"], strict=True)
+    assert list(differences.index) == ["small, tuned", "small, pruned"]
+    assert list(differences["minus"]) == ["small", "small, tuned"]
+    pairs = zip(runs["alone pruned"], runs["alone tuned"], strict=True)
     expected = np.mean([one.metrics["test"]["auc"] - other.metrics["test"]["auc"] for one, other in pairs])
-    found = float(differences["difference, 95 % over seeds"].iloc[0].split(" ")[0])
+    found = float(differences.loc["small, pruned", "difference, 95 % over seeds"].split(" ")[0])
     assert found == pytest.approx(expected, abs=6e-5)
     ladder = classifier_tables.ladder(runs)
-    assert ladder.loc["57K", "parameters here"] == "56,955"
-    assert classifier_tables.ladder({"alone": runs["alone"]}).empty
+    assert ladder["parameters here"].tolist() == [
+        *("6,522,555", "1,517,055", "1,195,675", "915,135", "260,355", "124,025", "56,955")
+    ]
     assert ladder.loc["57K", "report, macro-AUC"] == "0.910"
+    assert ladder["seeds"].tolist() == ["-"] * 6 + ["2"]
+    assert classifier_tables.ladder({"teacher": runs["57K"]})["seeds"].tolist() == ["2"] + ["-"] * 6
     classes = classifier_tables.per_class(small, runs)
     assert classes.columns[0] == "NORM"
     first = [np.mean([run.metrics["test"][f"{metric}_NORM"] for run in runs["alone"]]) for metric in ("auc", "ap")]
@@ -169,10 +249,11 @@ def test_tables_follow_from_the_runs(small, runs):
     assert (change.before, change.after) == pytest.approx(tuple(first)), "the seeds that both have"
     both = classifier_tables.change(runs["alone"], runs["alone pruned"], "test_last")
     ends = [np.mean([run.metrics["test_last"]["auc"] for run in runs[name]]) for name in ("alone", "alone pruned")]
-    assert both.interval.value == pytest.approx(ends[1] - ends[0])
-    assert both.interval.low < both.interval.value < both.interval.high
+    for interval in (both.over_seeds, both.over_patients):
+        assert interval.value == pytest.approx(ends[1] - ends[0])
+        assert interval.low < interval.value < interval.high
     claimed = classifier_tables.published("r3.alone.auc", "r3.kd.auc")
-    assert (claimed.before, claimed.after, claimed.interval) == (pytest.approx(0.928), pytest.approx(0.938), None)
+    assert (claimed.before, claimed.after, claimed.over_seeds) == (pytest.approx(0.928), pytest.approx(0.938), None)
 
 
 def test_integrated_gradients_add_up_to_the_logit(runs, records):
@@ -205,45 +286,78 @@ def test_a_grid_of_every_arm_trains(base, records, store):
         patch.setattr("ecglib.classifier_experiments.multilabel.auc_interval", lambda *_: certain)
         found = train_classifier_arms(grid, records, store, "cpu")
     assert set(found) == set(grid)
-    assert grid["coded"].configs[0].lesson.network == "124K"
+    assert grid["R3 kd"].configs[0].lesson.network == "124K"
     assert train_classifier(grid["kd"].configs[0], records, store, "cpu").metrics == found["kd"][0].metrics
 
 
-def test_what_is_measured_of_r3_stands_beside_its_own_numbers_alone(runs, simulated_root):
+def test_what_is_measured_of_r3_stands_beside_its_own_numbers_alone(runs, simulated_root, base):
     index = ptbxl.load_index(simulated_root)
-    measured = ledger.measured_r3(index, runs, teacher="124K", student="57K")
-    assert set(measured) <= set(reports.CLAIMS)
+    coded = SimpleNamespace(
+        config={
+            "training": {"seed": 0, "epochs": 2, "batch_size": 32},
+            "lesson": {"teacher": UNTRAINED, "temperature": 1.0},
+        },
+        metrics=runs["57K"][0].metrics,
+    )
+    everything = runs | {"R3 alone": [coded], "R3 kd": [coded]}
+    measured, corrected = ledger.measured_r3(index, everything, teacher="124K", student="57K")
+    assert set(measured) | set(corrected) <= set(reports.CLAIMS)
     for name in ("teacher", "student", "plain", "inception"):
         assert measured[f"r3.{name}.parameters"] == reports.value(f"r3.{name}.parameters")
-    for name in ("plain", "teacher", "student"):
-        assert measured[f"r3.{name}.mb"] == pytest.approx(reports.value(f"r3.{name}.mb"), abs=0.01)
-    assert not {"r3.teacher.auc", "r3.student.auc", "r3.alone.auc", "r3.kd.auc"} & set(measured), "other networks"
-    last = [multilabel.rounded_auc(run.metrics["test_last"]) for run in runs["57K"]]
-    assert measured["r3.ladder.57K"] == pytest.approx(100 * np.mean(last))
+    for name in (
+        "plain.mb",
+        *(f"{who}.{what}" for who in ("teacher", "student") for what in ("mb", "passes", "total")),
+    ):
+        assert measured[f"r3.{name}"] == pytest.approx(reports.value(f"r3.{name}"), abs=0.01), name
+    assert measured["r3.inception.file"] == pytest.approx(reports.value("r3.inception.file"), rel=0.005)
+    own = {"r3.teacher.auc", "r3.student.auc", "r3.alone.auc", "r3.kd.auc"}
+    assert not own & (set(measured) | set(corrected)), "other networks"
+    assert (measured["r3.alpha"], measured["r3.temperature"], measured["r3.epochs"]) == (0.7, 1.0, 2)
+    seen = [multilabel.rounded_auc(run.metrics["validation"]) for run in runs["57K"]]
+    assert measured["r3.ladder.57K"] == pytest.approx(100 * np.mean(seen))
+    assert corrected["r3.ladder.57K"].value == pytest.approx(
+        np.mean([run.metrics["test"]["auc"] for run in runs["57K"]])
+    )
+    students = everything | {"alone": runs["57K"], "kd": runs["57K"]}
+    measured, corrected = ledger.measured_r3(index, students, teacher="124K", student="student")
+    assert measured["r3.kd.auc"] == pytest.approx(100 * multilabel.rounded_auc(coded.metrics["test_last"]))
+    assert measured["r3.student.auc"] == pytest.approx(100 * multilabel.rounded_auc(coded.metrics["validation"]))
+    table = ledger.ledger("R3", measured, corrected)
+    row = table.loc["macro-AUC of the student with KD, test"]
+    assert row["corrected AUC, 95 % over seeds"].startswith(f"{corrected['r3.kd.auc'].value:.3f} [")
     assert len(ledger.contradictions("R3")) == 6
 
 
 def test_verdicts_on_claims():
-    def change(after, interval=None):
-        return metrics.Change(0.9, after, interval)
+    """Other seeds and other patients have to agree."""
 
+    def change(after, seeds=None, patients=None):
+        made = [None if ends is None else metrics.Interval(after - 0.9, *ends) for ends in (seeds, patients)]
+        return metrics.Change(0.9, after, *made)
+
+    gain, unclear = (0.001, 0.009), (-0.001, 0.011)
     rows = {
-        "gain": {"report": change(0.91), "corrected": change(0.905, metrics.Interval(0.005, 0.001, 0.009))},
-        "unclear": {"report": change(0.91), "corrected": change(0.905, metrics.Interval(0.005, -0.001, 0.011))},
+        "gain": {"report": change(0.91), "corrected": change(0.905, gain, gain)},
+        "unclear": {"report": change(0.91), "corrected": change(0.905, unclear, gain)},
+        "here": {"report": change(0.91), "corrected": change(0.905, gain, unclear)},
         "ruin": {
             "report": change(0.5),
             "as coded": change(0.9),
-            "corrected": change(0.89, metrics.Interval(-0.01, -0.02, -0.001)),
+            "corrected": change(0.89, (-0.02, -0.001), (-0.02, -0.001)),
         },
-        "one": {"report": change(0.9), "corrected": change(0.91, metrics.Interval(0.01, -np.inf, np.inf))},
+        "one": {"report": change(0.9), "corrected": change(0.91, (-np.inf, np.inf), gain)},
     }
     table = classifier_tables.claims(rows, comparable=True)
     assert table["verdict"].tolist() == [
         "report: gain; here: gain",
         "report: gain; here: no difference shown",
+        "report: gain; here: gain on these records, other patients not shown",
         "report: loss; here: loss",
         "report: no change; here: one seed, no verdict",
     ]
     assert table.loc["ruin", "as coded"] == "0.900 -> 0.900 (+0.000)"
+    assert table.loc["gain", "corrected"].endswith(
+        "(+0.005, [+0.001, +0.009] over seeds, [+0.001, +0.009] over patients)"
+    )
     assert "inf" not in table.loc["one", "corrected"]
     assert classifier_tables.claims(rows, comparable=False)["verdict"].str.endswith("(at this budget)").all()

@@ -84,9 +84,10 @@ def test_the_weights_are_inside_and_really_int8(files):
     assert sorted(path.name for path in files["int8"].parent.iterdir()) == ["float.onnx", "int8.onnx"]
 
 
-def test_the_contract_travels_inside(files, contract):
-    assert deploy.read_contract(files["float"]) == contract
-    assert deploy.read_contract(files["int8"]) == replace(contract, precision="int8")
+def test_the_contract_travels_inside(files, contract, scaler):
+    whole = replace(contract, mean=scaler.mean, deviation=scaler.deviation)
+    assert deploy.read_contract(files["float"]) == whole
+    assert deploy.read_contract(files["int8"]) == replace(whole, precision="int8")
 
 
 def test_files_that_are_no_models_are_refused(tmp_path, files):

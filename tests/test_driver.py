@@ -147,7 +147,7 @@ def test_the_command_runs_by_path_alone_and_an_interruption_keeps_what_is_finish
         stderr=subprocess.PIPE,
         text=True,
     )
-    partial = checkout / "results/papermill_runs/smoke/02_teacher.partial.ipynb"
+    partial = checkout / f"results/papermill_runs/smoke/02_teacher.{process.pid}.partial.ipynb"
     deadline = time.monotonic() + 60
     while not (partial.exists() and '"status": "running"' in partial.read_text()):
         assert process.poll() is None and time.monotonic() < deadline, process.communicate(timeout=60)
@@ -208,6 +208,26 @@ def test_the_order_of_precedence_is_profile_then_option_then_override(checkout, 
     (job,) = driver._plan([path], "quick", {"epochs": "7"}, options)
     assert job.parameters == {"profile": "quick", "seeds": 4, "epochs": 7, "rate": 2.0}
     assert type(job.parameters["rate"]) is float
+
+
+def test_other_arms_never_have_more_seeds_than_their_controls(checkout):
+    path = write_notebook(checkout / "notebooks/03_student.ipynb", parameters="seeds = 3\nother_seeds = 3\nepochs = 1")
+    for seeds, expected in ((2, {"seeds": 2, "other_seeds": 2}), (4, {"seeds": 4}), (None, {})):
+        (job,) = driver._plan([path], "smoke", {}, {"seeds": seeds})
+        assert job.parameters == expected
+    with pytest.raises(EcglibError, match="other_seeds=3 arms would have no control with seeds=2"):
+        driver._plan([path], "smoke", {"other_seeds": "3"}, {"seeds": 2})
+
+
+def test_a_device_is_checked_before_anything_runs(checkout, monkeypatch):
+    write_notebook(checkout / "notebooks/01_data.ipynb", "1 + 1", parameters='device = "auto"\nprofile = "smoke"')
+    with pytest.raises(EcglibError, match=r"Device 'gpu' cannot be used here \(.*\): choose cpu, cuda or auto"):
+        driver.run_notebooks(device="gpu")
+    monkeypatch.setitem(PROFILES["paper"], "01_data", {"profile": "paper"})
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(EcglibError, match="no GPU here, and paper takes weeks on a CPU: give --device cpu"):
+        driver.run_notebooks(profile="paper")
+    assert not (checkout / "papermill_runs").exists()
 
 
 def test_the_real_profiles_need_the_databases_before_anything_runs(checkout, monkeypatch):

@@ -19,6 +19,9 @@ KERAS = {
     "dropout": "Dropout",
     "dense": "Linear",
 }
+SHAPES_ALONE = ("input_1", "concatenate", "flatten")
+# The Inception block, branch by branch, as it is called.
+BRANCHES = ("conv1d_4", "conv1d_5", "conv1d_6", "conv1d_7", "conv1d_8", "max_pooling1d_3", "conv1d_9")
 
 
 def as_keras(rows):
@@ -30,12 +33,18 @@ def as_keras(rows):
 @pytest.mark.parametrize(("build", "figure"), [(ecgcnn.teacher, r3.FIGURE16), (ecgcnn.student, r3.FIGURE17)])
 def test_teacher_and_student_layer_by_layer(build, figure):
     published = [(re.sub(r"-\d+$", "", name), shape, count) for name, shape, count in figure]
-    assert cost.layer_table(build(), X) == published
+    assert published[-1] == ("Sigmoid", (5,), 0), "here in the loss"
+    assert cost.layer_table(build(), X) == published[:-1]
 
 
 @pytest.mark.parametrize(("build", "figure"), [(ecgcnn.Inception, r3.FIGURE7), (ecgcnn.Plain, r3.FIGURE8)])
 def test_inception_and_plain_layer_by_layer(build, figure):
-    published = [(KERAS[re.sub(r"_\d+$", "", name)], shape, count) for name, shape, count in figure]
+    rows = {name: (name, shape, count) for name, shape, count in figure if name not in SHAPES_ALONE}
+    called = [row for name, row in rows.items() if name not in BRANCHES]
+    if "conv1d_9" in rows:  # Keras prints an Inception block's layers by their distance from the input
+        first = [name for name, _, _ in called].index("batch_normalization_3") + 1
+        called[first:first] = [rows[name] for name in BRANCHES]
+    published = [(KERAS[re.sub(r"_\d+$", "", name)], shape, count) for name, shape, count in called]
     assert as_keras(cost.layer_table(build(), X, statistics=True)) == published
 
 

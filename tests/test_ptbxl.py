@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ecglib import metrics
-from ecglib.data import ptbxl
+from ecglib.data import physionet, ptbxl
 from ecglib.errors import EcglibError
 
 
@@ -96,6 +96,17 @@ def test_leads_in_another_order_are_refused(small_copy):
     path.write_text("\n".join(lines))
     with pytest.raises(EcglibError, match="in the usual order"):
         ptbxl.load_signals(small_copy, ptbxl.load_index(small_copy).loc[[1]])
+
+
+@pytest.mark.parametrize(("old", "new"), [(b"/mV", b"/uV"), (None, b"\x00\x80")])
+def test_another_unit_and_missing_samples_are_refused(small_copy, old, new):
+    """-32768 is how format 16 writes a sample that is missing."""
+    index = ptbxl.load_index(small_copy, with_waveforms=True)
+    path = physionet.database_dir(small_copy, "ptb-xl") / f"{index['filename_lr'].iloc[0]}{'.hea' if old else '.dat'}"
+    content = path.read_bytes()
+    path.write_bytes(content.replace(old, new) if old else new + content[2:])
+    with pytest.raises(EcglibError, match="not in mV throughout, or has missing samples: run 'ecglib data verify"):
+        ptbxl.load_signals(small_copy, index[:1])
 
 
 def test_a_broken_index_says_what_to_do(small_copy):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 
 from ecglib import plots, reports, tables
 from ecglib.callbacks import PairFigures
@@ -37,6 +38,16 @@ def test_a_table_states_report_measured_difference_seeds_interval_and_verdict():
     assert row["seeds"] == 2
     assert row["verdict"].startswith("reproduced")
     assert row["95 % over seeds"].endswith("0.9985]")
+
+
+def test_one_training_strays_further_than_the_mean_of_several():
+    """The report has 0.9372; a further training reaches t * s * sqrt(1 + 1 / n) from the mean."""
+    aucs = (0.9440, 0.9460, 0.9480, 0.9500, 0.9520)
+    reach = stats.t.ppf(0.975, 4) * np.std(aucs, ddof=1) * np.sqrt(1 + 1 / 5)
+    assert 0.9480 - reach == pytest.approx(0.9384, abs=1e-4)
+    for shift, expected in ((0, "higher"), (-0.0016, "reproduced")):
+        runs = [run(seed, auc + shift) for seed, auc in enumerate(aucs)]
+        assert tables.teacher_results(runs, True).loc[("AUC", "corrected"), "verdict"].startswith(expected)
 
 
 @pytest.mark.parametrize(("aucs", "verdict"), [((0.960, 0.961), "higher"), ((0.90, 0.901), "lower")])

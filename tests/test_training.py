@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.literal_beatgan import literal_update
-from ecglib import training
+from ecglib import snapshot, training
 from ecglib.callbacks import Checkpoint
 from ecglib.errors import EcglibError
 from ecglib.models.beatgan import anomaly_scores
@@ -91,10 +91,23 @@ def test_both_rules_are_followed_in_one_training():
     scores = anomaly_scores(model.eval(), validation.x)
     assert scores[~validation.abnormal].mean().item() == pytest.approx(min(errors), rel=1e-5)
     name = "encoder.features.3.running_mean"
+    state.best.clear()
+    training.validate(state, validation, BATCH)
     coded, kept = state.best["as_coded"], state.best["corrected"]
-    if coded.epoch == kept.epoch:
-        assert not torch.equal(coded.weights[name], kept.weights[name])
-        assert torch.equal(coded.weights["encoder.head.weight"], kept.weights["encoder.head.weight"])
+    assert not torch.equal(coded.weights[name], kept.weights[name])
+    assert torch.equal(coded.weights["encoder.head.weight"], kept.weights["encoder.head.weight"])
+
+
+def test_the_lowest_criterion_wins_and_a_later_equal_one_does_not():
+    state = new_state(Hyperparameters(seed=0), 1, CPU)
+    for epoch, criterion in enumerate((3.0, 1.0, 1.0, 2.0)):
+        state.epoch = epoch
+        with torch.no_grad():
+            state.generator.encoder.head.weight.fill_(epoch)
+        training._keep_better(state, "corrected", criterion, state.generator)
+    best = state.best["corrected"]
+    assert (best.epoch, best.criterion) == (1, 1.0)
+    assert (best.weights["encoder.head.weight"] == 1).all(), "a copy, which later epochs leave alone"
 
 
 def test_validation_does_not_disturb_training():
@@ -140,6 +153,29 @@ def test_a_damaged_checkpoint_says_what_to_do(tmp_path):
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(EcglibError, match=r"checkpoint\.safetensors is damaged .*delete it"):
         Checkpoint(path).restore(new_state(Hyperparameters(seed=0), 1, CPU))
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (torch.OutOfMemoryError("of memory"), "of memory"),
+        (OSError(5, "I/O error"), r"cannot be read \(I/O error\): try"),
+    ],
+)
+def test_a_machines_troubles_do_not_cost_a_checkpoint(tmp_path, error, message):
+    def fail():
+        with snapshot.reading(tmp_path / "checkpoint.safetensors"):
+            raise error
+
+    with pytest.raises((EcglibError, torch.OutOfMemoryError), match=message) as caught:
+        fail()
+    assert "delete" not in str(caught.value)
+
+
+def test_settings_out_of_range_are_refused():
+    for change in ({"epochs": 0}, {"batch_size": 1}):
+        with pytest.raises(EcglibError, match="at least 1 epoch, and 2 beats"):
+            Hyperparameters(seed=0, **change)
 
 
 def test_too_few_beats_and_divergence_are_errors():

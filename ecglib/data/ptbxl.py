@@ -78,7 +78,7 @@ def load_signals(root: str | Path, index: pd.DataFrame) -> np.ndarray:
         (N, 12, 1000) float32 millivolts, leads in the order of `LEADS`.
 
     Raises:
-        EcglibError: a record is missing, truncated or not 12 leads of 10 s at 100 Hz.
+        EcglibError: a record is missing, truncated, not 12 leads of 10 s at 100 Hz in mV, or has missing samples.
     """
     folder = physionet.database_dir(root, "ptb-xl")
     signals = np.empty((len(index), len(LEADS), SAMPLES), dtype=np.float32)
@@ -101,6 +101,8 @@ def _read(root: str | Path, folder: Path, name: str) -> np.ndarray:
         raise EcglibError(f"PTB-XL record {name} cannot be read ({error}): {mend}.") from error
     if record.fs != FS or record.p_signal.shape != (SAMPLES, len(LEADS)) or not _same_leads(record.sig_name):
         raise EcglibError(f"PTB-XL record {name} is not 12 leads of 10 s at 100 Hz in the usual order: {mend}.")
+    if set(record.units) != {"mV"} or not np.isfinite(record.p_signal).all():
+        raise EcglibError(f"PTB-XL record {name} is not in mV throughout, or has missing samples: {mend}.")
     return record.p_signal.T
 
 
@@ -156,7 +158,13 @@ def load_records(root: str | Path) -> Records:
     for name in index["filename_lr"]:
         digest.update(name.encode())
         for suffix in (".hea", ".dat"):
-            digest.update((folder / f"{name}{suffix}").read_bytes())
+            try:
+                digest.update((folder / f"{name}{suffix}").read_bytes())
+            except OSError as error:
+                raise EcglibError(
+                    f"PTB-XL record {name} has no readable {suffix} ({error.strerror}): run 'ecglib data verify ptb-xl "
+                    f"--data-root {root}' to see all that is missing."
+                ) from error
     path = cache_dir() / "records" / f"{digest.hexdigest()}.npy"
     if not path.exists():
         signals = load_signals(root, index)

@@ -69,6 +69,11 @@ class ConvNet(nn.Module):
         return self.head(self.features(x)[-1])
 
 
+def network_of(size: str) -> str:
+    """The key in `MODELS` of a row of table 2: its largest is the teacher."""
+    return "teacher" if size == "6.5M" else size
+
+
 def convnet(size: str, leads: int = len(LEADS)) -> ConvNet:
     """One rung of table 2's ladder, a key of `LADDER`."""
     return ConvNet(LADDER[size], leads=leads)

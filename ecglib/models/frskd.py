@@ -57,10 +57,20 @@ class SelfTeacher(nn.Module):
             path.insert(0, fuse(own, F.interpolate(path[0], own.shape[2])))
         refined = [path[0]]
         for number, fuse in enumerate(self.up, start=1):
-            below = F.adaptive_max_pool1d(refined[-1], level[number].shape[2])
+            below = _halved(refined[-1], level[number].shape[2])
             maps = (level[number], path[number], below) if number < len(level) - 1 else (level[number], below)
             refined.append(fuse(*maps))
         return refined, self.classifier(refined[-1].mean(dim=2))
+
+
+def _halved(x: Tensor, length: int) -> Tensor:
+    """Maps (B, C, T) pooled by 2, as between blocks, cut at both ends to what a convolution without padding leaves.
+
+    `F.adaptive_max_pool1d`, which would need no cutting, has no repeatable gradient on a GPU.
+    """
+    pooled = F.max_pool1d(x, 2)
+    start = (pooled.shape[2] - length) // 2
+    return pooled[:, :, start : start + length]
 
 
 class SelfTaught(nn.Module):

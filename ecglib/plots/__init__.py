@@ -12,10 +12,11 @@ from ecglib.plots.anomaly import (
 from ecglib.plots.classifiers import (
     changes,
     class_curves,
-    comparison_bars,
+    comparison_points,
     paper,
     parameter_curve,
     pareto,
+    roc_panels,
 )
 from ecglib.plots.contrast import (
     detector_ladder,
@@ -62,7 +63,7 @@ __all__ = [
     "class_auc",
     "class_curves",
     "class_gallery",
-    "comparison_bars",
+    "comparison_points",
     "detector_ladder",
     "difference_forest",
     "distillation_diagram",
@@ -83,6 +84,7 @@ __all__ = [
     "record_map",
     "roc_and_pr",
     "roc_bands",
+    "roc_panels",
     "save",
     "scenario_diagram",
     "score_histograms",

@@ -1,6 +1,6 @@
 """Figures of notebook 05: curves of each class, size against AUC, claims as arrows, what a network saw on ECG paper."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -12,8 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from ecglib import reports
+from ecglib.cost import count_parameters
 from ecglib.data.ptbxl import FS, LEADS, SUPERCLASSES
 from ecglib.metrics import Change
+from ecglib.models import ecgcnn
+from ecglib.multilabel import class_metrics
 from ecglib.plots.style import ERROR, INPUT, OUTPUT, REPORT, plain_log
 
 COLOURS = dict(zip(SUPERCLASSES, ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"), strict=True))
@@ -45,27 +49,52 @@ def class_curves(targets: np.ndarray, scores: np.ndarray, found: Mapping[str, fl
     return figure
 
 
-def parameter_curve(found: Mapping[int, np.ndarray], published: Mapping[int, float]) -> Figure:
+def roc_panels(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """R3 figures 13-1, 14-1, 14-2, 16-2, 17-2 and 19: the ROC of each class, a panel a model.
+
+    Args:
+        panels: title -> targets (N, 5) of 0 and 1, scores (N, 5).
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.3 * len(panels), 3.9), sharey=True, squeeze=False)
+    for axis, (title, (targets, scores)) in zip(axes[0], panels.items(), strict=True):
+        found = class_metrics(targets, scores)
+        for column, name in enumerate(SUPERCLASSES):
+            if f"auc_{name}" in found:
+                false_alarms, hits, _ = roc_curve(targets[:, column], scores[:, column])
+                axis.plot(false_alarms, hits, color=COLOURS[name], label=f"{name}: {found[f'auc_{name}']:.3f}")
+        axis.plot([0, 1], [0, 1], color=REPORT, linestyle=":", linewidth=1)
+        axis.set(xlabel="false alarm rate", aspect="equal")
+        axis.set_title(f"{title}\nmacro-AUC {found['auc']:.3f}", fontsize=9)
+        axis.legend(fontsize=7, title="AUC", title_fontsize=7, loc="lower right")
+    axes[0, 0].set_ylabel("sensitivity")
+    return figure
+
+
+def parameter_curve(found: Mapping[str, tuple[int, np.ndarray]], published: bool) -> Figure:
     """R3 figures 12 and 15: macro-AUC against the number of parameters.
 
     Args:
-        found: parameters -> (seeds,) macro-AUC.
-        published: parameters -> macro-AUC of the report.
+        found: network -> its parameters, (seeds,) macro-AUC. Those of table 2 are joined, others stand by themselves.
+        published: whether R3's curve is drawn beside them.
     """
     figure, axis = plt.subplots(figsize=(8, 3.8))
-    for count, values in found.items():
-        axis.plot([count] * len(values), values, "o", color=OUTPUT, alpha=0.45, markersize=5)
-    order = sorted(found)
-    axis.plot(order, [found[count].mean() for count in order], "D-", color=OUTPUT, label="here: mean, a point a seed")
+    rungs = {ecgcnn.network_of(size) for size in ecgcnn.LADDER}
+    for name, (count, values) in found.items():
+        colour = OUTPUT if name in rungs else INPUT
+        axis.plot([count] * len(values), values, "o", color=colour, alpha=0.45, markersize=5)
+        axis.plot(count, values.mean(), "D", color=colour)
+        axis.annotate(name, (count, values.mean()), (6, 5), textcoords="offset points", fontsize=8, color=colour)
+    joined = sorted((count, values.mean()) for name, (count, values) in found.items() if name in rungs)
+    axis.plot(*zip(*joined, strict=True), "-", color=OUTPUT, label="here, networks of table 2: mean, a point a seed")
     if published:
-        sizes = sorted(published)
-        axis.plot(
-            sizes, [published[size] for size in sizes], "s--", color=REPORT, markersize=5, label="R3, all records"
-        )
+        sizes = [count_parameters(ecgcnn.convnet(size)) for size in ecgcnn.LADDER]
+        claimed = [reports.value(f"r3.ladder.{size}") / 100 for size in ecgcnn.LADDER]
+        axis.plot(sizes, claimed, "s--", color=REPORT, markersize=5, label="R3, all records")
     axis.set(xscale="log", xlabel="parameters (log scale)", ylabel="macro-AUC")
     axis.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.margins(0.12)
     axis.legend(fontsize=8)
     return figure
 
@@ -86,8 +115,8 @@ def changes(claims: Mapping[str, Mapping[str, Change]]) -> Figure:
             "", (change.after, position), (change.before, position), arrowprops={"arrowstyle": "-|>", "color": colour}
         )
         text = f"{change.after - change.before:+.3f}"
-        if change.interval is not None and np.isfinite(change.interval.low):
-            text += f" [{change.interval.low:+.3f}, {change.interval.high:+.3f}]"
+        if change.over_seeds is not None and np.isfinite(change.over_seeds.low):
+            text += f" [{change.over_seeds.low:+.3f}, {change.over_seeds.high:+.3f}]"
         axis.text(1.01, position, text, va="center", fontsize=8, color=colour, transform=axis.get_yaxis_transform())
     axis.set_yticks(range(len(rows)), [f"{claim}: {source}" for claim, source, _ in rows])
     axis.invert_yaxis()
@@ -98,7 +127,7 @@ def changes(claims: Mapping[str, Mapping[str, Change]]) -> Figure:
 
 
 def pareto(costs: pd.DataFrame) -> Figure:
-    """Macro-AUC against size, operations and time; up and to the left is better.
+    """Macro-AUC against size, operations and time; up and to the left is better. The line joins what nothing beats.
 
     Args:
         costs: `compression.costs`, a row a model.
@@ -116,10 +145,21 @@ def pareto(costs: pd.DataFrame) -> Figure:
             axis.plot(x, model["auc"], "s" if model["int8"] else "o", color=colour, markersize=8, label=name)
         axis.set(xscale="log", xlabel=label)
         plain_log(axis.xaxis)
+        front = _front(measure.to_numpy(), costs["auc"].to_numpy())
+        axis.plot(measure.iloc[front], costs["auc"].iloc[front], color=REPORT, linewidth=1, zorder=0)
     axes[0].set_ylabel("macro-AUC, 95 % over patients")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, fontsize=8, loc="outside lower center", ncols=4, title="circle: float, square: INT8")
     return figure
+
+
+def _front(cost: np.ndarray, value: np.ndarray) -> list[int]:
+    """Positions of the Pareto front, from cheap to dear: nothing that costs no more is worth more."""
+    front: list[int] = []
+    for position in np.lexsort((-value, cost)):
+        if not front or value[position] > value[front[-1]]:
+            front.append(int(position))
+    return front
 
 
 # An ECG on paper: 25 mm a second, 10 mm a millivolt, four columns of 2.5 s and a strip of lead II below.
@@ -136,7 +176,10 @@ def paper(signals: np.ndarray, weight: np.ndarray | None = None, title: str = ""
         title: of the record.
     """
     width, height = 4 * COLUMN_S * MM_PER_S, 4 * ROW_MM + TOP_MM
-    figure, axis = plt.subplots(figsize=((width + 10) / 25.4, (height + 14) / 25.4))
+    page = (width + 10, height + 14)  # mm
+    figure = plt.figure(figsize=(page[0] / 25.4, page[1] / 25.4))
+    figure.set_layout_engine("none")  # it would stretch the millimetres
+    axis = figure.add_axes((5 / page[0], 4 / page[1], width / page[0], height / page[1]))
     _rule(axis, width, height)
     if weight is not None:
         weight = np.broadcast_to(weight, signals.shape)
@@ -178,19 +221,19 @@ def _trace(axis: Axes, x: np.ndarray, y: np.ndarray, weight: np.ndarray | None) 
     axis.add_collection(lines)
 
 
-def comparison_bars(rows: Mapping[str, Sequence[float]], label: str) -> Figure:
-    """R3 figure 6: a value for each setting, as coded beside corrected.
+def comparison_points(rows: Mapping[str, tuple[np.ndarray, np.ndarray]], label: str) -> Figure:
+    """R3 figure 6: a point a seed for each setting, as coded beside corrected.
 
     Args:
-        rows: setting -> (as coded, corrected).
+        rows: setting -> (seeds,) as coded, (seeds,) corrected.
         label: what is compared.
     """
     figure, axis = plt.subplots(figsize=(8, 0.45 * len(rows) + 1.2))
-    for position, (coded, corrected) in enumerate(rows.values()):
-        axis.plot(
-            coded, position - 0.12, "o", color=ERROR, label=None if position else "as coded: weights carried over"
-        )
-        axis.plot(corrected, position + 0.12, "o", color=OUTPUT, label=None if position else "corrected: fresh weights")
+    ways = ("as coded: weights carried over", ERROR, -0.12), ("corrected: fresh weights", OUTPUT, 0.12)
+    for position, row in enumerate(rows.values()):
+        for values, (name, colour, shift) in zip(row, ways, strict=True):
+            axis.plot(values, [position + shift] * len(values), "o", color=colour, alpha=0.45, markersize=5)
+            axis.plot(values.mean(), position + shift, "D", color=colour, label=None if position else name)
     axis.set_yticks(range(len(rows)), list(rows))
     axis.invert_yaxis()
     axis.set(xlabel=label)

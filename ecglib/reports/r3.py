@@ -23,7 +23,7 @@ CLAIMS: dict[str, Claim] = {
     "r3.teacher.parameters": Claim("R3", "figure 16-1", 6_522_555, "parameters", "teacher"),
     "r3.student.parameters": Claim("R3", "figure 17-1", 534_005, "parameters", "student"),
     "r3.plain.mb": Claim("R3", "figure 8-1", 1.64, "MiB", "weights of the plain CNN"),
-    "r3.inception.file": Claim("R3", "section 3.1", 48.99, "MB", "file of the Inception CNN"),
+    "r3.inception.file": Claim("R3", "section 3.1", 48.99, "MiB", "file of the Inception CNN, Adam's moments too"),
     "r3.teacher.mb": Claim("R3", "figure 16-1", 24.88, "MiB", "weights of the teacher"),
     "r3.student.mb": Claim("R3", "figure 17-1", 2.04, "MiB", "weights of the student"),
     "r3.teacher.passes": Claim("R3", "figure 16-1", 13.20, "MiB", "teacher, forward and backward pass of a record"),
@@ -68,6 +68,7 @@ Row = tuple[str, tuple[int, ...], int]
 # Figures 7-1 and 8-1 as Keras prints them (samples before channels), 16-1 and 17-1 as torchsummary does: layer, shape
 # of what comes out of it for one record, parameters.
 FIGURE7: tuple[Row, ...] = (
+    ("input_1", (1000, 12), 0),
     ("conv1d", (1000, 32), 2_720),
     ("batch_normalization", (1000, 32), 128),
     ("conv1d_1", (1000, 128), 20_608),
@@ -79,13 +80,15 @@ FIGURE7: tuple[Row, ...] = (
     ("conv1d_3", (250, 64), 20_544),
     ("max_pooling1d_2", (125, 64), 0),
     ("batch_normalization_3", (125, 64), 256),
-    ("conv1d_4", (125, 64), 4_160),
     ("conv1d_5", (125, 64), 4_160),
-    ("conv1d_6", (125, 64), 12_352),
     ("conv1d_7", (125, 64), 4_160),
-    ("conv1d_8", (125, 64), 20_544),
     ("max_pooling1d_3", (125, 64), 0),
+    ("conv1d_4", (125, 64), 4_160),
+    ("conv1d_6", (125, 64), 12_352),
+    ("conv1d_8", (125, 64), 20_544),
     ("conv1d_9", (125, 64), 4_160),
+    ("concatenate", (125, 256), 0),
+    ("flatten", (32_000,), 0),
     ("dense", (128,), 4_096_128),
     ("batch_normalization_4", (128,), 512),
     ("dense_1", (128,), 16_512),
@@ -129,6 +132,7 @@ FIGURE16: tuple[Row, ...] = (
     ("AdaptiveAvgPool1d-20", (1000, 1), 0),
     ("Dropout-21", (1000,), 0),
     ("Linear-22", (5,), 5_005),
+    ("Sigmoid-23", (5,), 0),
 )
 FIGURE17: tuple[Row, ...] = (
     ("Conv1d-1", (50, 991), 6_050),
@@ -148,6 +152,7 @@ FIGURE17: tuple[Row, ...] = (
     ("AdaptiveAvgPool1d-15", (300, 1), 0),
     ("Dropout-16", (300,), 0),
     ("Linear-17", (5,), 1_505),
+    ("Sigmoid-18", (5,), 0),
 )
 
 CONTRADICTIONS: tuple[Contradiction, ...] = (

@@ -1,0 +1,48 @@
+"""Where R3's 51.4 % after pruning can come from: labels beside another record's signal, or in another class's column.
+
+R3's program deleted the records without a superclass from the signals by their number, which counts from one, and from
+the labels by their position, which counts from zero; and it took the order of the labels from an unordered set (audit,
+R3 point 5).
+"""
+
+from itertools import permutations
+
+import numpy as np
+
+from ecglib import metrics
+
+
+def signals_beside(labelled: np.ndarray, one_by_one: bool) -> np.ndarray:
+    """Which record's signal the program left beside each label.
+
+    Args:
+        labelled: (N,) bool, which records have a label.
+        one_by_one: each deletion shortens what the next one counts in; otherwise all are deleted at once.
+
+    Returns:
+        (M,) positions of signals, one for each record that has a label.
+    """
+    kept = np.arange(len(labelled))
+    numbers = np.flatnonzero(~labelled) + 1
+    groups = np.split(numbers, len(numbers)) if one_by_one else [numbers]
+    for group in groups:
+        kept = np.delete(kept, group[group < len(kept)])
+    return kept[: labelled.sum()]
+
+
+def auc_in_other_orders(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Macro-AUC when the columns of the labels stand in another order than those of the scores.
+
+    Args:
+        targets: (N, C) of 0 and 1.
+        scores: (N, C).
+
+    Returns:
+        (C! - 1,), one for every wrong order.
+    """
+    classes = range(targets.shape[1])
+    pairs = np.array(
+        [[metrics.auc(targets[:, label] == 1, scores[:, column]) for column in classes] for label in classes]
+    )
+    wrong = [order for order in permutations(classes) if order != tuple(classes)]
+    return np.array([np.mean([pairs[label, column] for label, column in enumerate(order)]) for order in wrong])

@@ -1,0 +1,48 @@
+"""What only a GPU can show; skipped where there is none."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ecglib.arms import distillation_arms, train_arms
+from ecglib.classifier_experiments import train_classifier
+from ecglib.classifier_runs import SELF, ClassifierConfig, Lesson
+from ecglib.classifiers import Settings
+from ecglib.data import ptbxl
+from ecglib.experiments import BeatGANConfig, train_beatgan
+from ecglib.models.beatgan import anomaly_scores
+from ecglib.training import Hyperparameters
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+
+
+@pytest.fixture(scope="module")
+def base(beats):
+    return BeatGANConfig(
+        beats.fingerprint, Hyperparameters(0, epochs=2), width=0.25, train_beats=512, validation_beats=200
+    )
+
+
+def test_a_student_as_coded_is_its_control_to_the_last_bit(base, beats, tmp_path):
+    arms = {name: arm for name, arm in distillation_arms(base, 1, 1).items() if name in "ABC"}
+    runs = train_arms(arms, beats, tmp_path, "cuda")
+    assert runs["B"][0].metrics == runs["C"][0].metrics
+
+
+def test_scores_of_the_gpu_are_those_of_the_cpu(base, beats, tmp_path):
+    run = train_beatgan(base, beats, tmp_path, "cuda", weights=True)
+    found = anomaly_scores(run.generator(), base.x(beats, base.choose(beats).test)).numpy()
+    assert found == pytest.approx(run.predictions["scores_corrected"], rel=2e-3)
+    again = train_beatgan(base, beats, tmp_path / "again", "cuda")
+    assert again.metrics == run.metrics, "repeatable"
+
+
+@pytest.mark.parametrize("lesson", [None, Lesson(SELF, temperature=4.0, alpha=2.0, beta=100.0)])
+def test_classifiers_are_repeatable(lesson, simulated_root, tmp_path):
+    records = ptbxl.load_records(simulated_root)
+    config = ClassifierConfig(records.fingerprint, Settings(0, epochs=2, batch_size=32), network="57K", lesson=lesson)
+    first, second = (train_classifier(config, records, tmp_path / name, "cuda") for name in ("one", "two"))
+    assert first.metrics == second.metrics
+    half = replace(config, training=replace(config.training, epochs=1))
+    assert train_classifier(half, records, tmp_path, "cuda").history["loss"][0] == first.history["loss"][0]

@@ -1,0 +1,56 @@
+"""What R3's program left beside each label, against the program's own steps on a small table."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from ecglib import slips
+from ecglib.multilabel import class_metrics
+
+
+def program(labelled, one_by_one):
+    """The two deletions, spelt out: signals by one-based number, labels by position."""
+    signals, labels = [f"record {n}" for n in range(len(labelled))], [f"record {n}" for n in range(len(labelled))]
+    numbers = [n + 1 for n in range(len(labelled)) if not labelled[n]]
+    if one_by_one:
+        for number in numbers:
+            del signals[number]
+    else:
+        signals = [signal for n, signal in enumerate(signals) if n not in numbers]
+    labels = [label for n, label in enumerate(labels) if labelled[n]]
+    return signals, labels
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_the_slip_is_the_programs(one_by_one):
+    labelled = np.array([True, False, True, True, False, False, True, True, True, False, *[True] * 5])
+    signals, labels = program(labelled, one_by_one)
+    found = slips.signals_beside(labelled, one_by_one)
+    assert [f"record {n}" for n in found] == signals
+    assert len(signals) == len(labels)
+
+
+def test_how_far_the_slip_goes():
+    """At once, one label stands beside a wrong signal for each record without one; one by one, the error adds up."""
+    labelled = np.ones(1000, dtype=bool)
+    labelled[np.arange(10, 1000, 20)] = False
+    own = np.flatnonzero(labelled)
+    wrong = [(slips.signals_beside(labelled, way) != own).mean() for way in (False, True)]
+    assert wrong[0] == pytest.approx(50 / 950)
+    assert wrong[1] > 0.7
+
+
+def test_a_last_record_without_label_is_passed_over():
+    for way in (False, True):
+        assert slips.signals_beside(np.array([True, True, False]), way).tolist() == [0, 1]
+
+
+def test_every_other_order_of_the_labels():
+    rng = np.random.default_rng(0)
+    targets = (rng.random((60, 5)) < 0.4).astype(np.uint8)
+    scores = targets + rng.normal(size=(60, 5))
+    orders = [order for order in permutations(range(5)) if order != (0, 1, 2, 3, 4)]
+    expected = [class_metrics(targets, scores[:, list(order)])["auc"] for order in orders]
+    assert slips.auc_in_other_orders(targets, scores) == pytest.approx(np.array(expected))
+    assert np.mean(expected) == pytest.approx(0.5, abs=0.05)
