@@ -118,20 +118,21 @@ def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_se
     }
 
 
-# R3 figure 6: which optimizer, which batch size? Learning rates are each optimizer's usual ones.
+# R3 figure 6: which optimizer, which batch size? Learning rates are each optimizer's usual ones. R3's own order is not
+# known.
 COMPARED: tuple[dict[str, dict[str, object]], ...] = (
     {
         "Adam": {"optimizer": "adam", "learning_rate": 1e-3},
+        "Adadelta": {"optimizer": "adadelta", "learning_rate": 1.0},
         "RMSprop": {"optimizer": "rmsprop", "learning_rate": 1e-3},
         "SGD": {"optimizer": "sgd", "learning_rate": 1e-2},
-        "Adadelta": {"optimizer": "adadelta", "learning_rate": 1.0},
     },
     {"batch 16": {"batch_size": 16}, "batch 64": {"batch_size": 64}, "batch 256": {"batch_size": 256}},
 )
 CHOSEN = ("Adadelta", "batch 64")  # by R3, one of each group
 
 
-def setting_arms(base: ClassifierConfig, seeds: int) -> tuple[dict[str, ClassifierArm], dict[str, ClassifierArm]]:
+def setting_arms(base: ClassifierConfig, seeds: int) -> dict[str, dict[str, ClassifierArm]]:
     """Optimizers and batch sizes (figure 6) as coded, each going on from the weights of the one before, and corrected.
 
     Args:
@@ -139,21 +140,30 @@ def setting_arms(base: ClassifierConfig, seeds: int) -> tuple[dict[str, Classifi
         seeds: of every setting.
 
     Returns:
-        Arms as coded and corrected, in the order of `COMPARED`; R3's choice of each group is the control of its others.
+        "carried over", "in reverse" and "fresh" -> arms in the order of `COMPARED`; R3's choice of each group is the
+        control of its others.
     """
     seeded = [replace(base, training=replace(base.training, seed=seed)) for seed in range(seeds)]
-    coded: dict[str, ClassifierArm] = {}
-    corrected: dict[str, ClassifierArm] = {}
+    fresh: dict[str, ClassifierArm] = {}
     for group, chosen in zip(COMPARED, CHOSEN, strict=True):
-        before = [""] * seeds
         for name, change in group.items():
-            fresh = [replace(one, training=replace(one.training, **change)) for one in seeded]  # type: ignore[arg-type]
-            went_on = [replace(one, continued=run) for one, run in zip(fresh, before, strict=True)]
-            before = [one.run_id for one in went_on]
-            control = "" if name == chosen else chosen
-            coded[name] = ClassifierArm(name, "from the weights of the one before", went_on, control)
-            corrected[name] = ClassifierArm(name, "from fresh weights", fresh, control)
-    return coded, corrected
+            configs = [replace(one, training=replace(one.training, **change)) for one in seeded]  # type: ignore[arg-type]
+            fresh[name] = ClassifierArm(name, "from fresh weights", configs, "" if name == chosen else chosen)
+    return {"carried over": _chained(fresh), "in reverse": _chained(fresh, reverse=True), "fresh": fresh}
+
+
+def _chained(fresh: Mapping[str, ClassifierArm], reverse: bool = False) -> dict[str, ClassifierArm]:
+    """Each group's arms, every one from the last weights of the one before it."""
+    chained: dict[str, ClassifierArm] = {}
+    for group in COMPARED:
+        before: list[str] | None = None
+        for name in reversed(group) if reverse else group:
+            configs = fresh[name].configs
+            if before is not None:
+                configs = [replace(one, continued=run) for one, run in zip(configs, before, strict=True)]
+            before = [one.run_id for one in configs]
+            chained[name] = replace(fresh[name], text="from the weights of the one before", configs=configs)
+    return chained
 
 
 def pruned_arms(students: Mapping[str, ClassifierArm], seeds: int) -> dict[str, ClassifierArm]:
@@ -203,10 +213,7 @@ def train_classifier_arms(
         device: "auto", "cpu" or "cuda".
     """
     configs = [config for arm in arms.values() for config in arm.configs]
-    unfinished = [config for config in configs if not is_finished(store / config.run_id)]
-    # A run whose pupils and heirs are all in the store need not have kept its weights.
-    needed = {run for config in unfinished for run in (config.continued, config.tuned)}
-    needed |= {config.lesson.teacher for config in unfinished if config.lesson}
+    needed = _needed(configs, store)
     runs: dict[str, list[ClassifierRun]] = {}
     with tqdm(total=len(configs), desc="training", unit="run") as bar:
         for name, arm in arms.items():
@@ -216,3 +223,21 @@ def train_classifier_arms(
                 runs[name].append(train_classifier(config, records, store, device, config.run_id in needed))
                 bar.update()
     return runs
+
+
+def _needed(configs: Sequence[ClassifierConfig], store: Path) -> set[str]:
+    """Runs that others start from or learn from, and that must have weights for it.
+
+    A run whose pupils and heirs are all in the store need not have kept its weights; one that has to be trained again
+    needs those that it came from itself.
+    """
+    known = {config.run_id: config for config in configs}
+    needed: set[str] = set()
+    trained = [run for run in known if not is_finished(store / run)]
+    while trained:
+        config = known[trained.pop()]
+        origins = {config.continued, config.tuned, config.lesson.teacher if config.lesson else ""}
+        new = (origins & known.keys()) - needed
+        needed |= new
+        trained += [run for run in new if not is_finished(store / run, weights=True)]
+    return needed

@@ -20,16 +20,15 @@ from ecglib.models.beatgan import Discriminator, Generator
 from ecglib.models.ecgcnn import LADDER, Inception, Plain
 from ecglib.multilabel import rounded_auc
 from ecglib.pretraining import SimCLRConfig
-from ecglib.tables import shown
+from ecglib.tables import judged, shown
 
 
-def ledger(report: str, measured: Mapping[str, float], corrected: Mapping[str, Interval] | None = None) -> pd.DataFrame:
+def ledger(report: str, measured: Mapping[str, float]) -> pd.DataFrame:
     """Every number that a report published, in the order of `reports.CLAIMS`; "-" where nothing here corresponds.
 
     Args:
         report: "R1", "R2" or "R3".
         measured: key of `reports.CLAIMS` -> number measured here, as coded.
-        corrected: likewise, what a sound way of measuring gives, with its interval over seeds.
     """
     rows = []
     for key, claim in reports.CLAIMS.items():
@@ -40,10 +39,38 @@ def ledger(report: str, measured: Mapping[str, float], corrected: Mapping[str, I
                 "report": number(claim.value, claim.unit),
                 "measured": number(measured[key], claim.unit) if key in measured else "-",
             }
-            if corrected is not None:
-                row["corrected AUC, 95 % over seeds"] = shown(corrected[key], 3) if key in corrected else "-"
             rows.append(row)
     return pd.DataFrame(rows).set_index("what")
+
+
+def judged_ledger(
+    report: str, measured: Mapping[str, float], corrected: Mapping[str, Interval], seeds: int, comparable: bool
+) -> pd.DataFrame:
+    """`ledger` with what a sound way of measuring gives, and a verdict for every number.
+
+    Args:
+        report: "R3".
+        measured: key of `reports.CLAIMS` -> number measured here, as coded.
+        corrected: key -> macro-AUC with its interval over seeds.
+        seeds: the fewest that an interval has.
+        comparable: whether data and budget are the report's.
+    """
+    table = ledger(report, measured)
+    columns = []
+    for key, claim in reports.CLAIMS.items():
+        if claim.report != report:
+            continue
+        if key in corrected:
+            verdict = judged(claim.value / 100, corrected[key], seeds) if comparable else "not comparable: data, budget"
+        elif key in measured:
+            same = number(measured[key], claim.unit) == number(claim.value, claim.unit)
+            verdict = "as published" if same else "differs"
+        else:
+            verdict = "-"
+        columns.append((shown(corrected[key], 3) if key in corrected else "-", verdict))
+    return table.assign(
+        **{"corrected AUC, 95 % over seeds": [row[0] for row in columns], "verdict": [row[1] for row in columns]}
+    )
 
 
 def contradictions(report: str) -> pd.DataFrame:
@@ -117,9 +144,10 @@ def measured_r2(config: SimCLRConfig, beats: Beats) -> dict[str, float]:
 def measured_r3(
     index: pd.DataFrame, runs: Mapping[str, Sequence[ClassifierRun]], teacher: str, student: str
 ) -> tuple[dict[str, float], dict[str, Interval]]:
-    """What was measured of R3's numbers: counted as R3 counts (class AUCs rounded, its records), and corrected.
+    """What was measured of R3's numbers: counted as R3 counts (class AUCs rounded), and corrected.
 
-    R3's own numbers are set beside R3's own networks alone.
+    Student and KD are those of R3's whole program; other networks are seen on the validation fold of the data set's
+    own split. R3's own numbers are set beside R3's own networks alone.
 
     Args:
         index: of all records.
@@ -133,6 +161,9 @@ def measured_r3(
     networks = {"inception": Inception(), "plain": Plain(), "teacher": ecgcnn.teacher(), "student": ecgcnn.student()}
     found: dict[str, float] = {f"r3.{name}": int(index[name].sum()) for name in SUPERCLASSES}
     found |= {"r3.patients": index["patient_id"].nunique(), "r3.pruned.amount": reports.value("r3.pruned.amount")}
+    age = index["age"].where(index["age"] < 120)  # PTB-XL writes 300 for people above 89
+    found |= {"r3.age.median": float(age.median()), "r3.age.max": float(age.max())}
+    found["r3.age.iqr"] = float(age.quantile(0.75) - age.quantile(0.25))
     found |= {f"r3.{name}.parameters": count_parameters(model) for name, model in networks.items()}
     found["r3.inception.trained"] = found["r3.inception.parameters"]
     found["r3.inception.statistics"] = sum(b.numel() for b in Inception().buffers() if b.is_floating_point())

@@ -13,7 +13,9 @@ from ecglib import metrics
 
 
 def signals_beside(labelled: np.ndarray, one_by_one: bool) -> np.ndarray:
-    """Which record's signal the program left beside each label.
+    """Which record's signal the program left beside each label, where records are numbered without a gap.
+
+    So they were in the version that R3's program read (1.0.1); 1.0.3 has gaps.
 
     Args:
         labelled: (N,) bool, which records have a label.
@@ -24,10 +26,19 @@ def signals_beside(labelled: np.ndarray, one_by_one: bool) -> np.ndarray:
     """
     kept = np.arange(len(labelled))
     numbers = np.flatnonzero(~labelled) + 1
-    groups = np.split(numbers, len(numbers)) if one_by_one else [numbers]
+    groups = numbers.reshape(-1, 1) if one_by_one else [numbers]
     for group in groups:
         kept = np.delete(kept, group[group < len(kept)])
     return kept[: labelled.sum()]
+
+
+def mispaired(scores: np.ndarray, share: float, seed: int = 0) -> np.ndarray:
+    """Scores (N, C) of which a share stands beside the labels of other records, drawn at random."""
+    rng = np.random.default_rng(seed)
+    moved = rng.permutation(len(scores))[: round(share * len(scores))]
+    result = scores.copy()
+    result[moved] = scores[np.roll(moved, 1)]
+    return result
 
 
 def auc_in_other_orders(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:

@@ -93,6 +93,8 @@ def reading(path: Path) -> Iterator[None]:
     except OSError as error:
         raise EcglibError(f"Checkpoint {path} cannot be read ({error.strerror or error}): try again.") from error
     except (SafetensorError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        if "allocate memory" in str(error) or "CUDA error" in str(error):
+            raise
         raise EcglibError(f"Checkpoint {path} is damaged ({error}): delete it and train again.") from error
 
 

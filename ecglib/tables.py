@@ -81,7 +81,7 @@ def teacher_results(runs: Sequence[Run], comparable: bool) -> pd.DataFrame:
                     "95 % over seeds": bounds(interval),
                     "95 % over beats": bounds(_stored(first, metric, "beats")),
                     "95 % over patients": bounds(_stored(first, metric, "patients")),
-                    "verdict": _verdict(published, interval, len(runs))
+                    "verdict": judged(published, interval, len(runs))
                     if comparable
                     else "not comparable: budget or data",
                 }
@@ -89,8 +89,10 @@ def teacher_results(runs: Sequence[Run], comparable: bool) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index(["metric", "epoch chosen"])
 
 
-def _verdict(published: float, interval: metrics.Interval, seeds: int) -> str:
+def judged(published: float, interval: Interval, seeds: int) -> str:
     """Whether the published number, of one training, is one that a further training of ours could give."""
+    if seeds < 2:
+        return "one seed: no verdict"
     reach = (interval.high - interval.value) * np.sqrt(seeds + 1)  # from the mean's interval to a single value's
     if abs(published - interval.value) <= reach:
         return "reproduced: a further training could give it"

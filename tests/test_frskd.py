@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from ecglib.losses import BinaryKL
+from ecglib.models import frskd
 from ecglib.models.ecgcnn import ConvNet
 from ecglib.models.frskd import Fusion, SelfTaught, SelfTeacher
 
@@ -37,6 +39,18 @@ def test_every_block_reaches_every_refined_map_and_the_answer(taught):
         assert not torch.equal(answer, moved), changed
         assert not torch.equal(before[2], after[2]), changed
         assert not torch.equal(before[0], after[0]), changed
+
+
+def test_pooled_maps_lie_over_what_the_next_block_made_of_them():
+    """A convolution of kernel 10 sees 4.5 samples to either side, so a pulse comes out in the middle of its window."""
+    x = torch.zeros(1, 1, 495)
+    x[0, 0, 240] = 1
+    block = nn.Sequential(nn.Conv1d(1, 1, 10, bias=False), nn.MaxPool1d(2))
+    nn.init.ones_(block[0].weight)
+    answered = block(x)[0, 0].detach().nonzero().flatten().double().mean().item()
+    pooled = frskd._halved(x, block(x).shape[2])
+    assert pooled.shape == block(x).shape
+    assert pooled[0, 0].nonzero().item() == pytest.approx(answered, abs=1)
 
 
 def test_fusion_weighs_without_a_sign(taught):

@@ -46,6 +46,19 @@ def test_a_last_record_without_label_is_passed_over():
         assert slips.signals_beside(np.array([True, True, False]), way).tolist() == [0, 1]
 
 
+def test_no_record_without_a_label_is_no_slip():
+    for way in (False, True):
+        assert slips.signals_beside(np.ones(4, dtype=bool), way).tolist() == [0, 1, 2, 3]
+
+
+def test_a_share_of_the_pairs_is_wrong_and_nothing_is_lost():
+    scores = np.arange(200.0).reshape(100, 2)
+    found = slips.mispaired(scores, 0.75)
+    assert (found[:, 0] != scores[:, 0]).sum() == 75
+    assert sorted(found[:, 1]) == sorted(scores[:, 1])
+    assert (found[:, 1] - found[:, 0] == 1).all(), "rows stay whole"
+
+
 def test_every_other_order_of_the_labels():
     rng = np.random.default_rng(0)
     targets = (rng.random((60, 5)) < 0.4).astype(np.uint8)

@@ -63,6 +63,10 @@ def test_one_seed_has_no_interval_and_no_interval_leaves_0_to_1():
     assert wide == "[0.0000, 1.0000]"
 
 
+def test_one_seed_gives_no_verdict():
+    assert tables.teacher_results([run(0, 0.5)], True).loc[("AUC", "corrected"), "verdict"] == "one seed: no verdict"
+
+
 def test_classes_stand_in_their_usual_order():
     frame = tables.per_class([run(0, 0.9, ("V", "Q", "S"))], {"S": 5, "V": 6, "Q": 7}.get)
     assert frame.index.tolist() == ["S", "V", "Q"]

@@ -172,6 +172,11 @@ def test_a_machines_troubles_do_not_cost_a_checkpoint(tmp_path, error, message):
     assert "delete" not in str(caught.value)
 
 
+def test_too_little_memory_does_not_cost_a_checkpoint(tmp_path):
+    with pytest.raises(RuntimeError, match="allocate memory"), snapshot.reading(tmp_path / "checkpoint.safetensors"):
+        torch.empty(2**60, dtype=torch.uint8)
+
+
 def test_settings_out_of_range_are_refused():
     for change in ({"epochs": 0}, {"batch_size": 1}):
         with pytest.raises(EcglibError, match="at least 1 epoch, and 2 beats"):

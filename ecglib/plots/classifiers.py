@@ -221,15 +221,19 @@ def _trace(axis: Axes, x: np.ndarray, y: np.ndarray, weight: np.ndarray | None) 
     axis.add_collection(lines)
 
 
-def comparison_points(rows: Mapping[str, tuple[np.ndarray, np.ndarray]], label: str) -> Figure:
+def comparison_points(rows: Mapping[str, tuple[np.ndarray, ...]], label: str) -> Figure:
     """R3 figure 6: a point a seed for each setting, as coded beside corrected.
 
     Args:
-        rows: setting -> (seeds,) as coded, (seeds,) corrected.
+        rows: setting -> (seeds,) with weights carried over, the same in reverse, from fresh weights.
         label: what is compared.
     """
     figure, axis = plt.subplots(figsize=(8, 0.45 * len(rows) + 1.2))
-    ways = ("as coded: weights carried over", ERROR, -0.12), ("corrected: fresh weights", OUTPUT, 0.12)
+    ways = (
+        ("as coded: weights carried over, downwards", ERROR, -0.2),
+        ("upwards", COLOURS["HYP"], 0),
+        ("corrected: fresh weights", OUTPUT, 0.2),
+    )
     for position, row in enumerate(rows.values()):
         for values, (name, colour, shift) in zip(row, ways, strict=True):
             axis.plot(values, [position + shift] * len(values), "o", color=colour, alpha=0.45, markersize=5)
@@ -237,5 +241,5 @@ def comparison_points(rows: Mapping[str, tuple[np.ndarray, np.ndarray]], label: 
     axis.set_yticks(range(len(rows)), list(rows))
     axis.invert_yaxis()
     axis.set(xlabel=label)
-    figure.legend(fontsize=8, loc="outside lower center", ncols=2)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3)
     return figure
