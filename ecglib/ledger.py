@@ -63,8 +63,8 @@ def judged_ledger(
         if key in corrected:
             verdict = judged(claim.value / 100, corrected[key], seeds) if comparable else "not comparable: data, budget"
         elif key in measured:
-            same = number(measured[key], claim.unit) == number(claim.value, claim.unit)
-            verdict = "as published" if same else "differs"
+            digits = len(repr(claim.value).partition(".")[2])  # as many as the report gives
+            verdict = "as published" if round(measured[key], digits) == claim.value else "differs"
         else:
             verdict = "-"
         columns.append((shown(corrected[key], 3) if key in corrected else "-", verdict))

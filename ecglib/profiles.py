@@ -48,7 +48,7 @@ PROFILES: dict[str, dict[str, dict[str, Value]]] = {
             "profile": "quick",
             "seeds": 2,
             "other_seeds": 1,
-            "epochs": 5,
+            "epochs": 4,
             "batch_size": 32,  # half of R3's: more steps in the same time
             "train_records": 0,
             "teacher_network": "1.5M",  # R3's own costs 6 GFLOP a record and step

@@ -49,6 +49,15 @@ TABLES = {
     "04_detector_differences_new_patients": Shown("The same for new patients, DS1 to DS2", page=SUMMARY),
     "04_detectors": Shown("Label-free detectors on R1's split, where patients are known: AUC, and AUC of each class"),
     "04_detectors_new_patients": Shown("The same for new patients, DS1 to DS2"),
+    "05_claims": Shown("R3's claims: macro-AUC before -> after", page=SUMMARY),
+    "05_students": Shown("R3's student alone, and taught in every way"),
+    "05_differences": Shown("Each minus its control with the same seeds"),
+    "05_pruned_differences": Shown("Without half of the channels, minus the whole student tuned for as long"),
+    "05_compression": Shown("What each model costs and knows; times of one record on one thread"),
+    "05_targets": Shown("What INT8 has to reach"),
+    "05_table2": Shown("R3's table 2: how many parameters does it take?"),
+    "05_slips": Shown("Where R3's 51.4 % can come from: the masked student with labels that slipped"),
+    "05_settings": Shown("R3's figure 6: optimizer and batch size, validation macro-AUC"),
 }
 
 

@@ -337,6 +337,7 @@ def test_what_is_measured_of_r3_stands_beside_its_own_numbers_alone(runs, simula
     assert row["corrected AUC, 95 % over seeds"].startswith(f"{corrected['r3.kd.auc'].value:.3f} [")
     assert row["verdict"] == "not comparable: data, budget"
     assert table.loc["student", "verdict"] == "as published"
+    assert table.loc["student, estimated total size", "verdict"] == "as published", "7.699 is 7.7"
     assert table.loc["training at most", "verdict"] == "differs"
     table = ledger.judged_ledger("R3", measured, {"r3.kd.auc": metrics.Interval(0.5, 0.49, 0.51)}, 2, comparable=True)
     assert table.loc["macro-AUC of the student with KD, test", "verdict"] == "lower than reported"
