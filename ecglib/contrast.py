@@ -1,11 +1,11 @@
 """R2's two scenarios: SimCLR's contrast inside BeatGAN's training (report R2, sections 4.3.1 and 4.3.2).
 
-Scenario 1 puts it into the discriminator: D's loss becomes BCE + gamma NT-Xent over two views of each real beat, seen
-through D's features. Scenario 2 puts it into the loss of the generator: L = L_G + L_KD + gamma NT-Xent over the codes
-z of two views.
+R2 wants SimCLR's model in the discriminator (scenario 1) and all losses "suitably integrated" (scenario 2); it gives no
+formula for either. Read here as: D's loss becomes BCE + gamma NT-Xent over two views of each real beat, seen through
+D's features; G's becomes L = L_G + L_KD + gamma NT-Xent over the codes z of two views.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ecglib import metrics
 from ecglib.data.augment import random_view
 from ecglib.errors import EcglibError
 from ecglib.losses import NTXent
@@ -124,6 +125,19 @@ def pair_similarities(first: Tensor, second: Tensor, patients: np.ndarray) -> di
         "beats of one patient": matrix[above & same],
         "beats of different patients": matrix[above & ~same],
     }
+
+
+def patients_told_apart(kinds: Mapping[str, np.ndarray]) -> float:
+    """How well a space knows who somebody is: the chance that two beats of one patient are more alike than two of two.
+
+    Args:
+        kinds: `pair_similarities`.
+
+    Returns:
+        An AUC: 0.5 where beats of one patient are no more alike than any others.
+    """
+    same, other = kinds["beats of one patient"], kinds["beats of different patients"]
+    return metrics.auc(np.repeat([True, False], [len(same), len(other)]), np.concatenate([same, other]))
 
 
 def same_patient_share(patients: np.ndarray) -> float:

@@ -84,18 +84,23 @@ def selection_effect(arms: Mapping[str, Arm], runs: ArmRuns) -> float:
     return max(means) - float(np.mean(means))
 
 
-def costs(arms: Mapping[str, Arm], seconds: Mapping[str, float]) -> pd.DataFrame:
-    """Time of a training step of some arms, and as a multiple of plain BeatGAN's.
+def costs(seconds: Mapping[str, float], unit: str) -> pd.DataFrame:
+    """Times, and as multiples of plain BeatGAN's.
 
     Args:
-        arms: what each arm does.
-        seconds: of a step, of arm B and others.
+        seconds: what is done -> its time; BeatGAN comes first.
+        unit: what is timed: "ms a step", "ms a beat".
     """
+    first = next(iter(seconds.values()))
     rows = [
-        {"arm": arms[name].name, "ms a step": f"{1000 * spent:.0f}", "times BeatGAN's": f"{spent / seconds[PLAIN]:.2f}"}
+        {
+            "what": name,
+            unit: f"{1000 * spent:,.0f}" if spent > 0.01 else f"{1000 * spent:.2f}",
+            "times BeatGAN's": f"{spent / first:.2f}",
+        }
         for name, spent in seconds.items()
     ]
-    return pd.DataFrame(rows).set_index("arm")
+    return pd.DataFrame(rows).set_index("what")
 
 
 def detectors(

@@ -1,4 +1,4 @@
-"""Anomaly scores from normal beats alone: how far is a beat from what was seen? No abnormal beat is used.
+"""Anomaly scores from normal beats alone: how far is a beat from what was seen? None is fitted to abnormal beats.
 
 BeatGAN asks how well a beat can be redrawn. These ask how far it lies from normal beats in some space: PCA's, a
 contrastive encoder's, or that of shape and rhythm together.
@@ -50,7 +50,7 @@ class Blocks:
     """Puts features of different kinds, such as shape and rhythm, on one scale.
 
     Each block is divided by the spread of the normal beats in it, the root of its total variance, so that every block
-    has the same say. Nothing else weighs one against another: there is nothing to tune.
+    has the same weight. Nothing else weighs one against another.
 
     Attributes:
         scales: one a block.

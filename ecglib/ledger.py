@@ -125,15 +125,19 @@ def measured_r1(runs: Mapping[str, Sequence[Run]], config: BeatGANConfig, beats:
     return found
 
 
-def measured_r2(config: SimCLRConfig, beats: Beats) -> dict[str, float]:
+def measured_r2(config: SimCLRConfig, beats: Beats, plain: Sequence[Run], milliseconds: float) -> dict[str, float]:
     """What the companion has of the numbers that R2 quotes.
 
     Args:
         config: of the encoder.
         beats: the beats.
+        plain: BeatGANs without a teacher; their mean AUC counts.
+        milliseconds: that BeatGAN's score of a beat takes.
     """
     batch = config.beats.training.batch_size
     return {
+        "r2.quoted_auc": _mean([run.metrics["corrected"]["auc"] for run in plain]),
+        "r2.ms_per_beat": milliseconds,
         "r2.beats": len(beats),
         "r2.leads": beats.signals.shape[1],
         "r2.batch_size": batch,

@@ -133,7 +133,8 @@ class NTXent:
 
     l(i, j) = -log exp(sim(z_i, z_j) / tau) / sum over k != i of exp(sim(z_i, z_k) / tau), sim the cosine, averaged over
     all 2N views. Where torch.distributed runs, the views of every process are compared with each other: averaging the
-    processes' gradients, as DistributedDataParallel does, gives those of the whole batch in one process.
+    processes' gradients, as DistributedDataParallel does, gives those of the whole batch in one process. All processes
+    need equally many beats.
 
     Args:
         temperature: tau; the smaller, the more the hardest negatives count.
@@ -169,6 +170,6 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        gradient = gradient.contiguous()
+        gradient = gradient.clone(memory_format=torch.contiguous_format)  # autograd's own must not change
         distributed.all_reduce(gradient)
         return gradient.chunk(distributed.get_world_size())[distributed.get_rank()]

@@ -1,8 +1,9 @@
 """One label-free detector beyond R2: how far is a beat from normal ones in contrast, shape, own shape and rhythm?
 
-Each of these is a block of features; `detectors.Blocks` gives all the same say and `detectors.Nearest` measures the
-distance to the nearest normal training beats. No weight is fitted, and no label is looked at but the N that R1's
-training set is made of. Blocks may be taken alone, so that one sees what each of them adds.
+Each of these is a block of features; `detectors.Blocks` gives all the same weight and `detectors.Nearest` measures the
+distance to the nearest normal training beats. What is fitted sees no label but the N that R1's training set is made of;
+which blocks, leads, distance and scaling there are was chosen while looking at labelled test beats (notebook 04, "What
+limits these numbers"). Blocks may be taken alone, so that one sees what each of them adds.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +30,7 @@ DISTANCES: dict[str, Callable[[np.ndarray], Callable[[np.ndarray], np.ndarray]]]
     "mahalanobis": Mahalanobis,
 }
 COMPONENTS = 30  # principal components that "shape" and "own" keep
-LONGEST, SHORTEST = 5.0, 0.2  # RR intervals beyond are pauses in the annotation, not rhythm
+LONGEST, SHORTEST = 5.0, 0.2  # times the usual RR interval; what lies beyond is a gap in the annotation, not rhythm
 
 
 @dataclass(frozen=True)

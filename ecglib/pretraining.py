@@ -72,10 +72,21 @@ def new_optimizer(config: SimCLRConfig, model: nn.Module) -> torch.optim.Optimiz
     return LARS(model.parameters(), lr=0.3 * batch / 256, weight_decay=1e-6)
 
 
-def synchronised(config: SimCLRConfig, model: nn.Module) -> nn.Module:
-    """The model, with BatchNorm over all processes (GPUs only) where they train one large batch together."""
-    large = config.beats.training.batch_size >= config.large_batch
-    return nn.SyncBatchNorm.convert_sync_batchnorm(model) if processes()[1] > 1 and large else model
+def synchronised(config: SimCLRConfig, model: nn.Module, device: torch.device) -> nn.Module:
+    """The model, with BatchNorm over all processes where they train one large batch together.
+
+    Raises:
+        EcglibError: they would, but not on GPUs, which is where torch can.
+    """
+    batch = config.beats.training.batch_size
+    if processes()[1] == 1 or batch < config.large_batch:
+        return model
+    if device.type != "cuda":
+        raise EcglibError(
+            f"Processes that share a batch of {batch} beats synchronise BatchNorm, which needs a GPU each: run one "
+            f"process, or batches below {config.large_batch}."
+        )
+    return nn.SyncBatchNorm.convert_sync_batchnorm(model)
 
 
 def processes() -> tuple[int, int]:
@@ -173,7 +184,7 @@ def _train(
         write_json(folder / "config.json", differences(config))
     encoder = untrained_encoder(config)
     head = ProjectionHead(encoder.size, config.hidden, config.outputs)
-    model = synchronised(config, nn.Sequential(encoder, head)).to(device).train()
+    model = synchronised(config, nn.Sequential(encoder, head), device).to(device).train()
     optimizer, loss = new_optimizer(config, model), NTXent(config.temperature)
     checkpoint, parts = folder / "checkpoint.safetensors", [("model", model, optimizer)]
     history: list[dict[str, float]] = []

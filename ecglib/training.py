@@ -150,7 +150,8 @@ def update(
 
     Returns:
         The step's losses, and whether D was drawn anew. With `compare` also the length of an added term's gradient over
-        that of the loss it is added to: `gradient_ratio` (distillation on G), `gradient_ratio_contrast_d` and `_g`.
+        that of D's own loss (`gradient_ratio_contrast_d`), or of equation 1 on G (`gradient_ratio`, the distillation,
+        and `gradient_ratio_contrast_g`).
 
     Raises:
         EcglibError: the discriminator's output is no longer finite.
@@ -216,7 +217,7 @@ def update(
 
 
 def _pull(term: Tensor, loss: Tensor, model: nn.Module) -> float:
-    """The length of `term`'s gradient on the weights over that of the loss it is added to."""
+    """The length of `term`'s gradient on the weights over that of `loss`."""
     weights = list(model.parameters())
     own = distillation.gradient_norm(loss, weights)
     # A D that is certain of every beat of the batch has no gradient of its own left.

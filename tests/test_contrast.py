@@ -1,6 +1,8 @@
 """R2's scenarios inside BeatGAN's training: who learns from the contrast, what stays untouched, resuming."""
 
+import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -46,7 +48,7 @@ def moved(before, model):
 
 @pytest.mark.parametrize("places", [("discriminator",), ("generator",), BOTH])
 def test_the_contrast_moves_its_own_network_and_head(places):
-    """With every other term switched off, only the networks that are contrasted learn from it."""
+    """Beside the same step without contrast, only the networks that are contrasted end elsewhere."""
     settings = Contrast(places, gamma=1.0)
     state, plain = state_of(settings), state_of(None)
     heads = {place: {n: p.clone() for n, p in head.named_parameters()} for place, head in state.heads.items()}
@@ -66,14 +68,41 @@ def test_the_contrast_moves_its_own_network_and_head(places):
             assert not differ
 
 
-def test_the_joint_loss_is_the_sum_that_r2_writes():
+def gradient(loss, model):
+    return torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(model.parameters()))])
+
+
+@pytest.mark.parametrize("gamma", [0.3, 2.0])
+def test_the_discriminator_steps_down_bce_plus_gamma_nt_xent(gamma):
+    """Scenario 1 (section 4.3.1): the gradient that moves D is that of BCE + gamma NT-Xent, to the letter."""
+    settings = Contrast(("discriminator",), gamma=gamma)
+    state, x = state_of(settings), beats(8)
+    oracle, head = copy.deepcopy(state.discriminator), copy.deepcopy(state.heads["discriminator"])
+    x_hat = copy.deepcopy(state.generator)(x)[0].detach()
+    real, fake = oracle(x)[0], oracle(x_hat)[0]
+    ones, zeros = torch.ones_like(real), torch.zeros_like(fake)
+    bce = torch.nn.functional.binary_cross_entropy
+    torch.manual_seed(3)
+    views = [head(oracle.features(random_view(x)).mean(dim=2)) for _ in range(2)]
+    expected = gradient(bce(real, ones) + bce(fake, zeros) + gamma * NTXent(settings.temperature)(*views), oracle)
+    moved_by = []
+    state.discriminator_optimizer.register_step_pre_hook(
+        lambda *_: moved_by.append(torch.cat([p.grad.flatten() for p in state.discriminator.parameters()]))
+    )
+    torch.manual_seed(3)
+    update(state, x, SETTINGS, contrasted=settings)
+    torch.testing.assert_close(moved_by[0], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_joint_loss_is_the_sum_of_its_terms():
     """L = L_G + L_KD + gamma NT-Xent (section 4.3.2), L_G = reconstruction + lambda feature matching."""
     settings = Contrast(BOTH, gamma=0.7)
     state, x = state_of(settings), beats(8)
     teacher = new_state(Hyperparameters(seed=5), 1, CPU, WIDTH).generator
     distiller = Distiller(Distillation(("scores",), "teacher"), state.generator, teacher, x)
-    result = update(state, x, SETTINGS, distiller, settings, compare=True)
-    parts = [result["loss_reconstruction"], SETTINGS.adversarial_weight * result["loss_adversarial"]]
+    halved = replace(SETTINGS, adversarial_weight=0.5)  # lambda
+    result = update(state, x, halved, distiller, settings, compare=True)
+    parts = [result["loss_reconstruction"], 0.5 * result["loss_adversarial"]]
     parts += [result["loss_distillation"], 0.7 * result["loss_contrast_g"]]
     assert all(part > 0 for part in parts)
     assert result["loss_g"] == pytest.approx(sum(parts), rel=1e-6)
@@ -185,6 +214,8 @@ def test_pairs_of_beats_against_loops():
     assert sorted(found["beats of one patient"]) == pytest.approx(sorted(same))
     assert sorted(found["beats of different patients"]) == pytest.approx(sorted(other))
     assert contrast.same_patient_share(patients) == pytest.approx(len(same) / len(pairs))
+    more_alike = np.mean([one > two for one in same for two in other])
+    assert contrast.patients_told_apart(found) == pytest.approx(more_alike)
 
 
 def test_own_views_are_counted():

@@ -57,9 +57,10 @@ def test_the_sweep_and_what_choosing_would_do(tiny, trained):
     assert effect == pytest.approx(max(aucs) - sum(aucs) / len(aucs))
 
 
-def test_cost_is_a_multiple_of_beatgans(grid):
-    table = contrast_tables.costs(grid, {"B": 0.2, "12": 0.5})
-    assert table.loc["scenarios 1 and 2"].tolist() == ["500", "2.50"]
+def test_cost_is_a_multiple_of_beatgans():
+    table = contrast_tables.costs({"BeatGAN": 0.8, "both": 2.0, "search": 0.004}, "ms a step")
+    assert table.loc["both"].tolist() == ["2,000", "2.50"]
+    assert table.loc["search", "ms a step"] == "4.00"
 
 
 def test_detectors_and_their_differences(tiny, beats, trained, tmp_path):
@@ -107,8 +108,11 @@ def test_rhythm_helps_beatgan_as_fisher_says(tiny, beats, trained):
     assert found[0] == pytest.approx(-np.log(tails).sum())
 
 
-def test_every_number_of_r2_is_in_the_ledger(tiny, beats):
-    measured = ledger.measured_r2(SimCLRConfig(tiny), beats)
+def test_every_number_of_r2_is_in_the_ledger(tiny, beats, trained):
+    plain = trained[0]["B"]
+    measured = ledger.measured_r2(SimCLRConfig(tiny), beats, plain, 2.5)
+    assert measured["r2.quoted_auc"] == pytest.approx(values(plain).mean())
+    assert measured["r2.ms_per_beat"] == 2.5
     assert set(measured) <= set(reports.CLAIMS)
     claims = [claim for claim in reports.CLAIMS.values() if claim.report == "R2"]
     assert len(claims) >= 11

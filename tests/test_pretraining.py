@@ -105,13 +105,23 @@ def test_lars_from_the_named_batch_size_on(config, monkeypatch):
 
 
 def test_batchnorm_is_synchronised_between_processes_and_for_large_batches_alone(config, monkeypatch):
-    def kinds(chosen):
-        return {type(module) for module in synchronised(chosen, BaseEncoder(1, 0.125)).modules()}
+    def kinds(chosen, device="cuda"):
+        return {type(module) for module in synchronised(chosen, BaseEncoder(1, 0.125), torch.device(device)).modules()}
 
     assert nn.SyncBatchNorm not in kinds(large(config)), "one process"
     monkeypatch.setattr(pretraining, "processes", lambda: (0, 2))
     assert nn.SyncBatchNorm in kinds(large(config))
     assert nn.SyncBatchNorm not in kinds(config)
+    assert nn.SyncBatchNorm not in kinds(config, "cpu")
+    with pytest.raises(EcglibError, match="needs a GPU each"):
+        kinds(large(config), "cpu")
+
+
+def test_lars_trains(beats, config, tmp_path):
+    """The large-batch optimizer, from a batch size that this machine has."""
+    losses = []
+    train_encoder(replace(config, large_batch=32), beats, tmp_path, "cpu", lambda _, loss: losses.append(loss))
+    assert losses[-1] < 0.9 * losses[0]
 
 
 def test_too_few_beats_are_refused(beats, config, tmp_path):

@@ -1,8 +1,8 @@
 """Changes to a beat that leave it the same kind of beat.
 
-Each takes scaled beats (B, C, 320) and draws from torch's global generator, for every beat anew; all leads of a beat
-are changed alike. Their ranges keep a beat plausible: a normal one must not become one that a cardiologist would call
-abnormal.
+Each takes scaled beats (B, C, 320) and draws from torch's global generator, for every beat anew; the leads of a beat
+are changed alike, except by jitter and lead dropout. Their ranges keep a beat plausible: a normal one must not become
+one that a cardiologist would call abnormal.
 """
 
 from collections.abc import Callable

@@ -85,11 +85,12 @@ def embeddings(maps: Mapping[str, np.ndarray], labels: np.ndarray) -> Figure:
     """Beats in two dimensions, coloured by class; the labels were used for the colour only.
 
     Args:
-        maps: title -> (N, 2).
+        maps: title -> (N, 2); two stand in a row.
         labels: (N,) classes.
     """
-    figure, axes = plt.subplots(1, len(maps), figsize=(5 * len(maps), 4.3), squeeze=False)
-    for axis, (title, points) in zip(axes[0], maps.items(), strict=True):
+    rows = -(-len(maps) // 2)
+    figure, axes = plt.subplots(rows, 2, figsize=(10, 4 * rows + 0.3), squeeze=False)
+    for axis, (title, points) in zip(axes.flat, maps.items(), strict=True):
         for name in CLASSES:  # N first, so that the few abnormal beats lie above it
             chosen = points[labels == name]
             axis.scatter(*chosen.T, s=8, color=CLASS_COLOURS[name], alpha=0.35 if name == "N" else 0.7, linewidths=0)
@@ -122,6 +123,7 @@ def detector_ladder(
             values = np.asarray(classes[group])
             axis.plot(values, [position] * len(values), "o", color=colour, alpha=0.4, markersize=4)
             axis.plot(mean_interval(values).value, position, "D", color=colour, markersize=6)
+        axis.locator_params(axis="x", nbins=3)  # four narrow panels have no room for more numbers
         axis.set(title="all abnormal beats" if group == "all" else f"{group} against N", xlabel="test AUC")
     for (label, value), style in zip(published.items(), ("-", "--"), strict=False):
         axes[0].axvline(value, color=REPORT, linestyle=style, linewidth=1, label=f"{label}: {value:.4f}")
