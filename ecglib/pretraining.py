@@ -201,13 +201,7 @@ def _train(
             seed_everything(settings.seed, epoch + 1, rank)  # the same batches, but views of its own
         total = 0.0
         for batch in order.split(settings.batch_size):
-            part = x[batch[rank::count]]
-            value = loss(model(random_view(part)), model(random_view(part)))
-            optimizer.zero_grad()
-            value.backward()
-            average_gradients(model, count)
-            optimizer.step()
-            total += value.item()
+            total += step(model, x[batch[rank::count]], optimizer, loss)
         if not math.isfinite(total):
             raise EcglibError(f"Contrastive training diverged in epoch {epoch}: lower the learning rate.")
         history.append({"loss": total / steps, "seconds": round(time.perf_counter() - started, 2)})
@@ -222,6 +216,23 @@ def _train(
     weights = {name: tensor.detach().cpu() for name, tensor in encoder.state_dict().items()}
     write_tensors(folder / "encoder.safetensors", weights)
     checkpoint.unlink(missing_ok=True)
+
+
+def step(model: nn.Module, x: Tensor, optimizer: torch.optim.Optimizer, loss: NTXent) -> float:
+    """One step of training on this process's beats x (B, C, 320) of a batch, and its loss.
+
+    Args:
+        model: encoder and projection head; two views of each beat go through it.
+        x: in [-1, 1], on the model's device.
+        optimizer: of the model's weights.
+        loss: says which views belong together.
+    """
+    value = loss(model(random_view(x)), model(random_view(x)))
+    optimizer.zero_grad()
+    value.backward()
+    average_gradients(model, processes()[1])
+    optimizer.step()
+    return value.item()
 
 
 @torch.no_grad()

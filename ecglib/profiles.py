@@ -92,7 +92,7 @@ PROFILES: dict[str, dict[str, dict[str, Value]]] = {
             "profile": "desk",
             "seeds": 5,
             "other_seeds": 3,
-            "epochs": 8,
+            "epochs": 6,
             "batch_size": 32,  # half of R3's: more steps in the same time
             "train_records": 0,
             "teacher_network": "teacher",
