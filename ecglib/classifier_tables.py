@@ -8,7 +8,7 @@ import pandas as pd
 from ecglib import cost, metrics, multilabel, reports
 from ecglib.classifier_arms import ClassifierArm
 from ecglib.classifier_runs import ClassifierRun
-from ecglib.comparisons import Comparison, compare, holm, verdict
+from ecglib.comparisons import Comparison, compare, for_whom, holm, verdict
 from ecglib.data.ptbxl import SUPERCLASSES
 from ecglib.metrics import Change, Interval, mean_interval
 from ecglib.models import ecgcnn
@@ -280,6 +280,5 @@ def _shown_here(found: Change) -> str:
         return f"no change beyond {LOST}"
     if not found.over_seeds.excludes_zero:
         return "no difference shown"
-    word = "gain" if found.over_seeds.value > 0 else "loss"
-    patients = found.over_patients
-    return word if patients and patients.excludes_zero else f"{word} on these records, other patients not shown"
+    assert found.over_patients is not None  # as every change that was measured has
+    return for_whom("gain" if found.over_seeds.value > 0 else "loss", found.over_patients)

@@ -131,5 +131,9 @@ def verdict(comparison: Comparison, adjusted_p: float) -> str:
         return "one seed: no verdict"
     if adjusted_p >= 1 - metrics.LEVEL:
         return "no difference shown"
-    word = "better" if comparison.over_seeds.value > 0 else "worse"
-    return word if comparison.over_patients.excludes_zero else f"{word} here; for other patients not shown"
+    return for_whom("better" if comparison.over_seeds.value > 0 else "worse", comparison.over_patients)
+
+
+def for_whom(word: str, over_patients: Interval) -> str:
+    """A verdict over seeds, and whether it holds for other patients."""
+    return word if over_patients.excludes_zero else f"{word} on these patients; for others not shown"

@@ -368,7 +368,7 @@ def test_verdicts_on_claims():
     assert table["verdict"].tolist() == [
         "report: gain; here: gain",
         "report: gain; here: no difference shown",
-        "report: gain; here: gain on these records, other patients not shown",
+        "report: gain; here: gain on these patients; for others not shown",
         "report: loss; here: loss",
         "report: loss; here: no change beyond 0.002",
         "report: no change; here: one seed, no verdict",
