@@ -182,23 +182,23 @@ def detector_differences(
         labels: (M,) classes of the test beats.
         patients: (M,).
     """
-    rows = []
-    for one, other in COMPARED:
-        pairs = list(zip(scores[one], scores[other], strict=False))  # BeatGAN may have fewer seeds
-        row: dict[str, object] = {"detector": one, "minus": other, "seeds": len(pairs)}
-        for title, chosen in (
-            ("all abnormal", np.ones(len(labels), dtype=bool)),
-            ("S against N", np.isin(labels, ("N", "S"))),
-        ):
-            abnormal = labels[chosen] != "N"
-            mine, theirs = (
-                [metrics.resampled(abnormal, pair[side][chosen], patients[chosen])["auc"] for pair in pairs]
-                for side in (0, 1)
-            )
-            differences = [metrics.auc(abnormal, a[chosen]) - metrics.auc(abnormal, b[chosen]) for a, b in pairs]
-            over_seeds = mean_interval(differences)
-            over_patients = metrics.percentiles(over_seeds.value, np.mean(mine, axis=0) - np.mean(theirs, axis=0))
+    asked = {name for pair in COMPARED for name in pair}
+    rows: list[dict[str, object]] = [{"detector": one, "minus": other} for one, other in COMPARED]
+    for title, classes in (("all abnormal", CLASSES), ("S against N", ("N", "S"))):
+        chosen = np.isin(labels, classes)
+        abnormal, whose = labels[chosen] != "N", patients[chosen]
+        known = {
+            name: [
+                (metrics.auc(abnormal, one[chosen]), metrics.resampled(abnormal, one[chosen], whose)["auc"])
+                for one in scores[name]
+            ]
+            for name in asked
+        }
+        for row, (one, other) in zip(rows, COMPARED, strict=True):
+            pairs = list(zip(known[one], known[other], strict=False))  # BeatGAN may have fewer seeds
+            over_seeds = mean_interval([mine[0] - theirs[0] for mine, theirs in pairs])
+            drawn = np.mean([mine[1] - theirs[1] for mine, theirs in pairs], axis=0)
+            row["seeds"] = len(pairs)
             row[title] = shown(over_seeds, signed=True)
-            row[f"{title}, over patients"] = bounds(over_patients, signed=True)
-        rows.append(row)
+            row[f"{title}, over patients"] = bounds(metrics.percentiles(over_seeds.value, drawn), signed=True)
     return pd.DataFrame(rows).set_index(["detector", "minus"])

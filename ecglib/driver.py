@@ -30,6 +30,8 @@ from ecglib.errors import EcglibError
 from ecglib.files import output_root, project_root, write_text
 from ecglib.profiles import PROFILES, SMOKE, Value
 
+FEWER = ("other_seeds", "sweep_seeds")  # numbers of seeds that a notebook's main one limits
+
 
 @dataclass(frozen=True)
 class Job:
@@ -267,13 +269,13 @@ def _fewer_others(
         EcglibError: that is what was asked for.
     """
     both = {**defaults, **parameters}
-    if "other_seeds" not in both or int(both["other_seeds"]) <= int(both["seeds"]):
-        return parameters
-    if "other_seeds" in overrides:
-        raise EcglibError(
-            f"other_seeds={both['other_seeds']} arms would have no control with seeds={both['seeds']}: ask for as many."
-        )
-    return {**parameters, "other_seeds": both["seeds"]}
+    more = [name for name in FEWER if name in both and int(both[name]) > int(both["seeds"])]
+    for name in more:
+        if name in overrides:
+            raise EcglibError(
+                f"{name}={both[name]} arms would have no control with seeds={both['seeds']}: ask for as many."
+            )
+    return parameters | {name: both["seeds"] for name in more}
 
 
 def _read(path: Path) -> Any:

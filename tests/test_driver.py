@@ -211,8 +211,16 @@ def test_the_order_of_precedence_is_profile_then_option_then_override(checkout, 
 
 
 def test_other_arms_never_have_more_seeds_than_their_controls(checkout):
-    path = write_notebook(checkout / "notebooks/03_student.ipynb", parameters="seeds = 3\nother_seeds = 3\nepochs = 1")
-    for seeds, expected in ((2, {"seeds": 2, "other_seeds": 2}), (4, {"seeds": 4}), (None, {})):
+    path = write_notebook(
+        checkout / "notebooks/03_student.ipynb", parameters="seeds = 3\nother_seeds = 3\nsweep_seeds = 2"
+    )
+    cases: dict[int | None, dict[str, int]] = {
+        1: {"seeds": 1, "other_seeds": 1, "sweep_seeds": 1},
+        2: {"seeds": 2, "other_seeds": 2},
+        4: {"seeds": 4},
+        None: {},
+    }
+    for seeds, expected in cases.items():
         (job,) = driver._plan([path], "smoke", {}, {"seeds": seeds})
         assert job.parameters == expected
     with pytest.raises(EcglibError, match="other_seeds=3 arms would have no control with seeds=2"):
