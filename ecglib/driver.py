@@ -275,7 +275,7 @@ def _fewer_others(
             raise EcglibError(
                 f"{name}={both[name]} arms would have no control with seeds={both['seeds']}: ask for as many."
             )
-    return parameters | {name: both["seeds"] for name in more}
+    return parameters | dict.fromkeys(more, both["seeds"])
 
 
 def _read(path: Path) -> Any:
