@@ -82,7 +82,7 @@ PROFILES: dict[str, dict[str, dict[str, Value]]] = {
             "profile": "desk",
             "seeds": 5,
             "other_seeds": 3,
-            "sweep_seeds": 2,
+            "sweep_seeds": 1,
             "epochs": 6,
             "encoder_epochs": 6,
             "train_beats": 9600,

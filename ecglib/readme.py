@@ -43,12 +43,16 @@ TABLES = {
     "03_protocol": Shown("What the protocol does to the teacher's number", "desk"),
     "03_baselines": Shown("Cheap baselines on the same beats", "desk"),
     "04_scenarios": Shown(
-        "R2's scenarios: proposed and measured", left_out=("minus BeatGAN (B), over seeds",), page=SUMMARY
+        "R2's scenarios: proposed and measured", "desk", left_out=("minus BeatGAN (B), over seeds",), page=SUMMARY
     ),
-    "04_detector_differences": Shown("Beyond R2: label-free detectors, AUC minus AUC on R1's split", page=SUMMARY),
-    "04_detector_differences_new_patients": Shown("The same for new patients, DS1 to DS2", page=SUMMARY),
-    "04_detectors": Shown("Label-free detectors on R1's split, where patients are known: AUC, and AUC of each class"),
-    "04_detectors_new_patients": Shown("The same for new patients, DS1 to DS2"),
+    "04_detector_differences": Shown(
+        "Beyond R2: label-free detectors, AUC minus AUC on R1's split", "desk", page=SUMMARY
+    ),
+    "04_detector_differences_new_patients": Shown("The same for new patients, DS1 to DS2", "desk", page=SUMMARY),
+    "04_detectors": Shown(
+        "Label-free detectors on R1's split, where patients are known: AUC, and AUC of each class", "desk"
+    ),
+    "04_detectors_new_patients": Shown("The same for new patients, DS1 to DS2", "desk"),
     "05_claims": Shown("R3's claims: macro-AUC before -> after", page=SUMMARY),
     "05_students": Shown("R3's student alone, and taught in every way"),
     "05_differences": Shown("Each minus its control with the same seeds"),
