@@ -275,7 +275,8 @@ def _fewer_others(
             raise EcglibError(
                 f"{name}={both[name]} arms would have no control with seeds={both['seeds']}: ask for as many."
             )
-    return parameters | dict.fromkeys(more, both["seeds"])
+        parameters = {**parameters, name: both["seeds"]}
+    return parameters
 
 
 def _read(path: Path) -> Any:
