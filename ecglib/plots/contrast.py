@@ -50,7 +50,7 @@ def similarity_matrices(matrices: Mapping[str, np.ndarray]) -> Figure:
     figure, axes = plt.subplots(1, len(matrices), figsize=(5 * len(matrices), 4), squeeze=False)
     for axis, (title, matrix) in zip(axes[0], matrices.items(), strict=True):
         n = len(matrix) // 2
-        image = axis.imshow(matrix, cmap="viridis", vmax=1)  # each from its own minimum: untrained, all are near 1
+        image = axis.imshow(matrix, cmap="viridis", vmax=1)  # each from its own minimum, to use the whole scale
         middles = [(n - 1) / 2, (3 * n - 1) / 2]
         axis.set_xticks(middles, [f"views i of {n} beats", f"views j of {n} beats"])
         axis.set_yticks(middles, ["views i", "views j"], rotation=90, va="center")
