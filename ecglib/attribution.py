@@ -6,6 +6,7 @@ from scipy.ndimage import uniform_filter1d
 from torch import Tensor, nn
 
 from ecglib import deploy
+from ecglib.errors import EcglibError
 
 STEPS = 64
 SMOOTH = 5  # samples, 50 ms: a wave, not a sample, is what a reader looks at
@@ -40,7 +41,12 @@ def clearest_record(targets: np.ndarray, probabilities: np.ndarray, label: int) 
         targets: (N, 5).
         probabilities: (N, 5).
         label: which column.
+
+    Raises:
+        EcglibError: no record carries it.
     """
+    if not targets[:, label].any():
+        raise EcglibError(f"None of these {len(targets)} records carries label {label}: take more records.")
     alone = (targets[:, label] == 1) & (targets.sum(axis=1) == 1)
     candidates = np.flatnonzero(alone if alone.any() else targets[:, label] == 1)
     return int(candidates[probabilities[candidates, label].argmax()])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
+from ecglib import reports
 from ecglib.arms import STUDENT_SEED
 from ecglib.classifier_experiments import train_classifier
 from ecglib.classifier_runs import SELF, UNTRAINED, ClassifierConfig, ClassifierRun, Lesson, is_finished
@@ -42,7 +43,7 @@ class ClassifierArm:
 
 TEXTS = {
     "teacher": "R3's teacher, figure 16",
-    "resnet": "resnet1d_wang of the published benchmark",
+    "resnet": f"resnet1d_wang of the benchmark, published: {reports.value('ptbxl.resnet1d_wang'):.3f} on all records",
     "plain": "R3's plain CNN, figure 8",
     "inception": "R3's Inception CNN, figure 7",
     **{size: f"table 2: widths {'-'.join(map(str, LADDER[size]))}" for size in LADDER},
@@ -181,7 +182,7 @@ def pruned_arms(students: Mapping[str, ClassifierArm], seeds: int) -> dict[str, 
             for config in student.configs[:seeds]
         ]
         rows[f"{name} tuned"] = ClassifierArm(
-            f"{student.name}, tuned", "trained on from its best weights, half as many epochs", tuned, name
+            f"{student.name}, tuned", "trained on from its best weights, half as many epochs, rounded down", tuned, name
         )
         rows[f"{name} pruned"] = ClassifierArm(
             f"{student.name}, pruned",

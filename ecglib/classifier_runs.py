@@ -107,11 +107,14 @@ class ClassifierConfig:
         """The split's indices; a part of the training records is a random one.
 
         Raises:
-            EcglibError: the records are not those of this config.
+            EcglibError: the records are not those of this config, or leave a part of the split empty.
         """
         if records.fingerprint != self.data:
             raise EcglibError("The records are not those this config was made for: use data=records.fingerprint.")
         whole = ptbxl.benchmark_split(records) if self.split == "benchmark" else ptbxl.report_split(records, self.fold)
+        for part, members in whole:
+            if not len(members):
+                raise EcglibError(f"None of the {len(records)} records at hand is for {part}: fetch more of PTB-XL.")
         if not self.train_records:
             return whole
         chosen = np.random.default_rng(0).permutation(whole.train)[: self.train_records]

@@ -1,5 +1,6 @@
 """From a WFDB record to the probabilities of an exported model: leads by name, any unit of voltage, any rate."""
 
+import math
 import warnings
 from fractions import Fraction
 from pathlib import Path
@@ -28,7 +29,7 @@ def read_record(path: Path, contract: Contract, start: float | None = None) -> n
 
     Raises:
         EcglibError: the record is missing, damaged, too short, too long without `start`, lacks a lead, holds NaN, is in
-            no unit of voltage, or its numbers cannot be an ECG in that unit.
+            no unit of voltage, has no rate, or its numbers cannot be an ECG in that unit.
     """
     import wfdb  # here: training runs where wfdb is absent
 
@@ -42,6 +43,8 @@ def read_record(path: Path, contract: Contract, start: float | None = None) -> n
         raise EcglibError(f"There is no record {name}: {error.filename} is missing.") from error
     except Exception as error:  # wfdb raises whatever its parsing runs into
         raise EcglibError(f"Record {name} cannot be read ({error}): is it a complete WFDB record?") from error
+    if not 0 < record.fs < math.inf:
+        raise EcglibError(f"The header of record {name} gives a rate of {record.fs:g} Hz: write the true one there.")
     rows = _positions([signal or "without a name" for signal in record.sig_name or []], contract.leads, name)
     x = record.p_signal.T[rows] * np.array([_factor(record.units[row], name) for row in rows])[:, None]
     x = _window(x, record.fs, contract.samples / contract.rate, start, name)
@@ -113,7 +116,7 @@ def _window(x: np.ndarray, rate: float, seconds: float, start: float | None, rec
     if start is not None and not np.isfinite(start):
         raise EcglibError(f"--start {start} is no time: give seconds from the beginning of the record.")
     lasts, first = x.shape[1] / rate, round((start or 0) * rate)
-    needed = round(seconds * rate)
+    needed = math.ceil(round(seconds * rate, 6))  # at an odd rate one sample too many, rather than one too few
     if first < 0 or first + needed > x.shape[1]:
         where = "" if start is None else f" from second {start:g} on"
         raise EcglibError(f"Record {record} lasts {lasts:g} s: the model needs {seconds:g} s{where}.")

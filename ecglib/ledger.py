@@ -22,13 +22,15 @@ from ecglib.multilabel import rounded_auc
 from ecglib.pretraining import SimCLRConfig
 from ecglib.tables import judged, shown
 
+KNOWN = 0.99  # share of the ages that has to be there before they are set beside R3's
 
-def ledger(report: str, measured: Mapping[str, float]) -> pd.DataFrame:
+
+def ledger(report: str, measured: Mapping[str, float | Interval]) -> pd.DataFrame:
     """Every number that a report published, in the order of `reports.CLAIMS`; "-" where nothing here corresponds.
 
     Args:
         report: "R1", "R2" or "R3".
-        measured: key of `reports.CLAIMS` -> number measured here, as coded.
+        measured: key of `reports.CLAIMS` -> number measured here, as coded; of several seeds with its interval.
     """
     rows = []
     for key, claim in reports.CLAIMS.items():
@@ -44,13 +46,18 @@ def ledger(report: str, measured: Mapping[str, float]) -> pd.DataFrame:
 
 
 def judged_ledger(
-    report: str, measured: Mapping[str, float], corrected: Mapping[str, Interval], seeds: int, comparable: bool
+    report: str,
+    measured: Mapping[str, float | Interval],
+    corrected: Mapping[str, Interval],
+    seeds: int,
+    comparable: bool,
 ) -> pd.DataFrame:
     """`ledger` with what a sound way of measuring gives, and a verdict for every number.
 
     Args:
         report: "R3".
-        measured: key of `reports.CLAIMS` -> number measured here, as coded.
+        measured: key of `reports.CLAIMS` -> number measured here, as coded, with its interval where it has one in
+            `corrected`.
         corrected: key -> macro-AUC with its interval over seeds.
         seeds: the fewest that an interval has.
         comparable: whether data and budget are the report's.
@@ -60,11 +67,12 @@ def judged_ledger(
     for key, claim in reports.CLAIMS.items():
         if claim.report != report:
             continue
+        found = measured.get(key)
         if key in corrected:
             verdict = judged(claim.value / 100, corrected[key], seeds) if comparable else "not comparable: data, budget"
-        elif key in measured:
+        elif isinstance(found, float | int):
             digits = len(repr(claim.value).partition(".")[2])  # as many as the report gives
-            verdict = "as published" if round(measured[key], digits) == claim.value else "differs"
+            verdict = "as published" if round(found, digits) == claim.value else "differs"
         else:
             verdict = "-"
         columns.append((shown(corrected[key], 3) if key in corrected else "-", verdict))
@@ -147,11 +155,12 @@ def measured_r2(config: SimCLRConfig, beats: Beats, plain: Sequence[Run], millis
 
 def measured_r3(
     index: pd.DataFrame, runs: Mapping[str, Sequence[ClassifierRun]], teacher: str, student: str
-) -> tuple[dict[str, float], dict[str, Interval]]:
+) -> tuple[dict[str, float | Interval], dict[str, Interval]]:
     """What was measured of R3's numbers: counted as R3 counts (class AUCs rounded), and corrected.
 
     Student and KD are those of R3's whole program; other networks are seen on the validation fold of the data set's
-    own split. R3's own numbers are set beside R3's own networks alone.
+    own split; on validation records at the best epoch. R3's own numbers are set beside R3's own networks alone, ages
+    where the index has them.
 
     Args:
         index: of all records.
@@ -160,25 +169,27 @@ def measured_r3(
         student: the network that was taught.
 
     Returns:
-        Numbers as coded, and test macro-AUC with its interval over seeds.
+        Numbers as coded (macro-AUC in %, over seeds), and test macro-AUC with its interval over seeds.
     """
     networks = {"inception": Inception(), "plain": Plain(), "teacher": ecgcnn.teacher(), "student": ecgcnn.student()}
-    found: dict[str, float] = {f"r3.{name}": int(index[name].sum()) for name in SUPERCLASSES}
+    found: dict[str, float | Interval] = {f"r3.{name}": int(index[name].sum()) for name in SUPERCLASSES}
     found |= {"r3.patients": index["patient_id"].nunique(), "r3.pruned.amount": reports.value("r3.pruned.amount")}
     age = index["age"].where(index["age"] < 120)  # PTB-XL writes 300 for people above 89
-    found |= {"r3.age.median": float(age.median()), "r3.age.max": float(age.max())}
-    found["r3.age.iqr"] = float(age.quantile(0.75) - age.quantile(0.25))
+    if age.notna().mean() > KNOWN:
+        found |= {"r3.age.median": float(age.median()), "r3.age.max": float(age.max())}
+        found["r3.age.iqr"] = float(age.quantile(0.75) - age.quantile(0.25))
     found |= {f"r3.{name}.parameters": count_parameters(model) for name, model in networks.items()}
-    found["r3.inception.trained"] = found["r3.inception.parameters"]
-    found["r3.inception.statistics"] = sum(b.numel() for b in Inception().buffers() if b.is_floating_point())
-    found["r3.inception.parameters"] += found["r3.inception.statistics"]
+    trained = count_parameters(networks["inception"])
+    statistics = sum(b.numel() for b in networks["inception"].buffers() if b.is_floating_point())
+    found |= {"r3.inception.trained": trained, "r3.inception.statistics": statistics}
+    found["r3.inception.parameters"] = trained + statistics
     # A file of Keras holds Adam's two moments of every weight, too.
-    found["r3.inception.file"] = (found["r3.inception.parameters"] + 2 * found["r3.inception.trained"]) * 4 / 2**20
-    found |= {f"r3.{name}.mb": count_parameters(networks[name]) * 4 / 2**20 for name in ("plain", "teacher", "student")}
+    found["r3.inception.file"] = (3 * trained + statistics) * 4 / 2**20
+    found["r3.plain.mb"] = count_parameters(networks["plain"]) * 4 / 2**20
     for name in ("teacher", "student"):
-        passes = _passes(networks[name])
-        found[f"r3.{name}.passes"] = passes
-        found[f"r3.{name}.total"] = passes + found[f"r3.{name}.mb"] + len(LEADS) * SAMPLES * 4 / 2**20
+        passes, weights = _passes(networks[name]), count_parameters(networks[name]) * 4 / 2**20
+        found |= {f"r3.{name}.mb": weights, f"r3.{name}.passes": passes}
+        found[f"r3.{name}.total"] = passes + weights + len(LEADS) * SAMPLES * 4 / 2**20
     settings, lesson = (runs["R3 kd"][0].config[key] for key in ("training", "lesson"))
     for names, defaults, given in (
         (("batch_size", "epochs", "patience"), Settings, settings),
@@ -196,7 +207,7 @@ def measured_r3(
         arms |= {f"r3.{name}.auc": (f"R3 {name}", "test_last", name) for name in ("alone", "kd")}
     arms = {key: row for key, row in arms.items() if row[0] in runs}
     for key, (arm, part, _) in arms.items():
-        found[key] = 100 * _mean([rounded_auc(run.metrics[part]) for run in runs[arm]])
+        found[key] = mean_interval([100 * rounded_auc(run.metrics[part]) for run in runs[arm]])
     sound = {key: [run.metrics["test"]["auc"] for run in runs[arm]] for key, (_, _, arm) in arms.items()}
     return found, {key: mean_interval(values) for key, values in sound.items()}
 
@@ -218,8 +229,13 @@ def _kibibytes(model: torch.nn.Module) -> float:
     return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values()) / 1024
 
 
-def number(value: float, unit: str) -> str:
-    """A number as a reader expects it, with its unit."""
+def number(value: float | Interval, unit: str) -> str:
+    """A number as a reader expects it, with its unit, and with its interval in %."""
+    if isinstance(value, Interval):
+        if not np.isfinite(value.low + value.high):
+            return f"{value.value:.1f} {unit} (1 seed)"
+        # Student's t does not know that an AUC lies in [0, 100].
+        return f"{value.value:.1f} [{max(value.low, 0):.1f}, {min(value.high, 100):.1f}] {unit}"
     text = f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:.4g}"
     if not unit and 0.5 <= abs(value) < 1:
         text = f"{value:.4f}"

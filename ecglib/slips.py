@@ -10,6 +10,7 @@ from itertools import permutations
 import numpy as np
 
 from ecglib import metrics
+from ecglib.multilabel import class_metrics
 
 
 def signals_beside(labelled: np.ndarray, one_by_one: bool) -> np.ndarray:
@@ -39,6 +40,18 @@ def mispaired(scores: np.ndarray, share: float, seed: int = 0) -> np.ndarray:
     result = scores.copy()
     result[moved] = scores[np.roll(moved, 1)]
     return result
+
+
+def auc_mispaired(targets: np.ndarray, scores: np.ndarray, share: float, draws: int = 100) -> np.ndarray:
+    """Macro-AUC when a share of the pairs is wrong, once for each of (draws,) random choices of them.
+
+    Args:
+        targets: (N, C) of 0 and 1.
+        scores: (N, C).
+        share: see `mispaired`.
+        draws: how many.
+    """
+    return np.array([class_metrics(targets, mispaired(scores, share, seed))["auc"] for seed in range(draws)])
 
 
 def auc_in_other_orders(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:

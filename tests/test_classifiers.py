@@ -216,6 +216,9 @@ def test_bad_settings_are_refused(config, records, tmp_path):
         train_classifier(replace(config, train_records=1), records, tmp_path, "cpu")
     with pytest.raises(EcglibError, match="not those this config was made for"):
         train_classifier(replace(config, data="other"), records, tmp_path, "cpu")
+    early = replace(records, folds=np.minimum(records.folds, 9))
+    with pytest.raises(EcglibError, match=f"None of the {len(records)} records at hand is for test: fetch more"):
+        train_classifier(replace(config, data=early.fingerprint), early, tmp_path, "cpu")
 
 
 def test_macro_auc_is_the_mean_over_classes_that_occur():

@@ -80,6 +80,17 @@ def test_other_rates_are_resampled(tmp_path, rate):
     assert found[0, :, 50:-50] == pytest.approx(waves[100][:, 50:-50], abs=0.03)
 
 
+@pytest.mark.parametrize("rate", [30.04, 128.3, 499.8])
+def test_odd_rates_give_as_many_samples_as_the_model_needs(tmp_path, rate):
+    times = np.arange(int(11 * rate)) / rate
+    x = np.tile(np.sin(2 * np.pi * 1.2 * times), (12, 1))
+    found = classify.read_record(write(tmp_path, x, rate=rate), CONTRACT, start=0)
+    assert found.shape == (1, 12, 1000)
+    middle = slice(100, 900)  # away from the filter's edges
+    expected = np.sin(2 * np.pi * 1.2 * np.arange(1000) / 100)
+    assert found[0, 0, middle] == pytest.approx(expected[middle], abs=0.01)
+
+
 def test_a_longer_record_needs_a_start(tmp_path, ecg):
     path = write(tmp_path, np.hstack([ecg, 2 * ecg]))
     with pytest.raises(EcglibError, match=r"lasts 20 s, the model takes 10 s: choose them with --start"):
@@ -122,6 +133,10 @@ def test_records_that_do_not_fit_are_refused(tmp_path, ecg):
     (tmp_path / "empty.hea").write_text("empty 0 100 1000\n")
     with pytest.raises(EcglibError, match=r"empty"):
         classify.read_record(tmp_path / "empty", CONTRACT)
+    header = write(tmp_path, ecg, name="rate").with_suffix(".hea")
+    header.write_text(header.read_text().replace("rate 12 100 1000", "rate 12 0 1000"))
+    with pytest.raises(EcglibError, match=r"rate gives a rate of 0 Hz"):
+        classify.read_record(tmp_path / "rate", CONTRACT)
     for start in (np.nan, np.inf):
         with pytest.raises(EcglibError, match=r"--start (nan|inf) is no time"):
             classify.read_record(tmp_path / "micro", CONTRACT, start=start)

@@ -285,6 +285,8 @@ def test_the_clearest_record_carries_its_label_alone():
     found = np.array([[0, 0.9, 0, 0, 0], [0, 0.3, 0, 0, 0], [0, 0.6, 0, 0, 0], [0, 0.95, 0, 0, 0]])
     assert attribution.clearest_record(targets, found, 1) == 2
     assert attribution.clearest_record(targets, found, 0) == 0, "not alone, if none is"
+    with pytest.raises(EcglibError, match="None of these 4 records carries label 4: take more records"):
+        attribution.clearest_record(targets, found, 4)
 
 
 def test_a_grid_of_every_arm_trains(base, records, store):
@@ -324,24 +326,38 @@ def test_what_is_measured_of_r3_stands_beside_its_own_numbers_alone(runs, simula
     assert not own & (set(measured) | set(corrected)), "other networks"
     assert (measured["r3.alpha"], measured["r3.temperature"], measured["r3.epochs"]) == (0.7, 1.0, 2)
     seen = [multilabel.rounded_auc(run.metrics["validation"]) for run in runs["57K"]]
-    assert measured["r3.ladder.57K"] == pytest.approx(100 * np.mean(seen))
+    assert measured["r3.ladder.57K"] == metrics.mean_interval([100 * value for value in seen])
     assert corrected["r3.ladder.57K"].value == pytest.approx(
         np.mean([run.metrics["test"]["auc"] for run in runs["57K"]])
     )
     students = everything | {"alone": runs["57K"], "kd": runs["57K"]}
     measured, corrected = ledger.measured_r3(index, students, teacher="124K", student="student")
-    assert measured["r3.kd.auc"] == pytest.approx(100 * multilabel.rounded_auc(coded.metrics["test_last"]))
-    assert measured["r3.student.auc"] == pytest.approx(100 * multilabel.rounded_auc(coded.metrics["validation"]))
+    assert measured["r3.kd.auc"].value == pytest.approx(100 * multilabel.rounded_auc(coded.metrics["test_last"]))
+    assert measured["r3.student.auc"].value == pytest.approx(100 * multilabel.rounded_auc(coded.metrics["validation"]))
     table = ledger.judged_ledger("R3", measured, corrected, seeds=2, comparable=False)
     row = table.loc["macro-AUC of the student with KD, test"]
     assert row["corrected AUC, 95 % over seeds"].startswith(f"{corrected['r3.kd.auc'].value:.3f} [")
     assert row["verdict"] == "not comparable: data, budget"
+    assert row["measured"] == f"{measured['r3.kd.auc'].value:.1f} % (1 seed)"
+    low, high = max(measured["r3.ladder.57K"].low, 0), min(measured["r3.ladder.57K"].high, 100)
+    shown = table.loc["macro-AUC with 57K parameters", "measured"]
+    assert shown == f"{measured['r3.ladder.57K'].value:.1f} [{low:.1f}, {high:.1f}] %"
     assert table.loc["student", "verdict"] == "as published"
     assert table.loc["student, estimated total size", "verdict"] == "as published", "7.699 is 7.7"
     assert table.loc["training at most", "verdict"] == "differs"
     table = ledger.judged_ledger("R3", measured, {"r3.kd.auc": metrics.Interval(0.5, 0.49, 0.51)}, 2, comparable=True)
     assert table.loc["macro-AUC of the student with KD, test", "verdict"] == "lower than reported"
     assert len(ledger.contradictions("R3")) == 6
+
+
+def test_ages_are_compared_where_they_are_known(runs, simulated_root):
+    index = ptbxl.load_index(simulated_root)
+    coded = SimpleNamespace(config={"training": {}, "lesson": {}}, metrics=runs["57K"][0].metrics)
+    everything = runs | {"R3 kd": [coded]}
+    ages = {"r3.age.median", "r3.age.max", "r3.age.iqr"}
+    assert ages <= set(ledger.measured_r3(index.assign(age=50.0), everything, "124K", "57K")[0])
+    partly = index.assign(age=np.where(np.arange(len(index)) % 2, 50.0, np.nan))
+    assert not ages & set(ledger.measured_r3(partly, everything, "124K", "57K")[0])
 
 
 def test_verdicts_on_claims():

@@ -59,6 +59,18 @@ def test_a_share_of_the_pairs_is_wrong_and_nothing_is_lost():
     assert (found[:, 1] - found[:, 0] == 1).all(), "rows stay whole"
 
 
+def test_the_auc_of_wrong_pairs_is_drawn_again_and_again():
+    rng = np.random.default_rng(0)
+    targets = (rng.random((80, 5)) < 0.4).astype(np.uint8)
+    scores = targets + rng.normal(size=(80, 5))
+    found = slips.auc_mispaired(targets, scores, 0.75, draws=3)
+    expected = [class_metrics(targets, slips.mispaired(scores, 0.75, seed))["auc"] for seed in range(3)]
+    assert found == pytest.approx(np.array(expected))
+    assert len(set(found)) == 3
+    whole = class_metrics(targets, scores)["auc"]
+    assert slips.auc_mispaired(targets, scores, 0, draws=2) == pytest.approx(np.array([whole, whole]))
+
+
 def test_every_other_order_of_the_labels():
     rng = np.random.default_rng(0)
     targets = (rng.random((60, 5)) < 0.4).astype(np.uint8)

@@ -123,7 +123,7 @@ def detector_ladder(
             values = np.asarray(classes[group])
             axis.plot(values, [position] * len(values), "o", color=colour, alpha=0.4, markersize=4)
             axis.plot(mean_interval(values).value, position, "D", color=colour, markersize=6)
-        axis.locator_params(axis="x", nbins=3)  # as many as the narrow panels have room for
+        axis.locator_params(axis="x", nbins=3 if axis is not axes[0] else 6)  # as many as a panel has room for
         axis.set(title="all abnormal beats" if group == "all" else f"{group} against N", xlabel="test AUC")
     for (label, value), style in zip(published.items(), ("-", "--"), strict=False):
         axes[0].axvline(value, color=REPORT, linestyle=style, linewidth=1, label=f"{label}: {value:.4f}")
