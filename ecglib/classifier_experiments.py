@@ -31,6 +31,8 @@ from ecglib.models.frskd import SelfTaught
 from ecglib.reproducibility import choose_device, environment, seed_everything
 from ecglib.store import differences, read_tensors, write_arrays, write_tensors
 
+# What teachers said of which training records: asking R3's takes as long as an epoch of its student, and it has many.
+_KNOWN: dict[tuple[Path, str, bytes, torch.device], Tensor] = {}
 TEACHER_STREAM = 1  # sets the weights of an untrained teacher apart from the student's
 
 
@@ -170,7 +172,10 @@ def _distilling(config: ClassifierConfig, records: Records, store: Path, train: 
             return network(x[batch])
 
     else:
-        answers = _answers(store / lesson.teacher, records, train, x.device)
+        key = (store / lesson.teacher, records.fingerprint, train.tobytes(), x.device)
+        if key not in _KNOWN:
+            _KNOWN[key] = _answers(store / lesson.teacher, records, train, x.device)
+        answers = _KNOWN[key]
 
         def ask(batch: Tensor) -> Tensor:
             return answers[batch]

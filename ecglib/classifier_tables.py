@@ -87,7 +87,9 @@ def comparisons(arms: Mapping[str, ClassifierArm], runs: Runs) -> dict[str, Comp
 def differences(
     arms: Mapping[str, ClassifierArm], runs: Runs, controls: Mapping[str, ClassifierArm] | None = None
 ) -> pd.DataFrame:
-    """Each arm's macro-AUC minus its control's: three intervals, p of the paired t test, verdict.
+    """Each arm's macro-AUC minus its control's: three intervals, p of the paired t test, verdict; the last epoch's.
+
+    The last epoch tells what the choice of the epoch has to do with a difference.
 
     R3's claims, corrected KD against the student alone and the pruned student against the whole one, are the main
     questions; p of all others is Holm's.
@@ -98,6 +100,11 @@ def differences(
         controls: those that are not among `arms`.
     """
     known = {**(controls or {}), **arms}
+
+    def at_last(name: str) -> Interval:
+        found, control = (values(runs[arm], "test_last") for arm in (name, arms[name].control))
+        return mean_interval(found - control[: len(found)])
+
     rows = [
         {
             "arm": arms[name].name,
@@ -108,6 +115,7 @@ def differences(
             "over patients": bounds(comparison.over_patients, signed=True),
             "p": "-" if np.isnan(p) else f"{p:.2g}",
             "verdict": found,
+            "at the last epoch, over seeds": shown(at_last(name), signed=True),
         }
         for name, (comparison, p, found) in _judged(comparisons(arms, runs), MAIN).items()
     ]

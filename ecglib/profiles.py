@@ -49,7 +49,7 @@ PROFILES: dict[str, dict[str, dict[str, Value]]] = {
             "profile": "quick",
             "seeds": 2,
             "other_seeds": 1,
-            "epochs": 4,
+            "epochs": 2,
             "batch_size": 32,  # half of R3's: more steps in the same time
             "train_records": 0,
             "teacher_network": "1.5M",  # R3's own costs 6 GFLOP a record and step
@@ -94,7 +94,7 @@ PROFILES: dict[str, dict[str, dict[str, Value]]] = {
             "profile": "desk",
             "seeds": 5,
             "other_seeds": 3,
-            "epochs": 6,
+            "epochs": 4,
             "batch_size": 32,  # half of R3's: more steps in the same time
             "train_records": 0,
             "teacher_network": "teacher",

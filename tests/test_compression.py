@@ -243,6 +243,10 @@ def test_tables_follow_from_the_runs(small, runs):
     expected = np.mean([one.metrics["test"]["auc"] - other.metrics["test"]["auc"] for one, other in pairs])
     found = float(differences.loc["small, pruned", "difference, 95 % over seeds"].split(" ")[0])
     assert found == pytest.approx(expected, abs=6e-5)
+    pairs = zip(runs["alone tuned"], runs["alone"], strict=False)
+    expected = np.mean([one.metrics["test_last"]["auc"] - other.metrics["test_last"]["auc"] for one, other in pairs])
+    found = float(differences.loc["small, tuned", "at the last epoch, over seeds"].split(" ")[0])
+    assert found == pytest.approx(expected, abs=6e-5)
     ladder = classifier_tables.ladder(runs)
     assert ladder["parameters here"].tolist() == [
         *("6,522,555", "1,517,055", "1,195,675", "915,135", "260,355", "124,025", "56,955")
