@@ -53,15 +53,15 @@ TABLES = {
         "Label-free detectors on R1's split, where patients are known: AUC, and AUC of each class", "desk"
     ),
     "04_detectors_new_patients": Shown("The same for new patients, DS1 to DS2", "desk"),
-    "05_claims": Shown("R3's claims: macro-AUC before -> after", page=SUMMARY),
-    "05_students": Shown("R3's student alone, and taught in every way"),
-    "05_differences": Shown("Each minus its control with the same seeds"),
-    "05_pruned_differences": Shown("Without half of the channels, minus the whole student tuned for as long"),
-    "05_compression": Shown("What each model costs and knows; times of one record on one thread"),
-    "05_targets": Shown("What INT8 has to reach"),
-    "05_table2": Shown("R3's table 2: how many parameters does it take?"),
-    "05_slips": Shown("Where R3's 51.4 % can come from: the masked student with labels that slipped"),
-    "05_settings": Shown("R3's figure 6: optimizer and batch size, validation macro-AUC"),
+    "05_claims": Shown("R3's claims: macro-AUC before -> after", "desk", page=SUMMARY),
+    "05_students": Shown("R3's student alone, and taught in every way", "desk"),
+    "05_differences": Shown("Each minus its control with the same seeds", "desk"),
+    "05_pruned_differences": Shown("Without half of the channels, minus the whole student tuned for as long", "desk"),
+    "05_compression": Shown("What each model costs and knows; times of one record on one thread", "desk"),
+    "05_targets": Shown("What INT8 has to reach", "desk"),
+    "05_table2": Shown("R3's table 2: how many parameters does it take?", "desk"),
+    "05_slips": Shown("Where R3's 51.4 % can come from: the masked student with labels that slipped", "desk"),
+    "05_settings": Shown("R3's figure 6: optimizer and batch size, validation macro-AUC", "desk"),
 }
 
 
