@@ -172,10 +172,7 @@ def _distilling(config: ClassifierConfig, records: Records, store: Path, train: 
             return network(x[batch])
 
     else:
-        key = (store / lesson.teacher, records.fingerprint, train.tobytes(), x.device)
-        if key not in _KNOWN:
-            _KNOWN[key] = _answers(store / lesson.teacher, records, train, x.device)
-        answers = _KNOWN[key]
+        answers = _answers(store / lesson.teacher, records, train, x.device)
 
         def ask(batch: Tensor) -> Tensor:
             return answers[batch]
@@ -205,5 +202,8 @@ def _answers(folder: Path, records: Records, train: np.ndarray, device: torch.de
             f"The teacher {folder.name} is no better than chance on validation (macro-AUC {interval}): "
             "it has nothing to teach. Train it longer, or choose another."
         )
-    x = torch.from_numpy(teacher.scaler(np.asarray(records.signals[train])[:, teacher.leads])).to(device)
-    return classifiers.predict(teacher.model().to(device), x)
+    key = (folder, records.fingerprint, train.tobytes(), device)
+    if key not in _KNOWN:
+        x = torch.from_numpy(teacher.scaler(np.asarray(records.signals[train])[:, teacher.leads])).to(device)
+        _KNOWN[key] = classifiers.predict(teacher.model().to(device), x)
+    return _KNOWN[key]
