@@ -42,6 +42,8 @@ class Rule:
 
 
 AS_CODED, CORRECTED = Rule("as_coded", "as coded"), Rule("corrected", "corrected")
+# Section 3.3.4.2 of R1 takes the epoch with the best validation AUC, as its program does.
+AS_WRITTEN = Rule("as_coded", "as written")
 
 
 class Tested(Protocol):

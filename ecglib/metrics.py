@@ -100,6 +100,18 @@ def best_f1(abnormal: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
     return float(values[best]), float(thresholds[best])
 
 
+def min_max(scores: np.ndarray, over: np.ndarray | None = None) -> np.ndarray:
+    """Scores (N,) scaled so that those of a set lie in [0, 1], as R1's program does before its KL and its thresholds.
+
+    Args:
+        scores: to be scaled.
+        over: (M,) the set; None is `scores` itself.
+    """
+    whole = scores if over is None else over
+    low, high = float(whole.min()), float(whole.max())
+    return (scores - low) / (high - low)
+
+
 def per_class_auc(labels: np.ndarray, scores: np.ndarray, normal: str = "N") -> dict[str, float]:
     """AUC of each abnormal class against the normal beats alone; `labels` (N,) of class names."""
     result = {}
