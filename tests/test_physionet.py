@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from ecglib.cli import main
 from ecglib.data import mitbih, physionet
 from ecglib.data.physionet import Database
 from ecglib.errors import EcglibError
@@ -161,19 +162,115 @@ def test_a_full_disk_is_named(server, tmp_path, monkeypatch):
         download(server, tmp_path)
 
 
+def ptbxl(records=1, folders=1):
+    """A small PTB-XL: path -> content of its index, its licence and its records, one after another into the folders."""
+    names = [f"records100/{number % folders:05}/{number:05}_lr" for number in range(1, records + 1)]
+    files = {"scp_statements.csv": b"statements", "LICENSE.txt": b"CC BY", "records500/00000/00001_hr.dat": b"high"}
+    files["ptbxl_database.csv"] = "\n".join(["ecg_id,filename_lr", *(f"1,{name}" for name in names)]).encode()
+    return files | {f"{name}.{suffix}": name.encode() + b"." for name in names for suffix in ("hea", "dat")}
+
+
+def serve_ptbxl(server, files, more=""):
+    """Put a database on the server, with its list of checksums, whose text is given back."""
+    lines = [f"{hashlib.sha256(content).hexdigest()}  {path}\n" for path, content in sorted(files.items())]
+    text = "".join(lines) + more
+    server.files |= {path.rsplit("/", 1)[-1]: content for path, content in files.items()}
+    server.files["SHA256SUMS.txt"] = text.encode()
+    return text
+
+
 def test_ptbxl_takes_the_servers_list_and_only_the_100_hz_part(server, tmp_path):
-    wanted = {"ptbxl_database.csv": b"index", "scp_statements.csv": b"statements", "LICENSE.txt": b"CC BY"}
-    listed = wanted | {"00001_lr.dat": b"low", "00001_hr.dat": b"high"}
-    paths = {
-        name: f"records{'100' if 'lr' in name else '500'}/00000/{name}" if "r.dat" in name else name for name in listed
-    }
-    lines = [f"{hashlib.sha256(content).hexdigest()} {paths[name]}" for name, content in listed.items()]
-    server.files |= listed | {"SHA256SUMS.txt": "\n".join(lines).encode()}
+    serve_ptbxl(server, ptbxl())
     download(server, tmp_path, "ptb-xl")
-    assert set(contents(tmp_path, "ptb-xl")) == {*wanted, "00001_lr.dat", "SHA256SUMS.txt"}
+    wanted = {"ptbxl_database.csv", "scp_statements.csv", "LICENSE.txt", "00001_lr.hea", "00001_lr.dat"}
+    assert set(contents(tmp_path, "ptb-xl")) == wanted | {"SHA256SUMS.txt"}
     assert "/ptb-xl/1.0.3/records100/00000/00001_lr.dat" in server.requests
     result = physionet.verify("ptb-xl", tmp_path)
-    assert (result.ok, result.checked) == (True, 4)
+    assert (result.ok, result.checked) == (True, 5)
+
+
+def test_the_first_download_makes_every_folder_once(server, tmp_path):
+    """Four threads that make one folder at a time failed in 7 of 30 tries, although the server did nothing wrong."""
+    serve_ptbxl(server, ptbxl(records=12, folders=6))
+    for number in range(30):
+        download(server, tmp_path / str(number), "ptb-xl")
+        assert physionet.verify("ptb-xl", tmp_path / str(number)).ok
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "records100/../../../../x.txt",
+        "/etc/x.txt",
+        "..",
+        "records100/./x",
+        "records100//x",
+        "records100/..\\..\\x",
+        "C:/x",
+        "records100/x\x07",
+    ],
+)
+def test_a_list_that_leads_out_of_the_root_is_refused_before_anything_is_fetched(server, tmp_path, name):
+    digest = hashlib.sha256(b"x").hexdigest()
+    text = serve_ptbxl(server, ptbxl(), f"{digest}  {name}\n")
+    root = tmp_path / "a" / "b" / "c"
+    with pytest.raises(EcglibError, match="outside the data root"):
+        download(server, root, "ptb-xl")
+    assert server.names() == ["SHA256SUMS.txt"]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    folder = root / "ptb-xl" / "1.0.3"
+    folder.mkdir(parents=True)
+    (folder / "SHA256SUMS.txt").write_text(text)
+    with pytest.raises(EcglibError, match="outside the data root"):
+        physionet.verify("ptb-xl", root)
+
+
+PAGE = "<!DOCTYPE html>\n<html>\n<body>Sign in</body>\n</html>\n"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda text: "", "lacks ptbxl_database.csv"),
+        (lambda text: "\n\n", "lacks ptbxl_database.csv"),
+        (lambda text: PAGE, "Line 1 of .* is no SHA-256"),
+        (lambda text: text[: len(text) // 2 + 20], "is no SHA-256|lacks"),  # within a line
+        (lambda text: "".join(text.splitlines(keepends=True)[:-2]), "lacks scp_statements.csv"),
+        (
+            lambda text: "".join(line for line in text.splitlines(True) if "00002" not in line),
+            "lacks 2 files that ptbxl",
+        ),
+        (lambda text: "".join(line for line in text.splitlines(True) if "records100" not in line), "every file of rec"),
+    ],
+    ids=["empty", "blank", "page", "cut in a line", "cut", "a record missing", "no records"],
+)
+def test_a_bad_list_is_refused_and_not_kept(server, tmp_path, spoil, message):
+    good = serve_ptbxl(server, ptbxl(records=3))
+    server.files["SHA256SUMS.txt"] = spoil(good).encode()
+    with pytest.raises(EcglibError, match=message):
+        download(server, tmp_path, "ptb-xl")
+    assert "SHA256SUMS.txt" not in contents(tmp_path, "ptb-xl")
+    server.files["SHA256SUMS.txt"] = good.encode()  # the server is well again
+    download(server, tmp_path, "ptb-xl")
+    assert physionet.verify("ptb-xl", tmp_path).checked == 9
+
+
+def test_a_list_that_was_kept_is_not_believed_again(server, tmp_path):
+    folder = tmp_path / "ptb-xl" / "1.0.3"
+    folder.mkdir(parents=True)
+    (folder / "SHA256SUMS.txt").write_text(PAGE)
+    with pytest.raises(EcglibError, match="is no SHA-256"):
+        physionet.verify("ptb-xl", tmp_path)
+    good = serve_ptbxl(server, ptbxl())
+    download(server, tmp_path, "ptb-xl")
+    assert (folder / "SHA256SUMS.txt").read_text() == good
+
+
+def test_the_command_fails_on_a_list_that_leads_out_of_the_root(server, tmp_path, capsys):
+    serve_ptbxl(server, ptbxl(), f"{hashlib.sha256(b'x').hexdigest()}  records100/../../../../x.txt\n")
+    code = main(["data", "download", "ptb-xl", "--data-root", str(tmp_path / "a/b"), "--mirror", server.url])
+    assert code == 1
+    assert "outside the data root" in capsys.readouterr().err
 
 
 def test_verify_names_damaged_and_missing_files(server, tmp_path):

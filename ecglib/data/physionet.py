@@ -7,6 +7,8 @@ in the layout of PhysioNet's own folders, so that a copy made by any other means
 import csv
 import hashlib
 import os
+import re
+import tempfile
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 from ecglib.errors import EcglibError
-from ecglib.files import project_root
+from ecglib.files import project_root, write_text
 
 SERVER = "https://physionet.org/files"
 CHECKSUMS = "SHA256SUMS.txt"
@@ -44,14 +46,49 @@ class Database:
         return Path(root) / self.name / self.version
 
 
-def parse_checksums(text: str) -> dict[str, str]:
-    """File name -> SHA-256 from lines of `hash  name`."""
-    pairs = (line.split(maxsplit=1) for line in text.splitlines() if line.strip())
-    return {name.strip(): digest for digest, name in pairs}
+CHECKSUM_LINE = re.compile(r"([0-9a-fA-F]{64})\s+\*?(\S.*)")
+
+
+def parse_checksums(text: str, source: str) -> dict[str, str]:
+    """File name -> SHA-256 from lines of `hash  name`.
+
+    A list comes from a server, which may be anybody's: names that would lead out of the data root are refused here,
+    before anything is fetched or looked at.
+
+    Args:
+        text: of the list.
+        source: where it comes from, for the message.
+
+    Raises:
+        EcglibError: it is no list of checksums, such as the page of a proxy, or names a file outside the data root.
+    """
+    found = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        match = CHECKSUM_LINE.fullmatch(line.rstrip())
+        if match is None:
+            raise EcglibError(
+                f"Line {number} of {source} is no SHA-256 with a file name ({line[:40]!r}): is it a web page, or cut? "
+                "Nothing was fetched; try again, or another --mirror."
+            )
+        if not _inside(match[2]):
+            raise EcglibError(
+                f"Line {number} of {source} names {match[2]!r}, a file outside the data root: nothing was fetched. Do "
+                "not use this mirror."
+            )
+        found[match[2]] = match[1].lower()
+    return found
+
+
+def _inside(name: str) -> bool:
+    """Whether a relative name stays below the folder that it is joined to, on any system."""
+    parts = name.split("/")
+    return name.isprintable() and not set(parts) & {"", ".", ".."} and not set(name) & {"\\", ":"}
 
 
 def _pinned(name: str) -> dict[str, str]:
-    return parse_checksums((resources.files("ecglib.data") / name).read_text(encoding="utf-8"))
+    return parse_checksums((resources.files("ecglib.data") / name).read_text(encoding="utf-8"), name)
 
 
 DATABASES = {
@@ -116,7 +153,8 @@ def download(database: str, root: str | Path, mirror: str | None = None, progres
         progress: show a bar over the files.
 
     Raises:
-        EcglibError: the server cannot be reached, a file keeps arriving damaged, or the disk refuses it.
+        EcglibError: the server cannot be reached, its list of checksums is none or names a file outside the data root,
+            a file keeps arriving damaged, or the disk refuses it.
     """
     import pooch  # here: only the download needs it
     import requests
@@ -127,9 +165,9 @@ def download(database: str, root: str | Path, mirror: str | None = None, progres
     pooch.get_logger().setLevel("WARNING")  # its line for every file would tear the bar apart
     again = f"'ecglib data download {database} --data-root {root}' goes on where this stopped"
 
-    def fetch(name: str, checksums: Mapping[str, str | None]) -> None:
-        registry = {name: digest and f"sha256:{digest}" for name, digest in checksums.items()}
-        keeper = pooch.create(folder, base_url=base, registry=registry, retry_if_failed=ATTEMPTS - 1)
+    def fetch(name: str, digest: str | None, place: Path = folder) -> None:
+        registry = {name: digest and f"sha256:{digest}"}
+        keeper = pooch.create(place, base_url=base, registry=registry, retry_if_failed=ATTEMPTS - 1)
         try:
             keeper.fetch(name, downloader=pooch.HTTPDownloader(timeout=TIMEOUT))
         except requests.RequestException as error:  # before OSError, which it is a kind of
@@ -137,16 +175,25 @@ def download(database: str, root: str | Path, mirror: str | None = None, progres
         except ValueError as error:
             raise EcglibError(f"{base}{name} arrived damaged {ATTEMPTS} times; try another --mirror.") from error
         except OSError as error:
-            raise EcglibError(f"Cannot write {folder / name} ({error.strerror or error}); then {again}.") from error
+            raise EcglibError(f"Cannot write {place / name} ({error.strerror or error}); then {again}.") from error
 
     checksums = known.checksums
     if checksums is None:
-        fetch(CHECKSUMS, {CHECKSUMS: None})
-        checksums = _wanted((folder / CHECKSUMS).read_text(encoding="utf-8"))
+        # Anew each time, and kept only when it is a list: one that was kept before may be a proxy's page.
+        with tempfile.TemporaryDirectory() as temporary:
+            fetch(CHECKSUMS, None, Path(temporary))
+            text = (Path(temporary) / CHECKSUMS).read_text(encoding="utf-8", errors="replace")
+        checksums = _wanted(text, f"{base}{CHECKSUMS}")
+        _make_folders(folder, checksums, again)
+        for name in PTBXL_METADATA:
+            fetch(name, checksums[name])
+        _check_complete(checksums, folder / PTBXL_METADATA[0], f"{base}{CHECKSUMS}")
+        write_text(folder / CHECKSUMS, text)
+    _make_folders(folder, checksums, again)
     bar = tqdm(total=len(checksums), desc=database, unit="file", disable=not progress)
     pool = ThreadPoolExecutor(CONNECTIONS)
     try:
-        for _ in pool.map(lambda name: fetch(name, {name: checksums[name]}), checksums):
+        for _ in pool.map(lambda name: fetch(name, checksums[name]), checksums):
             bar.update()
     finally:
         # After an error or Ctrl-C: files not begun are left, those on their way are finished or removed.
@@ -154,10 +201,64 @@ def download(database: str, root: str | Path, mirror: str | None = None, progres
         bar.close()
 
 
-def _wanted(checksums: str) -> dict[str, str]:
-    """Of PTB-XL's list what the companion reads."""
-    names = parse_checksums(checksums)
-    return {name: names[name] for name in names if name in PTBXL_METADATA or name.startswith("records100/")}
+def _make_folders(folder: Path, names: Iterable[str], again: str) -> None:
+    """All folders before any file: pooch makes a missing one, and fails where another thread has just made it."""
+    try:
+        for parent in {(folder / name).parent for name in names}:
+            parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EcglibError(f"Cannot make {error.filename} ({error.strerror}); then {again}.") from error
+
+
+def _wanted(text: str, source: str) -> dict[str, str]:
+    """Of PTB-XL's list what the companion reads.
+
+    Raises:
+        EcglibError: it is no list, or lacks a table or every waveform.
+    """
+    names = parse_checksums(text, source)
+    wanted = {name: names[name] for name in names if name in PTBXL_METADATA or name.startswith("records100/")}
+    missing = [name for name in PTBXL_METADATA if name not in wanted]
+    if len(wanted) == len(PTBXL_METADATA) - len(missing):
+        missing.append("every file of records100/")
+    if missing:
+        raise EcglibError(
+            f"{source} lacks {', '.join(missing)}: it is empty, cut or another database's. Nothing was fetched; try "
+            "again, or another --mirror."
+        )
+    return wanted
+
+
+def _check_complete(checksums: Mapping[str, str], index: Path, source: str) -> None:
+    """Whether the list has both files of every record of the index: a cut one would pass for a small database.
+
+    Raises:
+        EcglibError: it has not, or the index cannot be read.
+    """
+    lacking = [
+        f"{name}.{suffix}"
+        for name in _names_in(index)
+        for suffix in ("hea", "dat")
+        if f"{name}.{suffix}" not in checksums
+    ]
+    if lacking:
+        raise EcglibError(
+            f"{source} lacks {len(lacking):,} files that {index.name} names ({_first(tuple(lacking))}): the list is "
+            "cut. Try again, or another --mirror."
+        )
+
+
+def _names_in(index: Path) -> list[str]:
+    """The 100 Hz records of PTB-XL's index.
+
+    Raises:
+        EcglibError: it is no such index.
+    """
+    try:
+        with index.open(newline="", encoding="utf-8") as file:
+            return [row["filename_lr"] for row in csv.DictReader(file)]
+    except (KeyError, UnicodeDecodeError, csv.Error) as error:
+        raise EcglibError(f"{index} has no column filename_lr that can be read ({error}): fetch it again.") from error
 
 
 @dataclass(frozen=True)
@@ -217,7 +318,8 @@ def verify(database: str, root: str | Path) -> Verification:
     if checksums is None:
         if not (folder / CHECKSUMS).exists():
             return _verify_structure(Path(root), folder)
-        checksums = _wanted((folder / CHECKSUMS).read_text(encoding="utf-8"))
+        text = (folder / CHECKSUMS).read_text(encoding="utf-8", errors="replace")
+        checksums = _wanted(text, str(folder / CHECKSUMS))
     missing, corrupt = _compare(folder, checksums)
     return Verification(database, Path(root), len(checksums), missing, corrupt)
 
@@ -247,9 +349,8 @@ def _verify_structure(root: Path, folder: Path) -> Verification:
     records: list[str] = []
     if PTBXL_METADATA[0] not in missing:
         try:
-            with (folder / PTBXL_METADATA[0]).open(newline="", encoding="utf-8") as file:
-                records = [row["filename_lr"] for row in csv.DictReader(file)]
-        except (KeyError, UnicodeDecodeError, csv.Error):
+            records = _names_in(folder / PTBXL_METADATA[0])
+        except EcglibError:
             corrupt.append(PTBXL_METADATA[0])
     sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.glob("records100/*/*")}
     there = [name for name in records if f"{name}.hea" in sizes or f"{name}.dat" in sizes]
