@@ -280,29 +280,43 @@ def compression(costs: pd.DataFrame, losses: Mapping[str, Change]) -> pd.DataFra
     return pd.DataFrame(rows).set_index("model")
 
 
-def calibration(answers: Mapping[str, Sequence[np.ndarray]], targets: np.ndarray) -> pd.DataFrame:
+CONSTANT = "always each class's share"  # what a Brier score has to beat
+CALIBRATION = f"expected calibration error ({multilabel.BINS} bins of equal width), over seeds"
+
+
+def calibration(answers: Mapping[str, Sequence[np.ndarray]], targets: np.ndarray, patients: np.ndarray) -> pd.DataFrame:
     """Whether probabilities mean what they say, beside the AUC, which looks at their order alone.
+
+    The last row answers every record with the share of the test records that have each class: it is calibrated, and
+    knows nothing.
 
     Args:
         answers: model -> test logits (N, 5), one a seed.
         targets: (N, 5) of 0 and 1.
+        patients: (N,).
     """
+    said = {name: [classifiers.probabilities(one) for one in members] for name, members in answers.items()}
     rows = []
-    for name, members in answers.items():
-        said = [classifiers.probabilities(one) for one in members]
+    for name, members in said.items():
         aucs = [multilabel.class_metrics(targets, one)["auc"] for one in members]
+        scores = [multilabel.brier(targets, one) for one in members]
+        drawn = np.mean([multilabel.resampled_brier(targets, one, patients) for one in members], axis=0)
+        errors = [multilabel.calibration_error(targets, one) for one in members]
         rows.append(
             {
                 "model": name,
                 "macro-AUC": shown(mean_interval(aucs), 3),
-                "Brier score": shown(mean_interval([multilabel.brier(targets, one) for one in said]), 4),
-                "expected calibration error": shown(
-                    mean_interval([multilabel.calibration_error(targets, one) for one in said]), 4
-                ),
-                "seeds": len(members),
+                "Brier score, over seeds": shown(mean_interval(scores), 4),
+                "Brier score, over patients": bounds(metrics.percentiles(float(np.mean(scores)), drawn), 4),
+                CALIBRATION: shown(mean_interval(errors), 4),
+                "seeds": str(len(members)),
             }
         )
-    return pd.DataFrame(rows).set_index("model")
+    share = np.broadcast_to(targets.mean(axis=0), targets.shape)
+    constant = {"macro-AUC": "0.500", "seeds": "no seed", "Brier score, over patients": "-"}
+    constant["Brier score, over seeds"] = f"{multilabel.brier(targets, share):.4f}"
+    constant[CALIBRATION] = f"{multilabel.calibration_error(targets, share):.4f}"
+    return pd.DataFrame([*rows, {"model": CONSTANT, **constant}]).set_index("model")
 
 
 SMALLER, LOST = 3.8, 0.002  # what INT8 has to reach: size of the file, macro-AUC
