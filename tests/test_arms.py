@@ -242,6 +242,7 @@ def test_a_column_has_the_numbers_of_the_rule_that_its_heading_names(tmp_path):
     both = arm_tables.gains(runs, comparable=False).loc["student with KD and feature distillation"]
     assert both["as coded: student - control"].startswith("+0.0300 ")
     assert both["as written: student - control"] == "-"
+    assert (row["arms and seeds"], both["arms and seeds"]) == ("Fc 3, Fw 3, F 3", "Fc 3, G 3")
     table = arm_tables.experiments(runs)
     feature = table.loc[("student with feature distillation", "AUC")]
     assert [feature[rule][:6] for rule in ("as coded", "as written", "corrected")] == ["0.9410", "0.9510", "0.7010"]
