@@ -1,13 +1,27 @@
 """The tables of notebook 03: R1's question answered arm by arm, from stored runs and published numbers alone."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from ecglib import metrics, reports
 from ecglib.arms import Arm
-from ecglib.comparisons import Comparison, compare, holm, verdict
+from ecglib.comparisons import (
+    AS_CODED,
+    AS_WRITTEN,
+    CORRECTED,
+    Comparison,
+    Rule,
+    compare,
+    holm,
+    p_header,
+    shown_detectable,
+    unpaired,
+    verdict,
+)
 from ecglib.experiments import Run
 from ecglib.metrics import mean_interval
 from ecglib.tables import bounds, shown
@@ -16,9 +30,10 @@ ArmRuns = Mapping[str, Sequence[Run]]
 CONTROL, TEACHER = "B", "A"
 
 
-def values(runs: Sequence[Run], metric: str = "auc", rule: str = "corrected") -> np.ndarray:
+def values(runs: Sequence[Run], metric: str = "auc", rule: Rule | str = CORRECTED) -> np.ndarray:
     """One number a seed: (seeds,)."""
-    return np.array([run.metrics[rule][metric] for run in runs])
+    key = rule.key if isinstance(rule, Rule) else rule
+    return np.array([run.metrics[key][metric] for run in runs])
 
 
 def partner(name: str, runs: ArmRuns) -> str | None:
@@ -28,10 +43,10 @@ def partner(name: str, runs: ArmRuns) -> str | None:
     return name.removesuffix("+") if name.endswith("+") and name.removesuffix("+") in runs else CONTROL
 
 
-def comparisons(runs: ArmRuns, rule: str = "corrected") -> dict[str, Comparison]:
-    """Each arm against its control, seed by seed."""
+def comparisons(runs: ArmRuns) -> dict[str, Comparison]:
+    """Each arm against its control, seed by seed, the epoch chosen without labels."""
     pairs = {name: partner(name, runs) for name in runs}
-    return {name: compare(runs[name], runs[other], rule) for name, other in pairs.items() if other is not None}
+    return {name: compare(runs[name], runs[other], CORRECTED) for name, other in pairs.items() if other is not None}
 
 
 def verdicts(compared: Mapping[str, Comparison]) -> dict[str, tuple[float, str]]:
@@ -66,9 +81,13 @@ def arm_results(arms: Mapping[str, Arm], runs: ArmRuns, parameters: Mapping[str,
 
 
 def arm_differences(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
-    """Each arm's AUC minus its control's: three intervals, p of the paired t test after Holm, verdict."""
+    """Each arm's AUC minus its control's: three intervals, p of the paired t test, verdict, power.
+
+    All rows are one family: Holm's correction is over all of them, and "could have shown" is the difference that so
+    many seeds would show with a power of 80 % in its first step.
+    """
     compared = comparisons(runs)
-    judged = verdicts(compared)
+    judged, questions = verdicts(compared), len(compared)
     rows = [
         {
             "arm": arms[name].name,
@@ -77,81 +96,114 @@ def arm_differences(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
             "difference, 95 % over seeds": shown(comparison.over_seeds, signed=True),
             "over beats": bounds(comparison.over_beats, signed=True),
             "over patients": bounds(comparison.over_patients, signed=True),
-            "p (Holm)": "-" if np.isnan(judged[name][0]) else f"{judged[name][0]:.2g}",
+            p_header(questions): "-" if np.isnan(judged[name][0]) else f"{judged[name][0]:.2g}",
             "verdict": judged[name][1],
+            "could have shown": shown_detectable(comparison, questions),
         }
         for name, comparison in compared.items()
     ]
     return pd.DataFrame(rows).set_index("arm")
 
 
-# R1's claim -> (its name, published student, arm as coded, arm as written). R1's program had the same feature term that
-# its text writes; no gradient was missing there.
+@dataclass(frozen=True)
+class Experiment:
+    """One of R1's experiments, and which arm stands for it.
+
+    Attributes:
+        name: what a reader sees.
+        key: of the published numbers.
+        coded: the arm that computes what R1's program did.
+        written: the arm that computes what R1's text says; None where there is none.
+        corrected: the arm of a sound experiment.
+    """
+
+    name: str
+    key: str
+    coded: str
+    written: str | None
+    corrected: str
+
+    @property
+    def columns(self) -> tuple[tuple[Rule, str | None], ...]:
+        """What a table shows: by which rule the epoch is chosen, under whose label, and the arm."""
+        return ((AS_CODED, self.coded), (AS_WRITTEN, self.written), (CORRECTED, self.corrected))
+
+
+# As coded, KD is a constant, so that the student with KD is the control, and KD and feature distillation are the latter
+# alone. No arm adds the norm that R1 writes to KD.
 EXPERIMENTS = (
-    ("teacher", "r1.teacher", "A", "A"),
-    ("student with KD", "r1.student", "C", "D"),
-    ("student with feature distillation", "r1.feature", "F", "F"),
-    ("student with KD and feature distillation", "r1.both", "F", "G"),
+    Experiment("teacher", "r1.teacher", "A", "A", "A"),
+    Experiment("student with KD", "r1.student", CONTROL, "D", "D"),
+    Experiment("student with feature distillation", "r1.feature", "Fc", "Fw", "F"),
+    Experiment("student with KD and feature distillation", "r1.both", "Fc", None, "G"),
 )
 
 
 def experiments(runs: ArmRuns) -> pd.DataFrame:
-    """Table 1 and section 4.3: report / as coded / as written / corrected.
+    """Table 1 and section 4.3: report / as coded / as written / corrected, each with the arm that computed it.
 
     As coded and as written choose the epoch by labelled validation beats, corrected without labels.
 
     Args:
-        runs: of arms A, C, D, F and G.
+        runs: of the arms that `EXPERIMENTS` names.
     """
     rows = []
-    for name, key, coded, written in EXPERIMENTS:
+    for experiment in EXPERIMENTS:
         for metric in ("auc", "ap"):
-            rows.append(
-                {
-                    "experiment": name,
-                    "metric": metric.upper(),
-                    "report (1 run)": f"{reports.value(f'{key}.{metric}'):.4f}",
-                    "as coded": shown(mean_interval(values(runs[coded], metric, "as_coded"))),
-                    "as written": shown(mean_interval(values(runs[written], metric, "as_coded"))),
-                    "corrected": shown(mean_interval(values(runs[written], metric))),
-                    "seeds": _seeds(len(runs[written]), len(runs[coded])),
-                }
-            )
+            row = {
+                "experiment": experiment.name,
+                "metric": metric.upper(),
+                "report (1 run)": f"{reports.value(f'{experiment.key}.{metric}'):.4f}",
+            }
+            for rule, arm in experiment.columns:
+                row[rule.label] = "-" if arm is None else shown(mean_interval(values(runs[arm], metric, rule)))
+            counts = [f"{arm} {len(runs[arm])}" for _, arm in experiment.columns if arm is not None]
+            rows.append(row | {"arms and seeds": ", ".join(dict.fromkeys(counts))})
     return pd.DataFrame(rows).set_index(["experiment", "metric"])
-
-
-def _seeds(written: int, coded: int) -> str:
-    return str(written) if written == coded else f"{written} (as coded {coded})"
 
 
 def gains(runs: ArmRuns, comparable: bool) -> pd.DataFrame:
     """The claim itself: by how much a student differs, and from what.
 
-    The report subtracts the teacher, another network; the corrected difference subtracts the control, which differs in
-    nothing but the distillation.
+    The report subtracts the teacher, another network, whose runs have nothing to do with the student's: that difference
+    is unpaired (Welch). The control differs from the student in nothing but the distillation, and is paired with it.
 
     Args:
-        runs: of arms A to D, F and G.
+        runs: of the arms that `EXPERIMENTS` names.
         comparable: whether data and budget are the report's.
     """
-    judged = verdicts(comparisons(runs))
+    asked = EXPERIMENTS[1:]
+    compared = [compare(runs[one.corrected], runs[CONTROL], CORRECTED) for one in asked]
+    adjusted = holm([comparison.p for comparison in compared])
     rows = []
-    for name, key, coded, written in EXPERIMENTS[1:]:
-        difference = reports.value(f"{key}.auc") - reports.value("r1.teacher.auc")
-        to_teacher = compare(runs[coded], runs[TEACHER], "as_coded")
-        to_control = compare(runs[written], runs[CONTROL])
+    for one, comparison, p in zip(asked, compared, adjusted, strict=True):
+        published = reports.value(f"{one.key}.auc") - reports.value("r1.teacher.auc")
+        to_teacher = unpaired(*(values(runs[arm], rule=AS_CODED) for arm in (one.coded, TEACHER)))
+        found = verdict(comparison, float(p), claimed=published)
         rows.append(
             {
-                "AUC of": name,
-                "report: student - teacher (1 run)": f"{difference:+.4f}",
-                "as coded: student - teacher": shown(to_teacher.over_seeds, signed=True),
-                "as coded: student - control": shown(compare(runs[coded], runs[CONTROL]).over_seeds, signed=True),
-                "corrected: student - control": shown(to_control.over_seeds, signed=True),
-                "seeds": _seeds(len(to_control.differences), len(runs[coded])),
-                "verdict": _claim_verdict(difference, judged[written][1], comparable),
+                "AUC of": one.name,
+                "report: student - teacher (1 run)": f"{published:+.4f}",
+                f"{AS_CODED.label}: student - teacher": shown(to_teacher.over_seeds, signed=True),
+                f"{AS_CODED.label}: student - control": _against_control(one.coded, runs, AS_CODED),
+                f"{AS_WRITTEN.label}: student - control": _against_control(one.written, runs, AS_WRITTEN),
+                f"{CORRECTED.label}: student - control": _against_control(one.corrected, runs, CORRECTED),
+                p_header(len(asked)): "-" if np.isnan(p) else f"{p:.2g}",
+                "verdict on the corrected": _claim_verdict(published, found, comparable),
+                "could have shown": shown_detectable(comparison, len(asked)),
             }
         )
     return pd.DataFrame(rows).set_index("AUC of")
+
+
+def _against_control(arm: str | None, runs: ArmRuns, rule: Rule) -> str:
+    """An arm minus the control under a rule, with its seeds; an arm that is the control differs by nothing."""
+    if arm is None:
+        return "-"
+    if arm == CONTROL:
+        return "0 (the term is a constant)"
+    comparison = compare(runs[arm], runs[CONTROL], rule)
+    return f"{shown(comparison.over_seeds, signed=True)}, {len(comparison.differences)} seeds"
 
 
 def _claim_verdict(published: float, found: str, comparable: bool) -> str:
@@ -160,6 +212,34 @@ def _claim_verdict(published: float, found: str, comparable: bool) -> str:
     claimed = "gain" if published > 0 else "loss"
     text = f"report: {claimed}; here: {words}"
     return text if comparable else f"{text} (at this budget)"
+
+
+def reruns(runs: ArmRuns) -> pd.DataFrame:
+    """How far two trainings of one program lie apart: A and B are BeatGAN, all pairs of their runs are compared.
+
+    Args:
+        runs: of arms A and B.
+    """
+    plain = [*runs[TEACHER], *runs[CONTROL]]
+    gain = reports.value("r1.student.auc") - reports.value("r1.teacher.auc")
+    rows = []
+    for rule in (AS_CODED, CORRECTED):
+        aucs = values(plain, rule=rule)
+        apart = np.array([abs(one - other) for one, other in combinations(aucs, 2)])
+        rows.append(
+            {
+                "epoch chosen": rule.label,
+                "runs": str(len(aucs)),
+                "AUC, 95 % over seeds": shown(mean_interval(aucs)),
+                "standard deviation": f"{aucs.std(ddof=1):.4f}",
+                "pairs": str(len(apart)),
+                "median apart": f"{np.median(apart):.4f}",
+                "95 % of pairs within": f"{np.quantile(apart, 0.95):.4f}",
+                "furthest apart": f"{apart.max():.4f}",
+                f"pairs at least {gain:.4f} apart, R1's gain": f"{(apart >= gain).mean():.0%}",
+            }
+        )
+    return pd.DataFrame(rows).set_index("epoch chosen")
 
 
 def protocol_results(runs: ArmRuns, protocol: ArmRuns, near_peak: np.ndarray) -> pd.DataFrame:

@@ -40,9 +40,11 @@ class Arm:
 def distillation_arms(base: BeatGANConfig, main_seeds: int, other_seeds: int) -> dict[str, Arm]:
     """Arms A to H, and S with a teacher of its own making.
 
+    KD as coded has no arm: its term is a constant, so that it is arm B to the last bit (`as_coded_twins` shows it).
+
     Args:
         base: the budget; its seed is ignored.
-        main_seeds: seeds of arms A to D and F.
+        main_seeds: seeds of arms A, B, D and F.
         other_seeds: seeds of the others.
     """
     teachers = [replace(base, training=replace(base.training, seed=seed)) for seed in range(main_seeds)]
@@ -58,19 +60,13 @@ def distillation_arms(base: BeatGANConfig, main_seeds: int, other_seeds: int) ->
     return {
         "A": Arm("A teacher", "BeatGAN", teachers),
         "B": arm("B second run", "BeatGAN from other initial weights, no distillation: the control", main=True),
-        "C": arm(
-            "C KD as coded",
-            "the KL that R1's program computes: a constant",
-            "scores",
-            main=True,
-            program="as coded",
-            direction="teacher_student",
-        ),
         "D": arm("D KD corrected", "equation 2 on the scores of a batch, with its gradient", "scores", main=True),
         "E1": arm("E KD on x'", "the student's x' towards the teacher's", "reconstruction"),
         "E2": arm("E KD on z", "the student's z towards the teacher's", "latent"),
         "E3": arm("E KD on features", "D's features of the student's x' towards those of the teacher's", "features"),
-        "F": arm("F FD", "attention transfer over all hidden layers", "attention", main=True),
+        "F": arm("F FD", "attention transfer over all hidden layers, squares summed over time", "attention", main=True),
+        "Fc": arm("F FD as coded", "the same, squares averaged over time; its call restored", "attention_mean"),
+        "Fw": arm("F FD as written", "the same, the norm instead of squares", "attention_norm"),
         "G": arm("G KD + FD", "D and F together", "scores", "attention"),
         "S": arm(
             "S self-teacher", "x' towards that of the student's own moving average", "reconstruction", teacher=SELF
@@ -80,6 +76,20 @@ def distillation_arms(base: BeatGANConfig, main_seeds: int, other_seeds: int) ->
         "H4": arm("H 1/4 width", "a quarter as many channels, no distillation", width=0.25),
         "H4+": arm("H 1/4 width + KD", "the same, taught as in E on x'", "reconstruction", width=0.25),
     }
+
+
+def as_coded_twins(base: BeatGANConfig, teacher: str) -> tuple[BeatGANConfig, BeatGANConfig]:
+    """A student with the distillation of R1's program, and the same without any.
+
+    The program's term has no gradient, so both end in the same weights: a short training shows it.
+
+    Args:
+        base: the budget and the teacher's seed.
+        teacher: run id of the teacher, trained with its weights kept.
+    """
+    plain = replace(base, training=replace(base.training, seed=STUDENT_SEED + base.training.seed))
+    lesson = Distillation(("scores",), teacher, program="as coded", direction="teacher_student")
+    return replace(plain, distillation=lesson), plain
 
 
 def contrast_arms(base: BeatGANConfig, seeds: int) -> dict[str, Arm]:

@@ -44,6 +44,7 @@ class ClassifierArm:
 TEXTS = {
     "teacher": "R3's teacher, figure 16",
     "resnet": f"resnet1d_wang of the benchmark, published: {reports.value('ptbxl.resnet1d_wang'):.3f} on all records",
+    "614K": "R3's repository, figures 13 and 14: no BatchNorm",
     "plain": "R3's plain CNN, figure 8",
     "inception": "R3's Inception CNN, figure 7",
     **{size: f"table 2: widths {'-'.join(map(str, LADDER[size]))}" for size in LADDER},
@@ -63,6 +64,29 @@ def network_arms(base: ClassifierConfig, names: Sequence[str], seeds: int) -> di
         name: ClassifierArm(name, TEXTS.get(name, name), [replace(one, network=name) for one in seeded])
         for name in names
     }
+
+
+def report_arms(base: ClassifierConfig, names: Sequence[str], seeds: int) -> dict[str, ClassifierArm]:
+    """Networks under R3's whole program: its split and last fold, no scaling; their names begin with "R3".
+
+    Table 2 and figures 7, 8, 12, 13, 14 and 16 are validation numbers of that split.
+
+    Args:
+        base: data and budget; its seed, network and split are ignored.
+        names: keys of `TEXTS`.
+        seeds: of each.
+    """
+    program = replace(base, split="report", fold=LAST_FOLD, standardised=False)
+    return {
+        f"R3 {name}": replace(arm, name=f"as coded: {arm.name}", text=f"{arm.text}; R3's split, no scaling")
+        for name, arm in network_arms(program, names, seeds).items()
+    }
+
+
+def fake_quantised_arm(plain: ClassifierArm) -> ClassifierArm:
+    """R3's attempt at quantisation: the same networks trained with rounding and never converted (section 4.2)."""
+    configs = [replace(config, fake_quantised=True) for config in plain.configs]
+    return ClassifierArm(f"{plain.name}, QAT", "quantisation-aware training, never converted", configs)
 
 
 def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_seeds: int) -> dict[str, ClassifierArm]:

@@ -21,7 +21,7 @@ from ecglib.classifier_runs import (
     is_finished,
 )
 from ecglib.classifiers import Loss
-from ecglib.compress import without_channels
+from ecglib.compress import fake_quantised, without_channels
 from ecglib.data.ptbxl import Records, Scaler
 from ecglib.errors import EcglibError
 from ecglib.files import sole_process, write_json, write_text
@@ -87,6 +87,8 @@ def _train(
     elif config.continued:
         parent = _parent(config, folder.parent / config.continued, "last")
         model.load_state_dict(read_tensors(parent.folder / "last.safetensors"))
+    if config.fake_quantised:
+        model = fake_quantised(model).to(device)
     loss: Loss = classifiers.binary_cross_entropy
     learner = model
     if config.lesson and config.lesson.teacher == SELF:

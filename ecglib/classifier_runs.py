@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ecglib import classifiers, cost, metrics, multilabel, snapshot
 from ecglib.classifiers import Settings
-from ecglib.compress import without_channels
+from ecglib.compress import fake_quantised, without_channels
 from ecglib.data import ptbxl
 from ecglib.data.mitbih import Split
 from ecglib.data.ptbxl import LEADS, Records, Scaler
@@ -71,6 +71,7 @@ class ClassifierConfig:
         continued: a run id whose last weights training starts from, as R3's comparisons did.
         tuned: a run id whose best weights training starts from: fine-tuning.
         pruned: share of the channels that are cut out of the `tuned` run's network before it is trained again.
+        fake_quantised: quantisation-aware training, as R3 tried it: see `compress.fake_quantised`.
     """
 
     data: str
@@ -85,6 +86,7 @@ class ClassifierConfig:
     continued: str = ""
     tuned: str = ""
     pruned: float = 0.0
+    fake_quantised: bool = False
 
     def __post_init__(self) -> None:
         if self.network not in MODELS:
@@ -101,6 +103,7 @@ class ClassifierConfig:
         """The run's folder name: readable, and different for every other config."""
         kind = f"{self.network}{'' if self.leads == ALL_LEADS else f'-{len(self.leads)}lead'}"
         kind += f"{'-kd' if self.lesson else ''}{'-pruned' if self.pruned else '-tuned' if self.tuned else ''}"
+        kind += "-qat" if self.fake_quantised else ""
         return f"{kind}-{self.split}-seed{self.training.seed}-{digest(self)}"
 
     def choose(self, records: Records) -> Split:
@@ -198,6 +201,8 @@ class ClassifierRun(StoredRun):
     def _network(self) -> nn.Module:
         """The network with weights of no meaning."""
         model = build(self.network, len(self.leads))
+        if self.config.get("fake_quantised"):
+            return fake_quantised(model)
         # Which channels went is in the weights; how many, and so all shapes, follow from the share alone.
         return without_channels(model, len(self.leads), self.pruned) if self.pruned else model
 

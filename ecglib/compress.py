@@ -78,6 +78,41 @@ def quantised_dynamically(model: nn.Module) -> nn.Module:
         return quantize_dynamic(copy.deepcopy(model).cpu().eval(), {nn.Conv1d, nn.Linear}, dtype=torch.qint8)
 
 
+def fake_quantised(model: nn.Module) -> nn.Module:
+    """A copy prepared for quantisation-aware training, as R3's program tried: it rounds while it trains.
+
+    torch's `prepare_qat` rounds what comes out of each convolution, and weights and output of linear layers; it has no
+    version of Conv1d by itself that would round the weights, too. R3 never converted the result to integers.
+
+    Raises:
+        EcglibError: this torch no longer has it.
+    """
+    try:
+        from torch.ao.quantization import get_default_qat_qconfig, prepare_qat
+    except ImportError as error:
+        raise EcglibError("This torch no longer has prepare_qat: use torch 2.13.") from error
+    result = copy.deepcopy(model).train()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what torch will remove some day
+        result.qconfig = get_default_qat_qconfig("fbgemm")
+        return prepare_qat(result)
+
+
+def flops_as_r3(model: nn.Module, x: Tensor) -> int:
+    """FLOPs as figure 14-4 has them: every convolution counted at as many positions as the first one's output has.
+
+    One for each multiply-accumulate; later convolutions see shorter signals, so that this is more than is computed.
+
+    Args:
+        model: convolutions and linear layers.
+        x: (1, L, T) a record.
+    """
+    convolutions = [module for module in model.modules() if isinstance(module, nn.Conv1d)]
+    positions = x.shape[-1] - convolutions[0].kernel_size[0] + 1
+    linear = sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear))
+    return positions * sum(convolution.weight.numel() for convolution in convolutions) + linear
+
+
 @torch.no_grad()
 def flops(model: nn.Module, x: Tensor) -> int:
     """Floating-point operations of one record x (1, L, T): 2 for every multiply-accumulate."""

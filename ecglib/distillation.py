@@ -17,14 +17,17 @@ from ecglib import losses, metrics
 from ecglib.errors import EcglibError
 from ecglib.models.beatgan import Discriminator, Generator, anomaly_scores
 
-Knowledge = Literal["scores", "reconstruction", "latent", "features", "attention"]
+Knowledge = Literal["scores", "reconstruction", "latent", "features", "attention", "attention_mean", "attention_norm"]
 KNOWLEDGE: dict[Knowledge, str] = {
     "scores": "equation 2: KL of the softmax over a batch's anomaly scores",
     "reconstruction": "mean square of x' of the student minus x' of the teacher",
     "latent": "mean square of z of the student minus z of the teacher",
     "features": "mean square of D's features of x' of the student minus those of x' of the teacher",
-    "attention": "attention transfer (DistillFT) over all hidden layers of encoder and decoder",
+    "attention": "attention transfer (DistillFT) over all hidden layers, squares summed over time",
+    "attention_mean": "the same as R1's program has it: squares averaged over beats and time",
+    "attention_norm": "the same as R1 writes it: the norm",
 }
+TRANSFER: dict[str, losses.Transfer] = {"attention": "squared", "attention_mean": "mean", "attention_norm": "norm"}
 SELF = "self"  # the teacher is a moving average of the student
 AVERAGE_MOMENTUM = 0.99  # of that average: it reaches back about 100 steps
 
@@ -36,7 +39,8 @@ class Distillation:
     Attributes:
         knowledge: names in `KNOWLEDGE`; their terms are added.
         teacher: run id of the teacher, or "self".
-        program: "corrected", or "as coded": scores computed once before training, without gradients, rows not aligned.
+        program: "corrected", or "as coded": scores computed once before training, without gradients, rows not aligned,
+            min-max scaled over the training set.
         direction: of equation 2; its program used the other one.
         temperature: the T of equation 2.
         alpha: weight of every term.
@@ -103,7 +107,6 @@ class Distiller:
         self.settings = settings
         self.teacher = teacher.eval().requires_grad_(False)
         self.student_taps, self.teacher_taps = Taps(student), Taps(self.teacher)
-        self.transfer = losses.DistillFT()
         self.constant = constant_term(settings, student, teacher, x) if settings.program == "as coded" else None
 
     def __call__(self, x: Tensor, x_hat: Tensor, z: Tensor, discriminator: Discriminator) -> Tensor:
@@ -126,7 +129,8 @@ class Distiller:
                     wanted = discriminator.features(x_teacher)
                 terms.append(self.settings.alpha * losses.feature_matching(discriminator.features(x_hat), wanted))
             else:
-                terms.append(self.settings.alpha * self.transfer(self.student_taps.outputs, self.teacher_taps.outputs))
+                transfer = losses.DistillFT(TRANSFER[name])
+                terms.append(self.settings.alpha * transfer(self.student_taps.outputs, self.teacher_taps.outputs))
         return torch.stack([term.float() for term in terms]).sum()
 
 
@@ -134,12 +138,12 @@ def constant_term(settings: Distillation, student: Generator, teacher: Generator
     """The distillation term of R1's program: a number without gradient (audit, R1 points 1 to 3).
 
     Scores of the untrained student and of the teacher over the whole training set, each from a pass in an order of its
-    own, as NumPy arrays; one softmax over all of them.
+    own and min-max scaled over the set, as NumPy arrays; one softmax over all of them.
     """
     was_training = student.training
     orders = [torch.randperm(len(x), generator=torch.Generator().manual_seed(pass_)) for pass_ in (0, 1)]
     scores = [
-        anomaly_scores(model.eval(), x[order.to(x.device)]).cpu().numpy()
+        metrics.min_max(anomaly_scores(model.eval(), x[order.to(x.device)]).cpu().numpy())
         for model, order in zip((student, teacher), orders, strict=True)
     ]
     student.train(was_training)

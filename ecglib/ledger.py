@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ecglib import reports
+from ecglib import metrics, reports
 from ecglib.classifier_runs import ClassifierRun, Lesson
 from ecglib.classifiers import Settings
 from ecglib.cost import count_parameters, layer_table
 from ecglib.data.mitbih import Beats
 from ecglib.data.ptbxl import LEADS, SAMPLES, SUPERCLASSES
+from ecglib.distillation import Distillation
+from ecglib.errors import EcglibError
 from ecglib.experiments import BeatGANConfig, Run
 from ecglib.metrics import Interval, mean_interval
 from ecglib.models import ecgcnn
@@ -25,21 +27,32 @@ from ecglib.tables import judged, shown
 KNOWN = 0.99  # share of the ages that has to be there before they are set beside R3's
 
 
-def ledger(report: str, measured: Mapping[str, float | Interval]) -> pd.DataFrame:
-    """Every number that a report published, in the order of `reports.CLAIMS`; "-" where nothing here corresponds.
+Measured = Mapping[str, float | str | Interval]
+
+
+def ledger(report: str, measured: Measured, reasons: Mapping[str, str]) -> pd.DataFrame:
+    """Every number that a report published, in the order of `reports.CLAIMS`; where nothing here corresponds, why.
 
     Args:
         report: "R1", "R2" or "R3".
-        measured: key of `reports.CLAIMS` -> number measured here, as coded; of several seeds with its interval.
+        measured: key of `reports.CLAIMS` -> number measured here, as coded; of several seeds with its interval, or as
+            text.
+        reasons: key -> why there is no such number.
+
+    Raises:
+        EcglibError: a number is neither measured nor explained.
     """
     rows = []
     for key, claim in reports.CLAIMS.items():
         if claim.report == report:
+            if key not in measured and key not in reasons:
+                raise EcglibError(f"{key} is neither measured nor is it said why not: give one of them.")
             row = {
                 "what": claim.text,
                 "where": claim.where,
                 "report": number(claim.value, claim.unit),
                 "measured": number(measured[key], claim.unit) if key in measured else "-",
+                "why not": "" if key in measured else reasons[key],
             }
             rows.append(row)
     return pd.DataFrame(rows).set_index("what")
@@ -49,6 +62,7 @@ def judged_ledger(
     report: str,
     measured: Mapping[str, float | Interval],
     corrected: Mapping[str, Interval],
+    reasons: Mapping[str, str],
     seeds: int,
     comparable: bool,
 ) -> pd.DataFrame:
@@ -59,10 +73,11 @@ def judged_ledger(
         measured: key of `reports.CLAIMS` -> number measured here, as coded, with its interval where it has one in
             `corrected`.
         corrected: key -> macro-AUC with its interval over seeds.
+        reasons: key -> why there is no number.
         seeds: the fewest that an interval has.
         comparable: whether data and budget are the report's.
     """
-    table = ledger(report, measured)
+    table = ledger(report, measured, reasons)
     columns = []
     for key, claim in reports.CLAIMS.items():
         if claim.report != report:
@@ -91,49 +106,95 @@ def contradictions(report: str) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("topic")
 
 
-def measured_r1(runs: Mapping[str, Sequence[Run]], config: BeatGANConfig, beats: Beats) -> dict[str, float]:
+def measured_r1(
+    runs: Mapping[str, Sequence[Run]], config: BeatGANConfig, beats: Beats
+) -> tuple[dict[str, float | str], dict[str, str]]:
     """What the arms measured of R1's numbers, as coded where R1's number is: means over seeds.
 
+    R1's thresholds are on scores that were min-max scaled over the set, so ours are scaled likewise.
+
     Args:
-        runs: of arms A, C and F; KD has no gradient as coded, so that F is KD and feature distillation, too.
+        runs: of arms A, B and Fc: KD as coded is a constant, so that B is the student with KD, and Fc is KD and feature
+            distillation, too.
         config: of any of them, for data and budget.
         beats: the beats.
+
+    Returns:
+        Key -> number, and key -> why there is none.
     """
-    split, teacher = config.choose(beats), runs["A"]
-    steps = len(split.train) // config.training.batch_size
-    found: dict[str, float] = {
+    split, teacher, last = config.choose(beats), runs["A"], config.training.epochs - 1
+    lesson = Distillation(("scores",), "")
+    coded = {arm: [run.metrics["as_coded"] for run in runs[arm]] for arm in ("A", "B", "Fc")}
+    found: dict[str, float | str] = {
         "r1.beats": len(beats),
         "r1.records": len(np.unique(beats.records)),
+        "r1.subjects": len(np.unique(beats.patients)),
+        "r1.quoted_auc": _mean([run.metrics["corrected"]["auc"] for run in teacher]),
         "r1.epochs": config.training.epochs,
-        "r1.batches": steps,
+        "r1.batches": len(split.train) // config.training.batch_size,
         "r1.split_seed": config.split_seed,
         "r1.batch_size": config.training.batch_size,
         "r1.train_beats": len(split.train),
         "r1.validation_beats": len(split.validation),
         "r1.test_beats": len(split.test),
+        "r1.temperature": lesson.temperature,
+        "r1.alpha": lesson.alpha,
         "r1.leads": beats.signals.shape[1],
         "r1.figure10.d_size": _kibibytes(Discriminator()),
         "r1.figure10.g_size": _kibibytes(Generator()),
+        "r1.figure10.history_size": (teacher[0].folder / "history.csv").stat().st_size / 1024,
         "r1.figure9.best_auc": _mean([run.history["auc_as_coded"].max() for run in teacher]),
-        "r1.figure9.best_epoch": _mean([int(run.history["auc_as_coded"].to_numpy().argmax()) for run in teacher]),
+        "r1.figure9.best_epoch": _listed([int(run.history["auc_as_coded"].to_numpy().argmax()) for run in teacher]),
         "r1.figure9.last_auc": _mean([run.history["auc_as_coded"].iloc[-1] for run in teacher]),
-        "r1.figure9.last_epoch": config.training.epochs - 1,
+        "r1.figure9.last_epoch": last,
     }
-    for key, arm in (("teacher", "A"), ("student", "C"), ("feature", "F"), ("both", "F")):
-        rows = [run.metrics["as_coded"] for run in runs[arm]]
-        found |= {f"r1.{key}.{name}": _mean([row[name] for row in rows]) for name in ("auc", "ap")}
+    reasons = {
+        "r1.ticks": "counted in notebook 01, section 2",
+        "r1.minutes": "a record is read in notebook 01, section 1: 650,000 samples at 360 Hz",
+        "r1.ms_per_beat": "timed in notebook 02, section 8",
+        "r1.figure11.epoch": "notebook 02, section 5, draws the epoch that was chosen without labels",
+    }
+    for name, column in (("last_f1", "f1_as_coded"), ("last_threshold", "threshold_as_coded")):
+        if all(column in run.history for run in teacher):
+            found[f"r1.figure9.{name}"] = _mean([run.history[column].iloc[-1] for run in teacher])
+        else:
+            reasons[f"r1.figure9.{name}"] = "these runs were made before it was recorded; the next ones record it"
+    for key, arm in (("teacher", "A"), ("student", "B"), ("feature", "Fc"), ("both", "Fc")):
+        found |= {f"r1.{key}.{name}": _mean([row[name] for row in coded[arm]]) for name in ("auc", "ap")}
         if key != "teacher":
-            found[f"r1.{key}.f1"] = _mean([row["f1_threshold_on_test"] for row in rows])
-            found[f"r1.{key}.threshold"] = _mean([row["f1_threshold_on_test_threshold"] for row in rows])
-    for key, arm in (("teacher", "A"), ("student", "C")):
-        if config.training.epochs != reports.value("r1.epochs"):
-            continue  # R1 gives the time of all of them
-        seconds = [float(run.environment["seconds"]) for run in runs[arm]]
-        found[f"r1.{key}.seconds"] = _mean(seconds)
-    return found
+            found[f"r1.{key}.prose_auc"] = found[f"r1.{key}.auc"]
+            found[f"r1.{key}.f1"] = _mean([row["f1_threshold_on_test"] for row in coded[arm]])
+            found[f"r1.{key}.threshold"] = _mean([_scaled_threshold(run) for run in runs[arm]])
+    found["r1.student.log_auc"] = found["r1.student.auc"]
+    for key, arm in (("teacher", "A"), ("student", "B")):
+        found |= {f"r1.readme.{key}.{name}": found[f"r1.{key}.{name}"] for name in ("auc", "ap")}
+        for position in range(3):
+            name = f"r1.slides.{key}_{position + 1}.auc"
+            if position < len(coded[arm]):
+                found[name] = coded[arm][position]["auc"]
+            else:
+                reasons[name] = f"{len(coded[arm])} seeds here"
+        if config.training.epochs == reports.value("r1.epochs"):
+            found[f"r1.{key}.seconds"] = _mean([float(run.environment["seconds"]) for run in runs[arm]])
+        else:
+            reasons[f"r1.{key}.seconds"] = f"{config.training.epochs} epochs here"
+    return found, reasons
 
 
-def measured_r2(config: SimCLRConfig, beats: Beats, plain: Sequence[Run], milliseconds: float) -> dict[str, float]:
+def _scaled_threshold(run: Run) -> float:
+    """The threshold of the best F1 on the test set, on scores that are min-max scaled over it."""
+    threshold = np.array([run.metrics["as_coded"]["f1_threshold_on_test_threshold"]])
+    return float(metrics.min_max(threshold, over=run.predictions["scores_as_coded"])[0])
+
+
+def _listed(epochs: Sequence[int]) -> str:
+    """One number a seed."""
+    return ", ".join(map(str, epochs)) + (" (one a seed)" if len(epochs) > 1 else "")
+
+
+def measured_r2(
+    config: SimCLRConfig, beats: Beats, plain: Sequence[Run], milliseconds: float
+) -> tuple[dict[str, float | str], dict[str, str]]:
     """What the companion has of the numbers that R2 quotes.
 
     Args:
@@ -141,16 +202,27 @@ def measured_r2(config: SimCLRConfig, beats: Beats, plain: Sequence[Run], millis
         beats: the beats.
         plain: BeatGANs without a teacher; their mean AUC counts.
         milliseconds: that BeatGAN's score of a beat takes.
+
+    Returns:
+        Key -> number, and key -> why there is none.
     """
     batch = config.beats.training.batch_size
-    return {
+    found: dict[str, float | str] = {
         "r2.quoted_auc": _mean([run.metrics["corrected"]["auc"] for run in plain]),
         "r2.ms_per_beat": milliseconds,
         "r2.beats": len(beats),
+        "r2.records": len(np.unique(beats.records)),
+        "r2.subjects": len(np.unique(beats.patients)),
         "r2.leads": beats.signals.shape[1],
         "r2.batch_size": batch,
         "r2.views": 2 * batch,
     }
+    reasons = {
+        "r2.ticks": "R1's number, counted in notebook 01, section 2",
+        "r2.minutes": "R1's number: a record is read in notebook 01, section 1",
+        "r2.cores": "SimCLR's own training; no TPU is used here",
+    }
+    return found, reasons
 
 
 def measured_r3(
@@ -229,11 +301,13 @@ def _kibibytes(model: torch.nn.Module) -> float:
     return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values()) / 1024
 
 
-def number(value: float | Interval, unit: str) -> str:
-    """A number as a reader expects it, with its unit, and with its interval in %."""
+def number(value: float | str | Interval, unit: str) -> str:
+    """A number as a reader expects it, with its unit, and with its interval in %; text as it is."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, Interval):
         if not np.isfinite(value.low + value.high):
-            return f"{value.value:.1f} {unit} (1 seed)"
+            return f"{value.value:.1f} {unit} (fewer than {metrics.MIN_SEEDS} seeds)"
         # Student's t does not know that an AUC lies in [0, 100].
         return f"{value.value:.1f} [{max(value.low, 0):.1f}, {min(value.high, 100):.1f}] {unit}"
     text = f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:.4g}"

@@ -9,12 +9,13 @@ from torch import Tensor, distributed
 from torch.nn import functional as F
 
 Direction = Literal["student_teacher", "teacher_student"]
+Transfer = Literal["squared", "mean", "norm"]
 
 
 def reconstruction(x_hat: Tensor, x: Tensor) -> Tensor:
     """Equation 1, left: the mean over all elements of (x' - x)^2; shapes (B, C, T), a scalar comes back.
 
-    The report writes a norm, ||x - x'||_2; its code computes the mean square, which is what is here.
+    Equation 1 writes a norm, ||x - x'||_2; section 3.3.4.3 and the program say MSE, which is what is here.
     """
     return F.mse_loss(x_hat, x)
 
@@ -61,20 +62,33 @@ def attention(features: Tensor) -> Tensor:
 
 
 class DistillFT:
-    """R1 section 3.3.4.4: attention transfer between layers (Zagoruyko and Komodakis 2017).
+    """R1 section 3.3.4.4: attention transfer between layers (Zagoruyko and Komodakis 2017), in three forms.
 
-    phi(F) is the mean of squares over channels, L2-normalised over time; the loss is the squared distance of
-    phi(F_student) and phi(F_teacher), averaged over beats and summed over layers. The report writes the distance, its
-    program squares it. Because phi has no channels, the layers of a narrower student fit.
+    phi(F) is the mean of squares over channels, L2-normalised over time. Layers are compared by how far phi(F_student)
+    lies from phi(F_teacher), and the distances are summed over layers. Because phi has no channels, the layers of a
+    narrower student fit.
+
+    Args:
+        form: of the distance of a layer whose phi has T samples. "norm" is what the report writes: the L2 norm,
+            averaged over beats. "mean" is what its program computes: the square, averaged over beats and time.
+            "squared" is the square summed over time and averaged over beats, T times as strong as "mean".
     """
+
+    def __init__(self, form: Transfer = "squared") -> None:
+        self.form = form
 
     def __call__(self, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
         """The loss of two lists of layers (B, C_i, T_i); the C_i may differ between student and teacher."""
-        distances = [
-            (attention(f_s) - attention(f_t)).square().sum(dim=1).mean()
-            for f_s, f_t in zip(student, teacher, strict=True)
-        ]
-        return torch.stack(distances).sum()
+        differences = [attention(f_s) - attention(f_t) for f_s, f_t in zip(student, teacher, strict=True)]
+        return torch.stack([self._distance(difference) for difference in differences]).sum()
+
+    def _distance(self, difference: Tensor) -> Tensor:
+        """Of one layer, whose phi differ by `difference` (B, T)."""
+        if self.form == "mean":
+            return difference.square().mean()
+        if self.form == "norm":
+            return torch.linalg.vector_norm(difference, dim=1).mean()
+        return difference.square().sum(dim=1).mean()
 
 
 class BinaryKL:

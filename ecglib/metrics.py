@@ -12,7 +12,10 @@ import numpy as np
 from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from ecglib.errors import EcglibError
+
 LEVEL = 0.95
+MIN_SEEDS = 3  # two trainings have an interval in theory, 25 times as wide as their spread: it says nothing
 RESAMPLES = 1000
 CHUNK = 50  # resamples at once: 50 x 27,107 beats of float64 are 11 MB
 
@@ -51,8 +54,23 @@ class Change:
     over_patients: Interval | None = None
 
 
+def as_bool(labels: np.ndarray) -> np.ndarray:
+    """Labels (N,) as bool, whether they are bool or numbers 0 and 1: `~` turns the integer 1 into -2.
+
+    Raises:
+        EcglibError: there is another value among them.
+    """
+    labels = np.asarray(labels)
+    if labels.dtype == bool:
+        return labels
+    if not np.isin(labels, (0, 1)).all():
+        raise EcglibError(f"Labels are {np.unique(labels)[:5]}: give True or 1 for abnormal, False or 0 for normal.")
+    return labels.astype(bool)
+
+
 def auc(abnormal: np.ndarray, scores: np.ndarray) -> float:
-    """Area under the ROC curve; `abnormal` (N,) bool, `scores` (N,), NaN where a class is absent."""
+    """Area under the ROC curve; `abnormal` (N,) bool or 0 and 1, `scores` (N,), NaN where a class is absent."""
+    abnormal = as_bool(abnormal)
     if abnormal.all() or not abnormal.any():
         return float("nan")
     return float(roc_auc_score(abnormal, scores))
@@ -60,12 +78,13 @@ def auc(abnormal: np.ndarray, scores: np.ndarray) -> float:
 
 def average_precision(abnormal: np.ndarray, scores: np.ndarray) -> float:
     """Average precision; chance is the share of abnormal beats. NaN where none is abnormal."""
+    abnormal = as_bool(abnormal)
     return float(average_precision_score(abnormal, scores)) if abnormal.any() else float("nan")
 
 
 def f1_at(abnormal: np.ndarray, scores: np.ndarray, threshold: float) -> float:
     """F1 of calling every beat with a score of at least `threshold` abnormal; 0 where nothing is found."""
-    called = scores >= threshold
+    abnormal, called = as_bool(abnormal), scores >= threshold
     hits = int((called & abnormal).sum())
     return 2 * hits / (int(called.sum()) + int(abnormal.sum())) if hits else 0.0
 
@@ -81,6 +100,18 @@ def best_f1(abnormal: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
     return float(values[best]), float(thresholds[best])
 
 
+def min_max(scores: np.ndarray, over: np.ndarray | None = None) -> np.ndarray:
+    """Scores (N,) scaled so that those of a set lie in [0, 1], as R1's program does before its KL and its thresholds.
+
+    Args:
+        scores: to be scaled.
+        over: (M,) the set; None is `scores` itself.
+    """
+    whole = scores if over is None else over
+    low, high = float(whole.min()), float(whole.max())
+    return (scores - low) / (high - low)
+
+
 def per_class_auc(labels: np.ndarray, scores: np.ndarray, normal: str = "N") -> dict[str, float]:
     """AUC of each abnormal class against the normal beats alone; `labels` (N,) of class names."""
     result = {}
@@ -94,7 +125,7 @@ def per_class_auc(labels: np.ndarray, scores: np.ndarray, normal: str = "N") -> 
 def _cumulated(abnormal: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
     """Distinct thresholds (K,) from high to low, with the weight of hits and of false alarms (R, K) at each."""
     order = np.argsort(-scores, kind="stable")
-    ordered, positive = scores[order], abnormal[order]
+    ordered, positive = scores[order], as_bool(abnormal)[order]
     last_of_tie = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
     weights = np.take(weights, order, axis=1)
     # Whole numbers add up exactly, and faster: a resample's weights are counts.
@@ -182,10 +213,10 @@ def bootstrap_mean(values: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
 
 
 def mean_interval(values: np.ndarray | list[float]) -> Interval:
-    """The mean over seeds with Student's t interval, infinite for a single seed: that says nothing of the spread."""
+    """The mean over seeds with Student's t interval, infinite below `MIN_SEEDS` seeds: so few tell no spread."""
     sample = np.asarray(values, dtype=float)
     mean = float(sample.mean())
-    if len(sample) < 2:
+    if len(sample) < MIN_SEEDS:
         return Interval(mean, float("-inf"), float("inf"))
     half = float(stats.t.ppf((1 + LEVEL) / 2, len(sample) - 1) * stats.sem(sample))
     return Interval(mean, mean - half, mean + half)

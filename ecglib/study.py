@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
+from IPython.display import Markdown
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
@@ -15,6 +16,7 @@ from ecglib.files import output_root, write_text
 
 PROFILES = ("smoke", "quick", "desk", "paper")
 SIMULATED = "simulated records: not comparable with the reports"
+EVIDENCE = "desk"  # the profile whose committed pages conclusions rest on
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,22 @@ class Study:
     def banner(self) -> str:
         """What every reader must know before the first number."""
         return f"profile {self.profile}: {SIMULATED if self.simulated else 'the real databases'}"
+
+    def conclusion(self, notebook: str) -> Markdown:
+        """What stands above a notebook's conclusions: whose numbers they are, with a link to the page that has these.
+
+        Args:
+            notebook: its name without suffix, as `03_kd_student`.
+        """
+        if self.profile in (EVIDENCE, "paper"):
+            return Markdown(f"*What follows is said of this page's numbers (profile `{self.profile}`).*")
+        # A notebook lies in `notebooks/`, an executed page in `papermill_runs/<profile>/`.
+        folder = "../papermill_runs/" if self.simulated else "../"
+        page = f"[the page of profile `{EVIDENCE}`]({folder}{EVIDENCE}/{notebook}.ipynb)"
+        here = (
+            f"The numbers above are those of {'simulated records' if self.simulated else f'profile `{self.profile}`'}"
+        )
+        return Markdown(f"*{here}. What follows is not said of them, but of the committed evidence: {page}.*")
 
     def figure(self, figure: Figure, name: str) -> Figure:
         """Save a figure as `name`.png among this profile's figures and hand it back for display."""

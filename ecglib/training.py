@@ -228,15 +228,17 @@ def validate(state: State, validation: Validation, batch_size: int) -> dict[str,
     """Follow all rules at the end of an epoch; `state.best` keeps the weights that each prefers.
 
     Returns:
-        The validation AUC as coded (BatchNorm in training mode), the AUC in evaluation mode, and the mean
-        reconstruction error of the normal beats in evaluation mode.
+        The validation AUC as coded (BatchNorm in training mode), with the best F1 and its threshold on scores that are
+        min-max scaled over the set, as R1 logs them; the AUC in evaluation mode; and the mean reconstruction error of
+        the normal beats in evaluation mode.
     """
     abnormal = validation.abnormal.numpy()
     # A copy, because as coded these very batches, anomalies included, overwrite the running statistics that are saved.
     # Training itself is untouched by that: it normalises over its own batches.
     coded = copy.deepcopy(state.generator).train()
     set_momentum(coded, BATCHNORM_MOMENTUM)
-    auc_coded = metrics.auc(abnormal, anomaly_scores(coded, validation.x, batch_size).cpu().numpy())
+    scores_coded = metrics.min_max(anomaly_scores(coded, validation.x, batch_size).cpu().numpy())
+    auc_coded, (f1_coded, threshold) = metrics.auc(abnormal, scores_coded), metrics.best_f1(abnormal, scores_coded)
 
     state.generator.eval()
     scores = anomaly_scores(state.generator, validation.x).cpu().numpy()
@@ -248,6 +250,8 @@ def validate(state: State, validation: Validation, batch_size: int) -> dict[str,
     _keep_better(state, "corrected", error_normal, state.generator)
     return {
         "auc_as_coded": auc_coded,
+        "f1_as_coded": f1_coded,
+        "threshold_as_coded": threshold,
         "auc_eval_mode": auc_eval,
         "error_normal": error_normal,
     }

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ecglib import experiments
-from ecglib.arms import distillation_arms, train_arms
+from ecglib.arms import as_coded_twins
 from ecglib.classifier_experiments import train_classifier
 from ecglib.classifier_runs import SELF, ClassifierConfig, Lesson
 from ecglib.classifiers import Settings
@@ -26,11 +26,13 @@ def base(beats):
 
 
 def test_a_student_as_coded_is_its_control_to_the_last_bit(base, beats, tmp_path):
-    arms = {name: arm for name, arm in distillation_arms(base, 1, 1).items() if name in "ABC"}
+    teacher = train_beatgan(base, beats, tmp_path, "cuda", weights=True)
     with pytest.MonkeyPatch.context() as patch:  # ten steps teach nothing yet
         patch.setattr(experiments, "check_teacher", lambda *_: None)
-        runs = train_arms(arms, beats, tmp_path, "cuda")
-    assert runs["B"][0].metrics == runs["C"][0].metrics
+        coded, plain = (
+            train_beatgan(twin, beats, tmp_path, "cuda") for twin in as_coded_twins(base, teacher.folder.name)
+        )
+    assert coded.metrics == plain.metrics
 
 
 def test_scores_of_the_gpu_are_those_of_the_cpu(base, beats, tmp_path):

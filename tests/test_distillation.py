@@ -55,7 +55,7 @@ def test_kl_of_scores_as_small_as_anomaly_scores_keeps_its_digits():
     assert losses.DistillKL()(student, student).item() == 0
 
 
-def test_attention_transfer_is_the_reports_formula_squared():
+def test_attention_transfer_is_the_reports_formula_in_its_three_forms():
     generator = torch.Generator().manual_seed(1)
     student = [torch.randn(2, 3, 5, generator=generator), torch.randn(2, 4, 6, generator=generator)]
     taught = [torch.randn(2, 6, 5, generator=generator), torch.randn(2, 8, 6, generator=generator)]  # wider
@@ -65,12 +65,26 @@ def test_attention_transfer_is_the_reports_formula_squared():
         length = math.sqrt(sum(value**2 for value in squares))
         return [value / length for value in squares]
 
-    slow = 0.0
+    slow = {"squared": 0.0, "mean": 0.0, "norm": 0.0}
     for f_s, f_t in zip(student, taught, strict=True):
         for beat_s, beat_t in zip(f_s.tolist(), f_t.tolist(), strict=True):
-            slow += sum((a - b) ** 2 for a, b in zip(phi(beat_s), phi(beat_t), strict=True)) / len(f_s)
-    assert losses.DistillFT()(student, taught).item() == pytest.approx(slow, rel=1e-5)
-    assert losses.DistillFT()(student, student).item() == 0
+            square = sum((a - b) ** 2 for a, b in zip(phi(beat_s), phi(beat_t), strict=True))
+            slow["squared"] += square / len(f_s)
+            slow["mean"] += square / len(f_s) / f_s.shape[2]  # R1's program: the mean of everything
+            slow["norm"] += math.sqrt(square) / len(f_s)  # section 3.3.4.4
+    for form, expected in slow.items():
+        assert losses.DistillFT(form)(student, taught).item() == pytest.approx(expected, rel=1e-5), form
+        assert losses.DistillFT(form)(student, student).item() == 0
+    assert losses.DistillFT()(student, taught).item() == pytest.approx(slow["squared"], rel=1e-5)
+
+
+def test_layers_of_n_samples_pull_n_times_weaker_as_coded():
+    """10 to 160 samples a layer: so much weaker than what is summed over time."""
+    generator = torch.Generator().manual_seed(2)
+    for samples in (10, 160):
+        layers = [[torch.randn(4, 3, samples, generator=generator)] for _ in range(2)]
+        ratio = losses.DistillFT("squared")(*layers) / losses.DistillFT("mean")(*layers)
+        assert ratio.item() == pytest.approx(samples, rel=1e-5)
 
 
 def distiller_of(state, **changes):
@@ -117,6 +131,7 @@ def test_the_constant_is_the_kl_of_all_scores_in_two_orders():
     orders = [torch.randperm(32, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
     student = anomaly_scores(copy.deepcopy(state.generator).eval(), x)[orders[0]]
     taught = anomaly_scores(distiller.teacher, x)[orders[1]]
+    student, taught = ((scores - scores.min()) / (scores.max() - scores.min()) for scores in (student, taught))
     assert distiller.constant.item() == pytest.approx(slow_kl(taught[None], student[None], 4.0), rel=1e-4)
 
 

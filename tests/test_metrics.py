@@ -6,6 +6,7 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from ecglib import metrics
+from ecglib.errors import EcglibError
 
 
 def sample(count=300, seed=0, ties=True):
@@ -121,3 +122,25 @@ def test_resamples_of_two_models_are_the_same_beats():
     np.testing.assert_array_equal(first["auc"], second["auc"])
     np.testing.assert_array_equal(first["ap"], second["ap"])
     assert first["auc"].std() > 0
+
+
+def test_labels_may_be_bool_or_0_and_1_and_nothing_else():
+    """`~` of an integer 1 is -2: false alarms were counted as negative numbers."""
+    rng = np.random.default_rng(0)
+    abnormal = rng.random(300) < 0.3
+    scores = rng.normal(size=300) + abnormal
+    numbers = abnormal.astype(np.uint8), abnormal.astype(np.int64), abnormal.astype(float)
+    ways = [
+        metrics.auc,
+        metrics.average_precision,
+        metrics.best_f1,
+        lambda labels, found: metrics.f1_at(labels, found, 0.5),
+        lambda labels, found: metrics.resampled(labels, found, resamples=5)["auc"].tolist(),
+        lambda labels, found: metrics.resampled(labels, found, resamples=5)["ap"].tolist(),
+        lambda labels, found: metrics.weighted_auc(labels, found, np.ones((1, 300))).tolist(),
+    ]
+    for way in ways:
+        for labels in numbers:
+            assert way(labels, scores) == way(abnormal, scores)
+        with pytest.raises(EcglibError, match="True or 1 for abnormal"):
+            way(np.where(abnormal, 1, -1), scores)

@@ -31,13 +31,13 @@ def run(seed, auc, classes=("S", "V")):
 
 
 def test_a_table_states_report_measured_difference_seeds_interval_and_verdict():
-    row = tables.teacher_results([run(0, 0.93), run(1, 0.94)], comparable=True).loc[("AUC", "corrected")]
+    row = tables.teacher_results([run(0, 0.93), run(1, 0.94), run(2, 0.935)], comparable=True).loc[("AUC", "corrected")]
     assert row["report (1 run)"] == "0.9372"
     assert row["measured"] == "0.9350"
     assert row["difference"] == "-0.0022"
-    assert row["seeds"] == 2
+    assert row["seeds"] == 3
     assert row["verdict"].startswith("reproduced")
-    assert row["95 % over seeds"].endswith("0.9985]")
+    assert row["95 % over seeds"] == "[0.9226, 0.9474]"  # 0.935 +- 4.303 * 0.005 / sqrt(3)
 
 
 def test_one_training_strays_further_than_the_mean_of_several():
@@ -50,7 +50,7 @@ def test_one_training_strays_further_than_the_mean_of_several():
         assert tables.teacher_results(runs, True).loc[("AUC", "corrected"), "verdict"].startswith(expected)
 
 
-@pytest.mark.parametrize(("aucs", "verdict"), [((0.960, 0.961), "higher"), ((0.90, 0.901), "lower")])
+@pytest.mark.parametrize(("aucs", "verdict"), [((0.960, 0.961, 0.962), "higher"), ((0.90, 0.901, 0.902), "lower")])
 def test_verdicts_outside_the_interval(aucs, verdict):
     runs = [run(seed, auc) for seed, auc in enumerate(aucs)]
     assert tables.teacher_results(runs, comparable=True).loc[("AUC", "corrected"), "verdict"].startswith(verdict)
@@ -58,13 +58,16 @@ def test_verdicts_outside_the_interval(aucs, verdict):
 
 
 def test_one_seed_has_no_interval_and_no_interval_leaves_0_to_1():
-    assert tables.teacher_results([run(0, 0.9)], False)["95 % over seeds"].iloc[0] == "needs 2 seeds"
-    wide = tables.teacher_results([run(0, 0.2), run(1, 0.9)], False)["95 % over seeds"].iloc[0]
+    assert tables.teacher_results([run(0, 0.9)], False)["95 % over seeds"].iloc[0] == "needs 3 seeds"
+    wide = tables.teacher_results([run(0, 0.2), run(1, 0.9), run(2, 0.5)], False)["95 % over seeds"].iloc[0]
     assert wide == "[0.0000, 1.0000]"
 
 
 def test_one_seed_gives_no_verdict():
-    assert tables.teacher_results([run(0, 0.5)], True).loc[("AUC", "corrected"), "verdict"] == "one seed: no verdict"
+    assert (
+        tables.teacher_results([run(0, 0.5)], True).loc[("AUC", "corrected"), "verdict"]
+        == "fewer than 3 seeds: no verdict"
+    )
 
 
 def test_classes_stand_in_their_usual_order():
@@ -131,3 +134,10 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path):
     for name in ("a.png", "b.png"):
         plots.save(plots.heat_strips(x, x * 0.9, ["N", "V"]), tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_a_conclusion_says_whose_numbers_it_speaks_of():
+    smoke, quick, desk = (Study(profile).conclusion("03_kd_student").data for profile in ("smoke", "quick", "desk"))
+    assert "simulated records" in smoke and "(../papermill_runs/desk/03_kd_student.ipynb)" in smoke
+    assert "profile `quick`" in quick and "(../desk/03_kd_student.ipynb)" in quick
+    assert "this page's numbers" in desk and "](" not in desk

@@ -23,9 +23,7 @@ CHECKSUMS = "SHA256SUMS.txt"
 ATTEMPTS = 4  # of each file; the waits between them grow from 1 s to 3 s
 CONNECTIONS = 4  # files at once: polite to the server, and enough to hide its answering time
 TIMEOUT = 30  # seconds without an answer
-PTBXL_TABLES = ("ptbxl_database.csv", "scp_statements.csv")  # read by the companion
-PTBXL_METADATA = (*PTBXL_TABLES, "LICENSE.txt")
-PTBXL_WAVEFORMS = "records100/"
+PTBXL_METADATA = ("ptbxl_database.csv", "scp_statements.csv", "LICENSE.txt")
 PTBXL_BYTES = 12 * 1000 * 2  # a 100 Hz data file: 12 leads, 10 s, 16 bits
 
 
@@ -48,41 +46,45 @@ class Database:
         return Path(root) / self.name / self.version
 
 
-def parse_checksums(text: str, source: str = CHECKSUMS) -> dict[str, str]:
-    """File name -> SHA-256 from lines of `hash  name`, each ended by a line break.
+CHECKSUM_LINE = re.compile(r"([0-9a-fA-F]{64})\s+\*?(\S.*)")
 
-    A list may come from a server that is not PhysioNet, and its names become paths: every name has to stay inside the
-    database's folder on every operating system.
+
+def parse_checksums(text: str, source: str) -> dict[str, str]:
+    """File name -> SHA-256 from lines of `hash  name`.
+
+    A list comes from a server, which may be anybody's: names that would lead out of the data root are refused here,
+    before anything is fetched or looked at.
 
     Args:
-        text: the whole list.
-        source: what the list is called in an error.
+        text: of the list.
+        source: where it comes from, for the message.
 
     Raises:
-        EcglibError: a line is not 64 hexadecimal digits and a name (a web page, say); the last line is cut; a name is
-            absolute, holds `..`, an empty part, a backslash, a colon or a control character, or stands there twice.
+        EcglibError: it is no list of checksums, such as the page of a proxy, or names a file outside the data root.
     """
-    if text and not text.endswith("\n"):
-        raise EcglibError(f"{source} is cut: its last line has no end.")
-    checksums: dict[str, str] = {}
-    for number, line in enumerate(text.split("\n"), 1):
+    found = {}
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
-        match = re.fullmatch(r"([0-9a-fA-F]{64})[ \t]+(\S(?:.*\S)?)\s*", line)
-        if not match:
-            raise EcglibError(f"{source} is not a list of checksums: line {number} is {line[:60]!r}.")
-        digest, name = match.groups()
-        if not _stays_inside(name):
-            raise EcglibError(f"{source} must not be used: line {number} names a file outside its folder, {name!r}.")
-        if name in checksums:
-            raise EcglibError(f"{source} is not a list of checksums: line {number} names {name!r} a second time.")
-        checksums[name] = digest.lower()
-    return checksums
+        match = CHECKSUM_LINE.fullmatch(line.rstrip())
+        if match is None:
+            raise EcglibError(
+                f"Line {number} of {source} is no SHA-256 with a file name ({line[:40]!r}): is it a web page, or cut? "
+                "Nothing was fetched; try again, or another --mirror."
+            )
+        if not _inside(match[2]):
+            raise EcglibError(
+                f"Line {number} of {source} names {match[2]!r}, a file outside the data root: nothing was fetched. Do "
+                "not use this mirror."
+            )
+        found[match[2]] = match[1].lower()
+    return found
 
 
-def _stays_inside(name: str) -> bool:
-    # The colon is of C:/x and of Windows' second streams of a file; PhysioNet's names hold neither it nor a backslash.
-    return not re.search(r"[\\:\x00-\x1f\x7f-\x9f]", name) and not {"", ".", ".."} & set(name.split("/"))
+def _inside(name: str) -> bool:
+    """Whether a relative name stays below the folder that it is joined to, on any system."""
+    parts = name.split("/")
+    return name.isprintable() and not set(parts) & {"", ".", ".."} and not set(name) & {"\\", ":"}
 
 
 def _pinned(name: str) -> dict[str, str]:
@@ -141,9 +143,8 @@ def download(database: str, root: str | Path, mirror: str | None = None, progres
     """Fetch a database; files that are there with the right checksum are kept, so a second call goes on.
 
     Each file goes to a temporary name and is renamed when its checksum is right. MIT-BIH's checksums are part of this
-    package. PTB-XL's are the server's own list, which guards against damage on the way but not against the server; it
-    is fetched anew by each call, and kept only if it is whole and all its names stay inside the database's folder. Of
-    PTB-XL only the index and the 100 Hz waveforms are fetched.
+    package. PTB-XL's are the server's own list, which guards against damage on the way but not against the server;
+    of PTB-XL only the index and the 100 Hz waveforms are fetched.
 
     Args:
         database: "mitdb" or "ptb-xl".
@@ -152,8 +153,8 @@ def download(database: str, root: str | Path, mirror: str | None = None, progres
         progress: show a bar over the files.
 
     Raises:
-        EcglibError: the server cannot be reached, its list of checksums cannot be used, a file keeps arriving damaged,
-            or the disk refuses it.
+        EcglibError: the server cannot be reached, its list of checksums is none or names a file outside the data root,
+            a file keeps arriving damaged, or the disk refuses it.
     """
     import pooch  # here: only the download needs it
     import requests
@@ -164,37 +165,31 @@ def download(database: str, root: str | Path, mirror: str | None = None, progres
     pooch.get_logger().setLevel("WARNING")  # its line for every file would tear the bar apart
     again = f"'ecglib data download {database} --data-root {root}' goes on where this stopped"
 
-    umask = os.umask(0)  # can only be read by setting it, and not while other threads make files
-    os.umask(umask)
-
-    def receive(url: str, path: str, keeper: pooch.Pooch) -> None:
-        pooch.HTTPDownloader(timeout=TIMEOUT)(url, path, keeper)
-        Path(path).chmod(0o666 & ~umask)  # a temporary file is private; the data are for whoever shares the folder
-
-    def fetch(name: str, digest: str | None, target: Path = folder) -> Path:
+    def fetch(name: str, digest: str | None, place: Path = folder) -> None:
         registry = {name: digest and f"sha256:{digest}"}
-        keeper = pooch.create(target, base_url=base, registry=registry, retry_if_failed=ATTEMPTS - 1)
+        keeper = pooch.create(place, base_url=base, registry=registry, retry_if_failed=ATTEMPTS - 1)
         try:
-            return Path(keeper.fetch(name, downloader=receive))
+            keeper.fetch(name, downloader=pooch.HTTPDownloader(timeout=TIMEOUT))
         except requests.RequestException as error:  # before OSError, which it is a kind of
             raise EcglibError(f"{base}{name} cannot be fetched ({error}); {again}.") from error
         except ValueError as error:
             raise EcglibError(f"{base}{name} arrived damaged {ATTEMPTS} times; try another --mirror.") from error
         except OSError as error:
-            raise EcglibError(f"Cannot write {target / name} ({error.strerror or error}); then {again}.") from error
+            raise EcglibError(f"Cannot write {place / name} ({error.strerror or error}); then {again}.") from error
 
     checksums = known.checksums
     if checksums is None:
-        with tempfile.TemporaryDirectory() as empty:  # where no older list can stand in for the server's
-            path = fetch(CHECKSUMS, None, Path(empty))
-            checksums = _wanted(path, f"{base}{CHECKSUMS}")
-            write_text(folder / CHECKSUMS, path.read_text(encoding="utf-8"))
-    # All folders before the first file: pooch makes one without regard to another thread that makes it, too.
-    for parent in sorted({(folder / name).parent for name in checksums}):
-        try:
-            parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise EcglibError(f"Cannot make the folder {parent} ({error.strerror or error}); then {again}.") from error
+        # Anew each time, and kept only when it is a list: one that was kept before may be a proxy's page.
+        with tempfile.TemporaryDirectory() as temporary:
+            fetch(CHECKSUMS, None, Path(temporary))
+            text = (Path(temporary) / CHECKSUMS).read_text(encoding="utf-8", errors="replace")
+        checksums = _wanted(text, f"{base}{CHECKSUMS}")
+        _make_folders(folder, checksums, again)
+        for name in PTBXL_METADATA:
+            fetch(name, checksums[name])
+        _check_complete(checksums, folder / PTBXL_METADATA[0], f"{base}{CHECKSUMS}")
+        write_text(folder / CHECKSUMS, text)
+    _make_folders(folder, checksums, again)
     bar = tqdm(total=len(checksums), desc=database, unit="file", disable=not progress)
     pool = ThreadPoolExecutor(CONNECTIONS)
     try:
@@ -206,25 +201,64 @@ def download(database: str, root: str | Path, mirror: str | None = None, progres
         bar.close()
 
 
-def _wanted(path: Path, source: str) -> dict[str, str]:
+def _make_folders(folder: Path, names: Iterable[str], again: str) -> None:
+    """All folders before any file: pooch makes a missing one, and fails where another thread has just made it."""
+    try:
+        for parent in {(folder / name).parent for name in names}:
+            parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EcglibError(f"Cannot make {error.filename} ({error.strerror}); then {again}.") from error
+
+
+def _wanted(text: str, source: str) -> dict[str, str]:
     """Of PTB-XL's list what the companion reads.
 
     Raises:
-        EcglibError: it is no list of checksums, is cut, or lacks a table or every 100 Hz waveform.
+        EcglibError: it is no list, or lacks a table or every waveform.
     """
-    fetch = "'ecglib data download ptb-xl' fetches the list anew, if need be from another --mirror"
-    try:
-        names = parse_checksums(path.read_text(encoding="utf-8"), source)
-    except UnicodeDecodeError as error:
-        raise EcglibError(f"{source} is not a list of checksums but binary data: {fetch}.") from error
-    except EcglibError as error:
-        raise EcglibError(f"{str(error).removesuffix('.')}: {fetch}.") from error
-    lacking = [table for table in PTBXL_TABLES if table not in names]
-    if not any(name.startswith(PTBXL_WAVEFORMS) for name in names):
-        lacking.append(PTBXL_WAVEFORMS)
+    names = parse_checksums(text, source)
+    wanted = {name: names[name] for name in names if name in PTBXL_METADATA or name.startswith("records100/")}
+    missing = [name for name in PTBXL_METADATA if name not in wanted]
+    if len(wanted) == len(PTBXL_METADATA) - len(missing):
+        missing.append("every file of records100/")
+    if missing:
+        raise EcglibError(
+            f"{source} lacks {', '.join(missing)}: it is empty, cut or another database's. Nothing was fetched; try "
+            "again, or another --mirror."
+        )
+    return wanted
+
+
+def _check_complete(checksums: Mapping[str, str], index: Path, source: str) -> None:
+    """Whether the list has both files of every record of the index: a cut one would pass for a small database.
+
+    Raises:
+        EcglibError: it has not, or the index cannot be read.
+    """
+    lacking = [
+        f"{name}.{suffix}"
+        for name in _names_in(index)
+        for suffix in ("hea", "dat")
+        if f"{name}.{suffix}" not in checksums
+    ]
     if lacking:
-        raise EcglibError(f"{source} is empty or cut: it does not name {' and '.join(lacking)}: {fetch}.")
-    return {name: names[name] for name in names if name in PTBXL_METADATA or name.startswith(PTBXL_WAVEFORMS)}
+        raise EcglibError(
+            f"{source} lacks {len(lacking):,} files that {index.name} names ({_first(tuple(lacking))}): the list is "
+            "cut. Try again, or another --mirror."
+        )
+
+
+def _names_in(index: Path) -> list[str]:
+    """The 100 Hz records of PTB-XL's index.
+
+    Raises:
+        EcglibError: it is no such index.
+    """
+    try:
+        with index.open(newline="", encoding="utf-8") as file:
+            return [row["filename_lr"] for row in csv.DictReader(file)]
+    except (KeyError, UnicodeDecodeError, csv.Error) as error:
+        raise EcglibError(f"{index} has no column filename_lr that can be read ({error}): fetch it again.") from error
 
 
 @dataclass(frozen=True)
@@ -277,14 +311,15 @@ def verify(database: str, root: str | Path) -> Verification:
     size of each waveform that is there.
 
     Raises:
-        EcglibError: the database is not there, or its index or its list of checksums cannot be used.
+        EcglibError: the database is not there, or its index cannot be read.
     """
     folder, known = database_dir(root, database), DATABASES[database]
     checksums = known.checksums
     if checksums is None:
         if not (folder / CHECKSUMS).exists():
             return _verify_structure(Path(root), folder)
-        checksums = _wanted(folder / CHECKSUMS, str(folder / CHECKSUMS))
+        text = (folder / CHECKSUMS).read_text(encoding="utf-8", errors="replace")
+        checksums = _wanted(text, str(folder / CHECKSUMS))
     missing, corrupt = _compare(folder, checksums)
     return Verification(database, Path(root), len(checksums), missing, corrupt)
 
@@ -309,15 +344,14 @@ def _in_state(states: Iterable[tuple[str, str]], wanted: str) -> tuple[str, ...]
 
 
 def _verify_structure(root: Path, folder: Path) -> Verification:
-    missing = [name for name in PTBXL_TABLES if not (folder / name).exists()]
+    missing = [name for name in PTBXL_METADATA[:2] if not (folder / name).exists()]
     corrupt: list[str] = []
     records: list[str] = []
-    if PTBXL_TABLES[0] not in missing:
+    if PTBXL_METADATA[0] not in missing:
         try:
-            with (folder / PTBXL_TABLES[0]).open(newline="", encoding="utf-8") as file:
-                records = [row["filename_lr"] for row in csv.DictReader(file)]
-        except (KeyError, UnicodeDecodeError, csv.Error):
-            corrupt.append(PTBXL_TABLES[0])
+            records = _names_in(folder / PTBXL_METADATA[0])
+        except EcglibError:
+            corrupt.append(PTBXL_METADATA[0])
     sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.glob("records100/*/*")}
     there = [name for name in records if f"{name}.hea" in sizes or f"{name}.dat" in sizes]
     for name in there:

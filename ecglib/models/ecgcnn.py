@@ -37,17 +37,22 @@ class ConvNet(nn.Module):
         kernel: of every convolution.
         leads: channels of the input.
         classes: of the output.
+        normalised: with BatchNorm.
     """
 
     def __init__(
-        self, widths: Sequence[int], kernel: int = 10, leads: int = len(LEADS), classes: int = CLASSES
+        self,
+        widths: Sequence[int],
+        kernel: int = 10,
+        leads: int = len(LEADS),
+        classes: int = CLASSES,
+        normalised: bool = True,
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList()
         for inputs, width in zip((leads, *widths), widths, strict=False):
-            self.blocks.append(
-                nn.Sequential(nn.Conv1d(inputs, width, kernel), nn.BatchNorm1d(width), nn.ReLU(), nn.MaxPool1d(2))
-            )
+            normalise = [nn.BatchNorm1d(width)] if normalised else []
+            self.blocks.append(nn.Sequential(nn.Conv1d(inputs, width, kernel), *normalise, nn.ReLU(), nn.MaxPool1d(2)))
         self.pool = nn.AdaptiveAvgPool1d(1)
         self.dropout = nn.Dropout(DROPOUT)
         self.classifier = nn.Linear(widths[-1], classes)
@@ -87,6 +92,15 @@ def teacher(leads: int = len(LEADS)) -> ConvNet:
 def student(leads: int = len(LEADS)) -> ConvNet:
     """Figure 17-1: 534,005 parameters with 12 leads."""
     return ConvNet((50, 150, 300), leads=leads)
+
+
+def unnormalised(leads: int = len(LEADS)) -> ConvNet:
+    """The network of figures 13 and 14, "about 610K parameters": 614,055 with 12 leads, without BatchNorm.
+
+    R3's text gives no layers; its repository has a CNN of this layout, whose FLOPs, counted as R3 does
+    (`compress.flops_as_r3`), are those of figure 14-4 exactly.
+    """
+    return ConvNet((100, 150, 300), leads=leads, normalised=False)
 
 
 class Plain(nn.Module):
@@ -187,6 +201,7 @@ class ResNet(nn.Module):
 MODELS: dict[str, Callable[[int], nn.Module]] = {
     "teacher": teacher,
     "student": student,
+    "614K": unnormalised,
     "plain": Plain,
     "inception": Inception,
     "resnet": ResNet,

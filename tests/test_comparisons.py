@@ -1,0 +1,101 @@
+"""Verdicts and their power, against SciPy's own tests and against simulated trainings."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ecglib import comparisons, metrics
+from ecglib.comparisons import Comparison
+from ecglib.metrics import Interval
+
+
+def compared(differences, patients=(0.001, 0.02)):
+    differences = np.asarray(differences, dtype=float)
+    mean = float(differences.mean())
+    others = Interval(mean, *patients)
+    p = comparisons._p_value(differences)
+    return Comparison(differences, metrics.mean_interval(differences), others, others, p)
+
+
+@pytest.mark.parametrize(("seeds", "questions"), [(3, 1), (5, 1), (5, 9)])
+def test_the_detectable_difference_is_found_in_four_of_five_simulated_studies(seeds, questions):
+    rng = np.random.default_rng(0)
+    centred = rng.normal(0, 0.01, seeds)
+    centred -= centred.mean()
+    found = compared(centred).detectable(questions)
+    truth = rng.normal(found, centred.std(ddof=1), (100_000, seeds))
+    power = (stats.ttest_1samp(truth, 0, axis=1).pvalue < 0.05 / questions).mean()
+    assert power == pytest.approx(0.8, abs=0.01)
+
+
+def test_two_seeds_can_show_nothing():
+    assert compared([0.01, 0.02]).detectable() == float("inf")
+    assert comparisons.shown_detectable(compared([0.01, 0.02])) == "-"
+    assert np.isnan(compared([0.01, 0.02]).p)
+
+
+def test_unpaired_is_welchs_test():
+    rng = np.random.default_rng(1)
+    one, other = rng.normal(0.94, 0.002, 5), rng.normal(0.87, 0.03, 10)
+    expected = stats.ttest_ind(one, other, equal_var=False)
+    found = comparisons.unpaired(one, other)
+    interval = expected.confidence_interval(0.95)
+    assert found.p == pytest.approx(expected.pvalue)
+    assert (found.over_seeds.low, found.over_seeds.high) == pytest.approx((interval.low, interval.high))
+    assert found.counts == (5, 10)
+
+
+def test_something_without_a_seed_is_compared_with_the_mean_of_the_others():
+    others = np.array([0.85, 0.88, 0.90, 0.87])
+    found, expected = comparisons.unpaired([0.95], others), stats.ttest_1samp(others, 0.95)
+    interval = expected.confidence_interval(0.95)
+    assert found.p == pytest.approx(expected.pvalue)
+    assert (found.over_seeds.low, found.over_seeds.high) == pytest.approx((0.95 - interval.high, 0.95 - interval.low))
+
+
+@pytest.mark.parametrize(("one", "other"), [([0.9], [0.8]), ([0.9, 0.91], [0.8, 0.81, 0.82])])
+def test_too_few_runs_have_no_welch_interval(one, other):
+    found = comparisons.unpaired(one, other)
+    assert np.isnan(found.p) and np.isinf(found.over_seeds.low) and found.detectable() == float("inf")
+
+
+def test_equivalence_is_a_90_percent_interval_within_the_margin():
+    rng = np.random.default_rng(2)
+    for _ in range(50):
+        differences = rng.normal(0.001, 0.003, 5)
+        low, high = stats.t.interval(0.90, 4, differences.mean(), stats.sem(differences))
+        within = max(-low, high) < 0.005
+        assert (comparisons.equivalence(differences, 0.005) < 0.05) == within
+
+
+def test_half_and_double_the_margin_move_the_verdict():
+    near = Interval(0.0, -0.001, 0.001)
+    questions = {
+        "tight": (np.array([0.0001, -0.0001, 0.0002]), near),
+        "loose": (np.array([0.006, -0.006, 0.002, 0.0]), near),
+        "tight, other patients": (np.array([0.0001, -0.0001, 0.0002]), Interval(0.0, -0.02, 0.01)),
+        "two seeds": (np.array([0.0, 0.0001]), near),
+    }
+    table = comparisons.equivalence_table(questions)
+    assert list(table.loc["tight", ["within 0.0025", "within 0.005", "within 0.01"]]) == ["equal"] * 3
+    assert list(table.loc["loose", ["within 0.0025", "within 0.005", "within 0.01"]]) == ["not shown"] * 2 + ["equal"]
+    assert "others not shown" in table.loc["tight, other patients", "within 0.005"]
+    assert "no verdict" in table.loc["two seeds", "within 0.01"]
+    assert "within 0.005: p (Holm, 4 questions)" in table.columns
+
+
+def test_a_verdict_tells_whether_the_reports_difference_is_excluded():
+    small = compared([-0.001, 0.001, 0.002, -0.002, 0.0005])
+    wide = compared([-0.02, 0.03, 0.01, -0.02, 0.005])
+    assert comparisons.verdict(small, 0.9, claimed=0.0092) == "no difference shown: excludes the report's +0.0092"
+    assert comparisons.verdict(wide, 0.9, claimed=0.0092).startswith(
+        "cannot tell: the report's +0.0092 is not excluded"
+    )
+    assert comparisons.verdict(wide, 0.9) == "no difference shown"
+    assert comparisons.verdict(small, float("nan")) == "fewer than 3 seeds: no verdict"
+
+
+def test_an_unpaired_verdict_asks_other_patients_too():
+    found = comparisons.unpaired([0.95, 0.951, 0.952], [0.85, 0.86, 0.87])
+    assert comparisons.verdict(found, found.p, over_patients=Interval(0.09, 0.01, 0.2)) == "better"
+    assert "others not shown" in comparisons.verdict(found, found.p, over_patients=Interval(0.09, -0.01, 0.2))
