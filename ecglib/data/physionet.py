@@ -165,11 +165,18 @@ def download(database: str, root: str | Path, mirror: str | None = None, progres
     pooch.get_logger().setLevel("WARNING")  # its line for every file would tear the bar apart
     again = f"'ecglib data download {database} --data-root {root}' goes on where this stopped"
 
+    umask = os.umask(0)  # can only be read by setting it, and not while other threads make files
+    os.umask(umask)
+
+    def receive(url: str, path: str, keeper: pooch.Pooch) -> None:
+        pooch.HTTPDownloader(timeout=TIMEOUT)(url, path, keeper)
+        Path(path).chmod(0o666 & ~umask)  # pooch's temporary file is private; data are for whoever shares the folder
+
     def fetch(name: str, digest: str | None, place: Path = folder) -> None:
         registry = {name: digest and f"sha256:{digest}"}
         keeper = pooch.create(place, base_url=base, registry=registry, retry_if_failed=ATTEMPTS - 1)
         try:
-            keeper.fetch(name, downloader=pooch.HTTPDownloader(timeout=TIMEOUT))
+            keeper.fetch(name, downloader=receive)
         except requests.RequestException as error:  # before OSError, which it is a kind of
             raise EcglibError(f"{base}{name} cannot be fetched ({error}); {again}.") from error
         except ValueError as error:
