@@ -131,7 +131,7 @@ def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_se
         "R3 kd": program("as coded: student with KD", "the same; untrained teacher, softmax", untrained, "R3 alone"),
         "alone": arm("student alone", "labels alone, patients apart, leads scaled", control="", seeds=main_seeds),
         "untrained": arm("KD, untrained teacher", "the program's loss and teacher, patients apart", untrained),
-        "written": arm("KD as written", "the program's loss, the trained teacher", _as_coded),
+        "written": arm("KD, program's loss", "a softmax over sigmoids, from the trained teacher", _as_coded),
         "kd": arm("KD corrected", "the trained teacher, each class a yes or no", Lesson, seeds=main_seeds),
         "frskd": arm("FRSKD", "a self-teacher that refines the student's features", lambda _: FRSKD),
         "raw": arm("student, no scaling", "millivolts as they are, as R3 trained", standardised=False),

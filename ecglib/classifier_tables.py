@@ -5,10 +5,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from ecglib import cost, metrics, multilabel, reports
+from ecglib import classifiers, cost, metrics, multilabel, reports
 from ecglib.classifier_arms import ClassifierArm
-from ecglib.classifier_runs import ClassifierRun
-from ecglib.comparisons import Comparison, compare, for_whom, holm, verdict
+from ecglib.classifier_runs import SELF, UNTRAINED, ClassifierRun
+from ecglib.comparisons import (
+    Comparison,
+    compare,
+    holm,
+    p_header,
+    shown_detectable,
+    unpaired,
+    verdict,
+)
 from ecglib.data.ptbxl import SUPERCLASSES
 from ecglib.metrics import Change, Interval, mean_interval
 from ecglib.models import ecgcnn
@@ -16,7 +24,7 @@ from ecglib.tables import bounds, shown
 
 Runs = Mapping[str, Sequence[ClassifierRun]]
 TEST, VALIDATION = "test", "validation"
-MAIN = ("kd", "alone pruned")  # R3's claims
+REPORT = "R3 "  # begins the names of arms under R3's whole program
 
 
 def values(runs: Sequence[ClassifierRun], part: str = TEST, metric: str = "auc") -> np.ndarray:
@@ -75,7 +83,8 @@ def per_class(arms: Mapping[str, ClassifierArm], runs: Runs) -> pd.DataFrame:
     rows = []
     for name, arm in arms.items():
         there = [label for label in SUPERCLASSES if f"auc_{label}" in runs[name][0].metrics[tested(arm)]]
-        rows.append({"arm": arm.name} | {label: cell(runs[name], tested(arm), label) for label in there})
+        cells = {label: cell(runs[name], tested(arm), label) for label in there}
+        rows.append({"arm": arm.name, **cells, "seeds": len(runs[name])})
     return pd.DataFrame(rows).set_index("arm")
 
 
@@ -85,18 +94,20 @@ def comparisons(arms: Mapping[str, ClassifierArm], runs: Runs) -> dict[str, Comp
 
 
 def differences(
-    arms: Mapping[str, ClassifierArm], runs: Runs, controls: Mapping[str, ClassifierArm] | None = None
+    arms: Mapping[str, ClassifierArm],
+    runs: Runs,
+    comparable: bool,
+    controls: Mapping[str, ClassifierArm] | None = None,
 ) -> pd.DataFrame:
     """Each arm's macro-AUC minus its control's: three intervals, p of the paired t test, verdict; the last epoch's.
 
-    The last epoch tells what the choice of the epoch has to do with a difference.
-
-    R3's claims, corrected KD against the student alone and the pruned student against the whole one, are the main
-    questions; p of all others is Holm's.
+    All rows are one family for Holm's correction. The last epoch tells what the choice of the epoch has to do with a
+    difference.
 
     Args:
         arms: those that have a control are asked about.
         runs: of arms and controls.
+        comparable: whether data and budget are the report's.
         controls: those that are not among `arms`.
     """
     known = {**(controls or {}), **arms}
@@ -105,67 +116,120 @@ def differences(
         found, control = (values(runs[arm], "test_last") for arm in (name, arms[name].control))
         return mean_interval(found - control[: len(found)])
 
+    found = judged(comparisons(arms, runs))
     rows = [
         {
             "arm": arms[name].name,
             "minus": known[arms[name].control].name,
-            "seeds": len(comparison.differences),
+            "seeds": _seeds(arms[name]),
             "difference, 95 % over seeds": shown(comparison.over_seeds, signed=True),
             "over records": bounds(comparison.over_beats, signed=True),
             "over patients": bounds(comparison.over_patients, signed=True),
-            "p": "-" if np.isnan(p) else f"{p:.2g}",
-            "verdict": found,
+            p_header(len(found)): "-" if np.isnan(p) else f"{p:.2g}",
+            "verdict": at_budget(verdict(comparison, p), comparable),
+            "could have shown": shown_detectable(comparison, len(found)),
             "at the last epoch, over seeds": shown(at_last(name), signed=True),
         }
-        for name, (comparison, p, found) in _judged(comparisons(arms, runs), MAIN).items()
+        for name, (comparison, p) in found.items()
     ]
     return pd.DataFrame(rows).set_index("arm")
 
 
-def _judged(compared: Mapping[str, Comparison], main: Sequence[str] = ()) -> dict[str, tuple[Comparison, float, str]]:
-    """Each comparison with its p and verdict; p is Holm's over all but `main`, which were asked before all others."""
-    others = [name for name in compared if name not in main]
-    adjusted = dict(zip(others, holm([compared[name].p for name in others]), strict=True))
-    found = {name: (one, float(adjusted.get(name, one.p))) for name, one in compared.items()}
-    return {name: (one, p, verdict(one, p)) for name, (one, p) in found.items()}
+def at_budget(text: str, comparable: bool) -> str:
+    """A verdict, with the budget that it was found at where that is not the report's."""
+    return text if comparable else f"{text} (at this budget)"
+
+
+def _seeds(arm: ClassifierArm) -> str:
+    """How many, and how many teachers where several students share one."""
+    teachers = {config.lesson.teacher for config in arm.configs if config.lesson} - {SELF, UNTRAINED}
+    shared = 0 < len(teachers) < len(arm.configs)
+    return f"{len(arm.configs)} ({len(teachers)} teachers)" if shared else str(len(arm.configs))
+
+
+def judged(compared: Mapping[str, Comparison]) -> dict[str, tuple[Comparison, float]]:
+    """Each comparison with its p, adjusted by Holm over all of them."""
+    adjusted = holm([comparison.p for comparison in compared.values()])
+    return {name: (one, float(p)) for (name, one), p in zip(compared.items(), adjusted, strict=True)}
 
 
 def ladder(runs: Runs) -> pd.DataFrame:
     """Table 2: published size and macro-AUC beside the exact count and what was measured.
 
+    R3's numbers are validation numbers on its own split, and so is the column as coded.
+
     Args:
-        runs: of the teacher (6.5M) and the other sizes; without runs a row has its count alone.
+        runs: network, and network under R3's program -> runs; without them a row has its count alone.
     """
     rows = []
     for size, widths in ecgcnn.LADDER.items():
-        members = runs.get(ecgcnn.network_of(size), ())
+        network = ecgcnn.network_of(size)
         row = {
             "size in table 2": size,
             "widths": "-".join(map(str, widths)),
             "parameters here": f"{cost.count_parameters(ecgcnn.convnet(size)):,}",
-            "report, macro-AUC": f"{reports.value(f'r3.ladder.{size}') / 100:.3f}",
+            "report, validation": f"{reports.value(f'r3.ladder.{size}') / 100:.3f}",
         }
-        if members:
+        if coded := runs.get(f"{REPORT}{network}", ()):
+            row["as coded, validation, rounded"] = shown(mean_interval(rounded(coded, VALIDATION)), 3)
+        if members := runs.get(network, ()):
             row |= {
-                "own validation fold, rounded": f"{rounded(members, 'validation').mean():.3f}",
-                "test, 95 % over seeds": shown(mean_interval(values(members))),
-                "over patients": bounds(over_patients(members)),
+                "own folds, validation": shown(mean_interval(values(members, VALIDATION)), 3),
+                "own folds, test": shown(mean_interval(values(members)), 3),
+                "test, over patients": bounds(over_patients(members), 3),
                 "seeds": str(len(members)),
             }
         rows.append(row)
     return pd.DataFrame(rows).set_index("size in table 2").fillna("-")
 
 
-def settings(arms: Mapping[str, ClassifierArm], runs: Mapping[str, Runs]) -> pd.DataFrame:
+def network_claims(runs: Runs, comparable: bool) -> pd.DataFrame:
+    """R3's two claims about networks, on R3's split and validation records, as R3 measured them.
+
+    Section 3.1: the plain CNN is better than the Inception CNN. Section 3.2.3 and table 2: the macro-AUC holds from
+    6.5M parameters down and falls only at 57K. Networks share no weights, so the differences are unpaired (Welch).
+
+    Args:
+        runs: of the networks under R3's program; those that are missing are not asked about.
+        comparable: whether data and budget are the report's.
+    """
+    largest, *smaller = ecgcnn.LADDER
+    pairs = {("plain", "inception"): ("r3.plain.auc", "r3.inception.auc")}
+    for size in smaller:
+        pairs[ecgcnn.network_of(size), ecgcnn.network_of(largest)] = (f"r3.ladder.{size}", f"r3.ladder.{largest}")
+    asked = {pair: keys for pair, keys in pairs.items() if all(f"{REPORT}{name}" in runs for name in pair)}
+    found = {pair: unpaired(*(values(runs[f"{REPORT}{name}"], VALIDATION) for name in pair)) for pair in asked}
+    adjusted = holm([one.p for one in found.values()])
+    rows = []
+    for (pair, keys), one, p in zip(asked.items(), found.values(), adjusted, strict=True):
+        claimed = (reports.value(keys[0]) - reports.value(keys[1])) / 100
+        rows.append(
+            {
+                "network": pair[0],
+                "minus": pair[1],
+                "report, validation": f"{claimed:+.3f}",
+                "as coded, validation": shown(one.over_seeds, 3, signed=True),
+                "seeds": f"{one.counts[0]} and {one.counts[1]}",
+                p_header(len(asked)): "-" if np.isnan(p) else f"{p:.2g}",
+                "verdict": at_budget(verdict(one, float(p), claimed or None), comparable),
+                "could have shown": shown_detectable(one, len(asked), 3),
+            }
+        )
+    columns = ["network", "minus"]
+    return pd.DataFrame(rows, columns=None if rows else columns).set_index(columns)
+
+
+def settings(arms: Mapping[str, ClassifierArm], runs: Mapping[str, Runs], comparable: bool) -> pd.DataFrame:
     """Figure 6: validation macro-AUC of each setting as coded and corrected, and whether R3's choice is the better.
 
     Args:
         arms: the fresh ones of `classifier_arms.setting_arms`.
         runs: "carried over", "in reverse" and "fresh" -> theirs.
+        comparable: whether data and budget are the report's.
     """
     fresh = runs["fresh"]
     asked = {name: arm.control for name, arm in arms.items() if arm.control}
-    judged = _judged({name: compare(fresh[name], fresh[control], VALIDATION) for name, control in asked.items()})
+    found = judged({name: compare(fresh[name], fresh[control], VALIDATION) for name, control in asked.items()})
     rows = []
     for name in arms:
         row = {
@@ -173,14 +237,19 @@ def settings(arms: Mapping[str, ClassifierArm], runs: Mapping[str, Runs]) -> pd.
             "as coded: carried over": f"{values(runs['carried over'][name], VALIDATION).mean():.3f}",
             "carried over in reverse": f"{values(runs['in reverse'][name], VALIDATION).mean():.3f}",
             "corrected: fresh weights, 95 % over seeds": shown(mean_interval(values(fresh[name], VALIDATION)), 3),
+            "seeds": str(len(fresh[name])),
             "minus R3's choice": "R3's choice",
-            "verdict": "-",
         }
-        if name in judged:
-            comparison, _, found = judged[name]
-            row |= {"minus R3's choice": shown(comparison.over_seeds, 3, signed=True), "verdict": found}
+        if name in found:
+            comparison, p = found[name]
+            row |= {
+                "minus R3's choice": shown(comparison.over_seeds, 3, signed=True),
+                p_header(len(found)): "-" if np.isnan(p) else f"{p:.2g}",
+                "verdict": at_budget(verdict(comparison, p), comparable),
+                "could have shown": shown_detectable(comparison, len(found), 3),
+            }
         rows.append(row)
-    return pd.DataFrame(rows).set_index("setting")
+    return pd.DataFrame(rows).set_index("setting").fillna("-")
 
 
 def compression(costs: pd.DataFrame, losses: Mapping[str, Change]) -> pd.DataFrame:
@@ -211,6 +280,31 @@ def compression(costs: pd.DataFrame, losses: Mapping[str, Change]) -> pd.DataFra
     return pd.DataFrame(rows).set_index("model")
 
 
+def calibration(answers: Mapping[str, Sequence[np.ndarray]], targets: np.ndarray) -> pd.DataFrame:
+    """Whether probabilities mean what they say, beside the AUC, which looks at their order alone.
+
+    Args:
+        answers: model -> test logits (N, 5), one a seed.
+        targets: (N, 5) of 0 and 1.
+    """
+    rows = []
+    for name, members in answers.items():
+        said = [classifiers.probabilities(one) for one in members]
+        aucs = [multilabel.class_metrics(targets, one)["auc"] for one in members]
+        rows.append(
+            {
+                "model": name,
+                "macro-AUC": shown(mean_interval(aucs), 3),
+                "Brier score": shown(mean_interval([multilabel.brier(targets, one) for one in said]), 4),
+                "expected calibration error": shown(
+                    mean_interval([multilabel.calibration_error(targets, one) for one in said]), 4
+                ),
+                "seeds": len(members),
+            }
+        )
+    return pd.DataFrame(rows).set_index("model")
+
+
 SMALLER, LOST = 3.8, 0.002  # what INT8 has to reach: size of the file, macro-AUC
 
 
@@ -235,58 +329,3 @@ def targets(costs: pd.DataFrame, lost: Mapping[str, np.ndarray]) -> pd.DataFrame
             }
         )
     return pd.DataFrame(rows).set_index("INT8 of")
-
-
-def change(before: Sequence[ClassifierRun], after: Sequence[ClassifierRun], part: str = TEST) -> Change:
-    """Mean macro-AUC of two arms over the seeds that both have, and the paired difference with both intervals."""
-    count = min(len(before), len(after))
-    paired = compare(after[:count], before[:count], part)
-    ends = [float(values(runs[:count], part).mean()) for runs in (before, after)]
-    return Change(ends[0], ends[1], paired.over_seeds, paired.over_patients)
-
-
-def published(before: str, after: str) -> Change:
-    """Two numbers of R3, keys of `reports.CLAIMS` in %, as a change."""
-    return Change(reports.value(before) / 100, reports.value(after) / 100)
-
-
-def claims(changes: Mapping[str, Mapping[str, Change]], comparable: bool) -> pd.DataFrame:
-    """R3's claims: before and after in the report, as coded and corrected, with a verdict in words.
-
-    Args:
-        changes: claim -> "report", "as coded", "corrected" -> the change of macro-AUC.
-        comparable: whether data and budget are the report's.
-    """
-    rows = []
-    for claim, sources in changes.items():
-        row = {"claim": claim}
-        for source in ("report", "as coded", "corrected"):
-            row[source] = _arrow(sources[source]) if source in sources else "-"
-        row["verdict"] = _verdict(sources["report"], sources["corrected"])
-        rows.append(row if comparable else row | {"verdict": f"{row['verdict']} (at this budget)"})
-    return pd.DataFrame(rows).set_index("claim")
-
-
-def _arrow(change: Change) -> str:
-    found = [f"{change.after - change.before:+.3f}"]
-    for interval, over in ((change.over_seeds, "seeds"), (change.over_patients, "patients")):
-        if interval is not None and np.isfinite(interval.low):
-            found.append(f"{bounds(interval, 3, signed=True)} over {over}")
-    return f"{change.before:.3f} -> {change.after:.3f} ({', '.join(found)})"
-
-
-def _verdict(report: Change, found: Change) -> str:
-    claimed = "gain" if report.after > report.before else "loss" if report.after < report.before else "no change"
-    return f"report: {claimed}; here: {_shown_here(found)}"
-
-
-def _shown_here(found: Change) -> str:
-    """As `comparisons.verdict`: other seeds and other patients have to agree."""
-    if found.over_seeds is None or not np.isfinite(found.over_seeds.low):
-        return "one seed, no verdict"
-    if max(-found.over_seeds.low, found.over_seeds.high) <= LOST:
-        return f"no change beyond {LOST}"
-    if not found.over_seeds.excludes_zero:
-        return "no difference shown"
-    assert found.over_patients is not None  # as every change that was measured has
-    return for_whom("gain" if found.over_seeds.value > 0 else "loss", found.over_patients)

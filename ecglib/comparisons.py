@@ -199,10 +199,10 @@ def compare(
         metrics.percentiles(over_seeds.value, _mean(arm, rule, metric, unit) - _mean(partners, rule, metric, unit))
         for unit in (False, True)
     )
-    return Comparison(differences, over_seeds, over_beats, over_patients, _p_value(differences))
+    return Comparison(differences, over_seeds, over_beats, over_patients, p_value(differences))
 
 
-def _p_value(differences: np.ndarray) -> float:
+def p_value(differences: np.ndarray) -> float:
     """Of the paired t test; NaN for fewer than three seeds, or where nothing differs."""
     if len(differences) < metrics.MIN_SEEDS or not differences.any():
         return float("nan")

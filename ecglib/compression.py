@@ -61,7 +61,7 @@ def change(models: Sequence[Exported]) -> Change:
     ends = [float(np.mean([model.auc(form) for model in models])) for form in FORMS]
     drawn = np.mean([model.resampled("int8") - model.resampled("float") for model in models], axis=0)
     lost = metrics.mean_interval(differences(models))
-    return Change(ends[0], ends[1], lost, metrics.percentiles(lost.value, drawn))
+    return Change(ends[0], ends[1], lost, metrics.percentiles(lost.value, drawn), differences(models))
 
 
 def exported(

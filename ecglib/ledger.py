@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ecglib import metrics, reports
+from ecglib import compress, metrics, reports
 from ecglib.classifier_runs import ClassifierRun, Lesson
 from ecglib.classifiers import Settings
 from ecglib.cost import count_parameters, layer_table
@@ -60,7 +60,7 @@ def ledger(report: str, measured: Measured, reasons: Mapping[str, str]) -> pd.Da
 
 def judged_ledger(
     report: str,
-    measured: Mapping[str, float | Interval],
+    measured: Measured,
     corrected: Mapping[str, Interval],
     reasons: Mapping[str, str],
     seeds: int,
@@ -68,32 +68,34 @@ def judged_ledger(
 ) -> pd.DataFrame:
     """`ledger` with what a sound way of measuring gives, and a verdict for every number.
 
+    A macro-AUC is judged by what was measured as coded on the same part of the data, validation or test, as
+    `Claim.part` has it; the corrected column shows the same part of the data set's own folds.
+
     Args:
         report: "R3".
-        measured: key of `reports.CLAIMS` -> number measured here, as coded, with its interval where it has one in
-            `corrected`.
+        measured: key of `reports.CLAIMS` -> number measured here, as coded; a macro-AUC in % with its interval.
         corrected: key -> macro-AUC with its interval over seeds.
         reasons: key -> why there is no number.
         seeds: the fewest that an interval has.
         comparable: whether data and budget are the report's.
     """
     table = ledger(report, measured, reasons)
-    columns = []
+    rows: dict[str, list[str]] = {"records": [], "corrected, 95 % over seeds": [], "verdict": []}
     for key, claim in reports.CLAIMS.items():
         if claim.report != report:
             continue
         found = measured.get(key)
-        if key in corrected:
-            verdict = judged(claim.value / 100, corrected[key], seeds) if comparable else "not comparable: data, budget"
+        if isinstance(found, Interval):
+            verdict = judged(claim.value, found, seeds) if comparable else "not comparable: data, budget"
         elif isinstance(found, float | int):
             digits = len(repr(claim.value).partition(".")[2])  # as many as the report gives
             verdict = "as published" if round(found, digits) == claim.value else "differs"
         else:
             verdict = "-"
-        columns.append((shown(corrected[key], 3) if key in corrected else "-", verdict))
-    return table.assign(
-        **{"corrected AUC, 95 % over seeds": [row[0] for row in columns], "verdict": [row[1] for row in columns]}
-    )
+        rows["records"].append(claim.part or "-")
+        rows["corrected, 95 % over seeds"].append(shown(corrected[key], 3) if key in corrected else "-")
+        rows["verdict"].append(verdict)
+    return table.assign(**rows)
 
 
 def contradictions(report: str) -> pd.DataFrame:
@@ -225,31 +227,47 @@ def measured_r2(
     return found, reasons
 
 
+# Macro-AUC of R3 -> the arm that stands for it: under R3's program with "R3 " before its name, as it is on the data
+# set's own folds.
+ARMS_R3 = {
+    **{f"r3.{name}.auc": name for name in ("inception", "plain", "teacher", "alone", "kd")},
+    **{f"r3.ladder.{size}": ecgcnn.network_of(size) for size in LADDER},
+    **{f"r3.{name}.validation": name for name in ("alone", "kd")},
+    **dict.fromkeys(("r3.float.auc", "r3.repository.auc"), "614K"),
+    "r3.student.auc": "kd",
+}
+OF_STUDENT = ("alone", "kd")  # arms whose network is a parameter of the notebook
+
+
 def measured_r3(
-    index: pd.DataFrame, runs: Mapping[str, Sequence[ClassifierRun]], teacher: str, student: str
-) -> tuple[dict[str, float | Interval], dict[str, Interval]]:
+    index: pd.DataFrame, runs: Mapping[str, Sequence[ClassifierRun]], student: str, attempts: Mapping[str, Interval]
+) -> tuple[dict[str, float | str | Interval], dict[str, Interval], dict[str, str]]:
     """What was measured of R3's numbers: counted as R3 counts (class AUCs rounded), and corrected.
 
-    Student and KD are those of R3's whole program; other networks are seen on the validation fold of the data set's
-    own split; on validation records at the best epoch. R3's own numbers are set beside R3's own networks alone, ages
-    where the index has them.
+    As coded is R3's whole program, and on each part of the data what R3 showed of it: on validation records the best
+    epoch, on test records the last.
 
     Args:
         index: of all records.
         runs: network or arm -> runs.
-        teacher: the network that taught.
-        student: the network that was taught.
+        student: the network that was taught; R3's numbers of its student stand beside R3's own alone.
+        attempts: key -> macro-AUC in % of the network that was pruned or quantised as R3 did.
 
     Returns:
-        Numbers as coded (macro-AUC in %, over seeds), and test macro-AUC with its interval over seeds.
+        Numbers as coded (macro-AUC in %, over seeds); macro-AUC of the same part of the data set's own folds with its
+        interval over seeds; and why there is no number.
     """
     networks = {"inception": Inception(), "plain": Plain(), "teacher": ecgcnn.teacher(), "student": ecgcnn.student()}
-    found: dict[str, float | Interval] = {f"r3.{name}": int(index[name].sum()) for name in SUPERCLASSES}
+    found: dict[str, float | str | Interval] = {f"r3.{name}": int(index[name].sum()) for name in SUPERCLASSES}
     found |= {"r3.patients": index["patient_id"].nunique(), "r3.pruned.amount": reports.value("r3.pruned.amount")}
+    reasons: dict[str, str] = {}
     age = index["age"].where(index["age"] < 120)  # PTB-XL writes 300 for people above 89
     if age.notna().mean() > KNOWN:
         found |= {"r3.age.median": float(age.median()), "r3.age.max": float(age.max())}
         found["r3.age.iqr"] = float(age.quantile(0.75) - age.quantile(0.25))
+    else:
+        known = f"the index at hand states {age.notna().mean():.0%} of the ages"
+        reasons |= {f"r3.age.{name}": known for name in ("median", "iqr", "max")}
     found |= {f"r3.{name}.parameters": count_parameters(model) for name, model in networks.items()}
     trained = count_parameters(networks["inception"])
     statistics = sum(b.numel() for b in networks["inception"].buffers() if b.is_floating_point())
@@ -262,26 +280,30 @@ def measured_r3(
         passes, weights = _passes(networks[name]), count_parameters(networks[name]) * 4 / 2**20
         found |= {f"r3.{name}.mb": weights, f"r3.{name}.passes": passes}
         found[f"r3.{name}.total"] = passes + weights + len(LEADS) * SAMPLES * 4 / 2**20
+    unnormalised, record = ecgcnn.unnormalised(), torch.zeros(1, len(LEADS), SAMPLES)
+    found["r3.repository.parameters"] = count_parameters(unnormalised)
+    found["r3.float.flops"] = compress.flops_as_r3(unnormalised, record)
+    found["r3.quantised.flops"] = compress.flops_as_r3(compress.quantised_dynamically(unnormalised), record)
     settings, lesson = (runs["R3 kd"][0].config[key] for key in ("training", "lesson"))
     for names, defaults, given in (
         (("batch_size", "epochs", "patience"), Settings, settings),
         (("temperature", "alpha"), Lesson, lesson),
     ):
         found |= {f"r3.{name}": given.get(name, getattr(defaults, name)) for name in names}
+    found |= attempts
 
-    # Key of the claim -> the arm as coded, on which records R3 measured it, and the sound arm.
-    arms = {f"r3.{name}.auc": (name, "validation", name) for name in ("inception", "plain")}
-    arms |= {f"r3.ladder.{size}": (network := ecgcnn.network_of(size), "validation", network) for size in LADDER}
-    if teacher == "teacher":
-        arms["r3.teacher.auc"] = ("teacher", "validation", "teacher")
-    if student == "student":
-        arms["r3.student.auc"] = ("R3 kd", "validation", "kd")
-        arms |= {f"r3.{name}.auc": (f"R3 {name}", "test_last", name) for name in ("alone", "kd")}
-    arms = {key: row for key, row in arms.items() if row[0] in runs}
-    for key, (arm, part, _) in arms.items():
-        found[key] = mean_interval([100 * rounded_auc(run.metrics[part]) for run in runs[arm]])
-    sound = {key: [run.metrics["test"]["auc"] for run in runs[arm]] for key, (_, _, arm) in arms.items()}
-    return found, {key: mean_interval(values) for key, values in sound.items()}
+    corrected: dict[str, Interval] = {}
+    for key, arm in ARMS_R3.items():
+        part = reports.CLAIMS[key].part
+        coded = runs.get(f"R3 {arm}", ())
+        if not coded or (arm in OF_STUDENT and student != "student"):
+            reasons[key] = "this profile does not train that network"
+            continue
+        at = "test_last" if part == "test" else part
+        found[key] = mean_interval([100 * rounded_auc(run.metrics[at]) for run in coded])
+        if sound := runs.get(arm, ()):
+            corrected[key] = mean_interval([run.metrics[part]["auc"] for run in sound])
+    return found, corrected, reasons
 
 
 @torch.no_grad()

@@ -1,0 +1,121 @@
+"""What can make a network fall when it is pruned or quantised, as R3's did (sections 4.1 and 4.2, figures 13 and 14)?
+
+R3 reports 51.4 % after pruning and 58.2 % after quantisation of its CNN without BatchNorm. Each way is tried on R3's
+own validation records: what its program did, what a sound recipe does, and mistakes that are easily made.
+"""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ecglib import classifiers, compress, deploy
+from ecglib.classifier_export import CALIBRATION
+from ecglib.classifier_runs import ClassifierConfig, ClassifierRun
+from ecglib.data.ptbxl import Records
+from ecglib.deploy import Contract
+from ecglib.metrics import Interval, mean_interval
+from ecglib.multilabel import class_metrics, rounded_auc
+from ecglib.tables import shown
+
+FLOAT, MASKED, DYNAMIC = "float", "masked, as R3", "quantize_dynamic, as R3"
+BOTH, TRAINED, SOUND = "both, as R3", "QAT, never converted, as R3", "INT8, sound"
+WHOLE, ONE = "INT8 of everything, one scale a layer", "the same, calibrated on one record"
+ARTEFACT, FLAT = "the same, that record with an artefact", "the same, calibrated on a flat record"
+ARTEFACT_MV = 50.0  # a step in all leads for half a second: a loose cable, a defibrillator
+TEXTS = {
+    FLOAT: "the trained network",
+    MASKED: "masks over the smallest fifth of the weights",
+    DYNAMIC: "`quantize_dynamic`, which changes the last layer alone",
+    BOTH: "both of these",
+    TRAINED: "trained while it rounds what comes out of each layer; not converted to integers",
+    SOUND: f"weights a scale each channel, 7 bits, last layer in float, {CALIBRATION} training records calibrate",
+    WHOLE: "weights a scale each layer, 8 bits, the same records calibrate",
+    ONE: "one training record calibrates",
+    ARTEFACT: f"{ARTEFACT_MV:g} mV added to half a second of it",
+    FLAT: "a record of zeros calibrates: every range is too small",
+}
+
+
+def attempts(
+    config: ClassifierConfig, run: ClassifierRun, trained: ClassifierRun, records: Records, amount: float
+) -> dict[str, np.ndarray]:
+    """Logits (N, 5) of the validation records of the config's split, for every name in `TEXTS`.
+
+    Args:
+        config: of the run.
+        run: the network as it is.
+        trained: the same with quantisation-aware training.
+        records: the records that both were made for.
+        amount: share of the weights that is masked.
+    """
+    split, network = config.choose(records), run.model()
+    millivolts = np.asarray(records.signals[split.validation])[:, run.leads]
+    seen = torch.from_numpy(run.scaler(millivolts))
+    dynamic = compress.quantised_dynamically(network)
+    forms = {
+        FLOAT: network,
+        MASKED: compress.masked(network, amount),
+        DYNAMIC: dynamic,
+        BOTH: compress.masked(dynamic, amount),
+    }
+    found = {name: classifiers.predict(model, seen).numpy() for name, model in forms.items()}
+    found[TRAINED] = trained.predictions["validation_logits"]
+    chosen = np.sort(np.random.default_rng(0).permutation(split.train)[:CALIBRATION])
+    calibration = np.asarray(records.signals[chosen])[:, run.leads]
+    with tempfile.TemporaryDirectory() as folder:
+        source, path = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+        deploy.export(network, run.scaler, Contract(deploy.lead_names(tuple(run.leads))), source)
+        for name, some, whole in (
+            (SOUND, calibration, False),
+            (WHOLE, calibration, True),
+            (ONE, calibration[:1], True),
+            (ARTEFACT, with_artefact(calibration[:1]), True),
+            (FLAT, np.zeros_like(calibration[:1]), True),
+        ):
+            deploy.quantise(source, path, some, whole)
+            found[name] = deploy.run(deploy.open_model(path), millivolts)
+    return {name: found[name] for name in TEXTS}
+
+
+def with_artefact(records: np.ndarray) -> np.ndarray:
+    """Records (N, L, T) in mV with a step of `ARTEFACT_MV` in the middle twentieth of every lead."""
+    result, samples = records.copy(), records.shape[2]
+    result[:, :, samples // 2 : samples // 2 + samples // 20] += ARTEFACT_MV
+    return result
+
+
+def results(answers: Sequence[Mapping[str, np.ndarray]], targets: np.ndarray) -> pd.DataFrame:
+    """Macro-AUC of every attempt over seeds, and the range of its logits.
+
+    Args:
+        answers: `attempts` of each seed.
+        targets: (N, 5) of 0 and 1.
+    """
+    rows = []
+    for name, text in TEXTS.items():
+        aucs = [class_metrics(targets, one[name])["auc"] for one in answers]
+        low, high = min(one[name].min() for one in answers), max(one[name].max() for one in answers)
+        rows.append(
+            {
+                "attempt": name,
+                "what is done": text,
+                "macro-AUC, validation": shown(mean_interval(aucs), 3),
+                "lowest seed": f"{min(aucs):.3f}",
+                "logits": f"{low:.1f} to {high:.1f}",
+                "seeds": len(answers),
+            }
+        )
+    return pd.DataFrame(rows).set_index("attempt")
+
+
+def as_r3(answers: Sequence[Mapping[str, np.ndarray]], targets: np.ndarray) -> dict[str, Interval]:
+    """Key of `reports.CLAIMS` -> macro-AUC in %, counted as R3 counts, of what R3 did to its network."""
+    attempted = {"r3.pruned.auc": MASKED, "r3.quantised.auc": TRAINED}
+    return {
+        key: mean_interval([100 * rounded_auc(class_metrics(targets, one[name])) for one in answers])
+        for key, name in attempted.items()
+    }
