@@ -266,9 +266,10 @@ def test_a_bad_list_is_refused_and_not_kept(server, tmp_path, spoil, message):
 def test_a_list_that_was_kept_is_not_believed_again(server, tmp_path):
     folder = tmp_path / "ptb-xl" / "1.0.3"
     folder.mkdir(parents=True)
-    (folder / "SHA256SUMS.txt").write_text(PAGE)
-    with pytest.raises(EcglibError, match="is no SHA-256"):
-        physionet.verify("ptb-xl", tmp_path)
+    for text, message in ((PAGE, "is no SHA-256"), ("", "lacks ptbxl_database.csv")):
+        (folder / "SHA256SUMS.txt").write_text(text)
+        with pytest.raises(EcglibError, match=rf"{message}.*'ecglib data download ptb-xl' fetches the list anew"):
+            physionet.verify("ptb-xl", tmp_path)
     good = serve_ptbxl(server, ptbxl())
     download(server, tmp_path, "ptb-xl")
     assert (folder / "SHA256SUMS.txt").read_text() == good
