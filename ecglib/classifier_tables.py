@@ -88,6 +88,11 @@ def per_class(arms: Mapping[str, ClassifierArm], runs: Runs) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("arm")
 
 
+def class_aucs(runs: Sequence[ClassifierRun]) -> np.ndarray:
+    """Test AUC of each class, (seeds, 5), columns in the order of `SUPERCLASSES`; NaN where a class does not occur."""
+    return np.array([[run.metrics[TEST].get(f"auc_{label}", np.nan) for label in SUPERCLASSES] for run in runs])
+
+
 def comparisons(arms: Mapping[str, ClassifierArm], runs: Runs) -> dict[str, Comparison]:
     """Each arm that has a control against it, seed by seed."""
     return {name: compare(runs[name], runs[arm.control], tested(arm)) for name, arm in arms.items() if arm.control}

@@ -1,6 +1,7 @@
 """From a WFDB record to probabilities: leads by name, any unit and rate; one clear error for all that does not fit."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -197,6 +198,16 @@ def test_the_exported_student_can_be_used(tmp_path, simulated_root, monkeypatch,
     assert shown["metrics"].startswith(f"macro-AUC {contract.metrics['auc']:.3f}")
     assert main(["export", "teacher", str(tmp_path / "x.onnx"), "--profile", "smoke"]) == 1
     assert "no finished 'teacher' with weights" in capsys.readouterr().err
+
+
+def test_notebook_05_shows_what_the_command_writes():
+    """It calls the function that is tested above, and reads no other file's contract."""
+    path = Path(__file__).parents[1] / "notebooks" / "05_ptbxl_compression.ipynb"
+    code = "".join(
+        "".join(cell["source"]) for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"
+    )
+    assert "classifier_export.contract_of_best(kind, profile, int8=True)" in code
+    assert "read_contract" not in code
 
 
 def test_published_weights_serve_where_the_full_ones_are_absent(tmp_path, simulated_root):
