@@ -128,6 +128,11 @@ class Experiment:
         """What a table shows: by which rule the epoch is chosen, under whose label, and the arm."""
         return ((AS_CODED, self.coded), (AS_WRITTEN, self.written), (CORRECTED, self.corrected))
 
+    def seeds(self, runs: ArmRuns) -> str:
+        """Each arm with the number of its runs."""
+        counts = [f"{arm} {len(runs[arm])}" for _, arm in self.columns if arm is not None]
+        return ", ".join(dict.fromkeys(counts))
+
 
 # As coded, KD is a constant, so that the student with KD is the control, and KD and feature distillation are the latter
 # alone. No arm adds the norm that R1 writes to KD.
@@ -157,8 +162,7 @@ def experiments(runs: ArmRuns) -> pd.DataFrame:
             }
             for rule, arm in experiment.columns:
                 row[rule.label] = "-" if arm is None else shown(mean_interval(values(runs[arm], metric, rule)))
-            counts = [f"{arm} {len(runs[arm])}" for _, arm in experiment.columns if arm is not None]
-            rows.append(row | {"arms and seeds": ", ".join(dict.fromkeys(counts))})
+            rows.append(row | {"arms and seeds": experiment.seeds(runs)})
     return pd.DataFrame(rows).set_index(["experiment", "metric"])
 
 
@@ -188,6 +192,7 @@ def gains(runs: ArmRuns, comparable: bool) -> pd.DataFrame:
                 f"{AS_CODED.label}: student - control": _against_control(one.coded, runs, AS_CODED),
                 f"{AS_WRITTEN.label}: student - control": _against_control(one.written, runs, AS_WRITTEN),
                 f"{CORRECTED.label}: student - control": _against_control(one.corrected, runs, CORRECTED),
+                "arms and seeds": one.seeds(runs),
                 p_header(len(asked)): "-" if np.isnan(p) else f"{p:.2g}",
                 "verdict on the corrected": _claim_verdict(published, found, comparable),
                 "could have shown": shown_detectable(comparison, len(asked)),
@@ -197,13 +202,12 @@ def gains(runs: ArmRuns, comparable: bool) -> pd.DataFrame:
 
 
 def _against_control(arm: str | None, runs: ArmRuns, rule: Rule) -> str:
-    """An arm minus the control under a rule, with its seeds; an arm that is the control differs by nothing."""
+    """An arm minus the control under a rule; an arm that is the control differs by nothing."""
     if arm is None:
         return "-"
     if arm == CONTROL:
         return "0 (the term is a constant)"
-    comparison = compare(runs[arm], runs[CONTROL], rule)
-    return f"{shown(comparison.over_seeds, signed=True)}, {len(comparison.differences)} seeds"
+    return shown(compare(runs[arm], runs[CONTROL], rule).over_seeds, signed=True)
 
 
 def _claim_verdict(published: float, found: str, comparable: bool) -> str:

@@ -50,7 +50,7 @@ def ledger(report: str, measured: Measured, reasons: Mapping[str, str]) -> pd.Da
             row = {
                 "what": claim.text,
                 "where": claim.where,
-                "report": number(claim.value, claim.unit),
+                "report": published(claim),
                 "measured": number(measured[key], claim.unit) if key in measured else "-",
                 "why not": "" if key in measured else reasons[key],
             }
@@ -181,6 +181,39 @@ def measured_r1(
         else:
             reasons[f"r1.{key}.seconds"] = f"{config.training.epochs} epochs here"
     return found, reasons
+
+
+def run_files(run: Run) -> pd.DataFrame:
+    """R1's figure 10, the files that a training leaves, beside those of a run here, with their sizes.
+
+    Args:
+        run: any; what its folder lacks, such as the weights of most committed runs, was not kept.
+    """
+    rows = []
+    for theirs, key, what, ours in (
+        ("beatgan_folder_0_G.pkl", "g_size", "weights of G", "weights_corrected.safetensors"),
+        ("beatgan_folder_0_D.pkl", "d_size", "weights of D", None),
+        ("beatgan_s_history.pkl", "history_size", "losses and validation numbers", "history.csv"),
+        (None, None, "scores of validation and test beats", "predictions.npz"),
+        (None, None, "AUC, AP and F1 with their intervals", "metrics.json"),
+        (None, None, "what was run", "config.json"),
+        (None, None, "versions, device, seconds", "env.json"),
+    ):
+        path = run.folder / ours if ours else None
+        if path is None:
+            size = "not kept: a score needs G alone"
+        else:
+            size = number(path.stat().st_size / 1024, "KiB") if path.exists() else "not kept"
+        rows.append(
+            {
+                "what it holds": what,
+                "R1, figure 10": theirs or "-",
+                "size there": number(reports.value(f"r1.figure10.{key}"), "KiB") if key else "-",
+                "here": ours or "-",
+                "size here": size,
+            }
+        )
+    return pd.DataFrame(rows).set_index("what it holds")
 
 
 def _scaled_threshold(run: Run) -> float:
@@ -321,6 +354,12 @@ def _mean(values: Sequence[float]) -> float:
 def _kibibytes(model: torch.nn.Module) -> float:
     """The size of a network's weights and running statistics, without a file's own overhead."""
     return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values()) / 1024
+
+
+def published(claim: reports.Claim) -> str:
+    """A report's number with all the digits that the report prints: table 1 and the log differ in the sixth."""
+    text, exact = number(claim.value, claim.unit), repr(claim.value)
+    return exact if not claim.unit and len(exact) > len(text) else text
 
 
 def number(value: float | str | Interval, unit: str) -> str:

@@ -110,6 +110,7 @@ def f1_results(runs: Sequence[Run]) -> pd.DataFrame:
                     "epoch chosen": rule.replace("_", " "),
                     "threshold from": source,
                     "F1": f"{interval.value:.3f}",
+                    "seeds": len(runs),
                     "95 % over seeds": bounds(interval, digits=3),
                 }
             )
@@ -117,10 +118,13 @@ def f1_results(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def per_class(runs: Sequence[Run], count: Callable[[str], int]) -> pd.DataFrame:
-    """AUC of each abnormal class against N, mean over seeds with its interval; `count` gives a class's test beats."""
+    """AUC of each abnormal class against N, mean over seeds with its interval; `count` gives a class's test beats.
+
+    The intervals are over seeds: a class of few beats or of one patient is less certain than they say.
+    """
     rows = {}
     for name in (name for name in CLASSES[1:] if f"auc_{name}" in runs[0].metrics["corrected"]):
-        row: dict[str, str | int] = {"test beats": count(name)}
+        row: dict[str, str | int] = {"test beats": count(name), "seeds": len(runs)}
         for rule in RULES:
             interval = metrics.mean_interval(_over_seeds(runs, rule, f"auc_{name}"))
             row[rule.replace("_", " ")] = shown(interval, digits=3)

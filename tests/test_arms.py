@@ -242,6 +242,7 @@ def test_a_column_has_the_numbers_of_the_rule_that_its_heading_names(tmp_path):
     both = arm_tables.gains(runs, comparable=False).loc["student with KD and feature distillation"]
     assert both["as coded: student - control"].startswith("+0.0300 ")
     assert both["as written: student - control"] == "-"
+    assert (row["arms and seeds"], both["arms and seeds"]) == ("Fc 3, Fw 3, F 3", "Fc 3, G 3")
     table = arm_tables.experiments(runs)
     feature = table.loc[("student with feature distillation", "AUC")]
     assert [feature[rule][:6] for rule in ("as coded", "as written", "corrected")] == ["0.9410", "0.9510", "0.7010"]
@@ -346,9 +347,19 @@ def test_a_notebook_shows_every_number_of_its_report(name, report):
         rows.add(tuple(cells[:3]))
     for key, claim in reports.CLAIMS.items():
         if claim.report == report:
-            assert (claim.text, claim.where, ledger.number(claim.value, claim.unit)) in rows, key
+            assert (claim.text, claim.where, ledger.published(claim)) in rows, key
     if report == "R1":
         assert "FIGURE9_LOG" in "\n".join(cell.source for cell in notebook.cells)
+
+
+def test_the_files_of_a_run_stand_beside_figure_10(runs):
+    table = ledger.run_files(runs["A"][0])
+    assert table.loc["weights of G", "size there"] == "7,505 KiB"
+    weights = runs["A"][0].folder / table.loc["weights of G", "here"]
+    assert table.loc["weights of G", "size here"] == ledger.number(weights.stat().st_size / 1024, "KiB")
+    assert table.loc["losses and validation numbers", "R1, figure 10"] == "beatgan_s_history.pkl"
+    kept = {path.name for path in runs["A"][0].folder.iterdir()} - {"weights_as_coded.safetensors"}
+    assert set(table["here"]) - {"-"} == kept
 
 
 def test_contradictions_name_both_sides():
@@ -364,4 +375,7 @@ def test_numbers_of_r1_are_those_that_each_place_prints():
     assert reports.value("r1.student.auc") == 0.946423
     assert reports.CLAIMS["r1.student.auc"].where == "table 1"
     assert reports.value("r1.student.log_auc") == 0.94642384
+    assert ledger.published(reports.CLAIMS["r1.student.auc"]) == "0.946423"
+    assert ledger.published(reports.CLAIMS["r1.student.log_auc"]) == "0.94642384"
+    assert ledger.published(reports.CLAIMS["r1.quoted_auc"]) == "0.9500"
     assert "README" not in reports.CLAIMS["r1.teacher.seconds"].where

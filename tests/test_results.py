@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecglib import arm_tables, arms, contrast_tables, cost, experiments, novelty
+from ecglib import arm_tables, arms, contrast_tables, cost, experiments, novelty, reports, tables
+from ecglib.data import mitbih
 from ecglib.experiments import BeatGANConfig, Run, is_finished
 from ecglib.files import project_root
 from ecglib.models.beatgan import Generator
@@ -38,8 +39,11 @@ def runs_of(profile, grid):
     return {name: [Run(store / config.run_id) for config in arm.configs] for name, arm in grid.items()}
 
 
-def stored_table(profile, name):
-    return pd.read_csv(project_root() / "papermill_runs" / profile / "results" / f"{name}.csv", index_col=0, dtype=str)
+def stored_table(profile, name, levels=1):
+    path = project_root() / "papermill_runs" / profile / "results" / f"{name}.csv"
+    return pd.read_csv(path, dtype=str, keep_default_na=False).set_index(
+        list(pd.read_csv(path, nrows=0).columns[:levels])
+    )
 
 
 @pytest.mark.parametrize("profile", COMMITTED)
@@ -48,11 +52,33 @@ def test_the_tables_of_03_follow_from_the_committed_runs(profile):
     runs = runs_of(profile, grid)
     runs_of(profile, protocol)
     sizes = {name: cost.count_parameters(Generator(width=arm.configs[0].width)) for name, arm in grid.items()}
+    comparable = PROFILES[profile]["03_kd_student"]["epochs"] == reports.value("r1.epochs")
     for name, table in (
         ("03_arms", arm_tables.arm_results(grid, runs, sizes)),
         ("03_differences", arm_tables.arm_differences(grid, runs)),
+        ("03_experiments", arm_tables.experiments(runs)),
+        ("03_gains", arm_tables.gains(runs, comparable)),
+        ("03_reruns", arm_tables.reruns(runs)),
     ):
-        pd.testing.assert_frame_equal(table.astype(str), stored_table(profile, name))
+        pd.testing.assert_frame_equal(table.astype(str), stored_table(profile, name, table.index.nlevels))
+
+
+@pytest.mark.parametrize("profile", COMMITTED)
+def test_the_tables_of_02_follow_from_the_committed_runs(profile):
+    values = PROFILES[profile]["02_beatgan_teacher"]
+    parts = {name: values[name] for name in ("train_beats", "validation_beats")}
+    teachers = [
+        BeatGANConfig(REAL_BEATS, Hyperparameters(seed, epochs=values["epochs"]), **parts)
+        for seed in range(values["seeds"])
+    ]
+    runs = runs_of(profile, {"A": arms.Arm("teacher", "BeatGAN", teachers)})["A"]
+    sizes = mitbih.count_classes(runs[0].predictions["labels"])
+    for name, table in (
+        ("02_teacher", tables.teacher_results(runs, values["epochs"] == reports.value("r1.epochs"))),
+        ("02_f1", tables.f1_results(runs)),
+        ("02_per_class", tables.per_class(runs, sizes.get)),
+    ):
+        pd.testing.assert_frame_equal(table.astype(str), stored_table(profile, name, table.index.nlevels))
 
 
 @pytest.mark.parametrize("profile", COMMITTED)

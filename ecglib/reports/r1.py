@@ -146,7 +146,7 @@ CONTRADICTIONS: tuple[Contradiction, ...] = (
         "who learns from the divergence",
         "the student imitates the teacher (section 3.3.4.3)",
         "the scores are NumPy arrays made before training (the program)",
-        "arm C shows that nothing changes, arm D what the text would do",
+        "as coded nothing changes, which makes it arm B; arm D is what the text would do",
     ),
     Contradiction(
         "R1",
