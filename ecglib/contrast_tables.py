@@ -1,6 +1,7 @@
 """The tables of notebook 04: what R2 proposed and what was measured, from stored runs and scores alone."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -10,20 +11,26 @@ from ecglib.arm_tables import ArmRuns, values
 from ecglib.arms import Arm
 from ecglib.comparisons import Unpaired, compare, holm, p_header, shown_detectable, unpaired, verdict
 from ecglib.data.mitbih import CLASSES
-from ecglib.metrics import mean_interval
+from ecglib.metrics import Interval, mean_interval
 from ecglib.tables import bounds, shown
 
 # Arm of `arms.contrast_arms` -> what R2 expects of it (a key of `reports.PROPOSALS`).
 SCENARIOS = {"1": "r2.scenario_1", "1p": "r2.scenario_1", "2": "r2.scenario_2", "12": "r2.both"}
 STUDENT, PLAIN = "D", "B"
-VERDICTS = {"better": "a gain, as expected", "worse": "a loss, against expectation"}
+VERDICTS = {
+    "better": "a gain, as expected",
+    "worse": "a loss, against expectation",
+    "identical: nothing was distilled": "identical: contrast changed nothing",
+}
 
 
 def scenarios(arms: Mapping[str, Arm], runs: ArmRuns, comparable: bool) -> pd.DataFrame:
-    """Proposed / measured / interval / verdict; the four differences from D are one family for Holm's correction.
+    """Proposed / measured / interval / verdict.
 
     Each scenario is added to R1's student with its corrected distillation (arm D), so the difference from D of the same
-    seed is what contrast does; the difference from B is what all of it does.
+    seed is what contrast does; the difference from B is what all of it does. Both are paired: a scenario, D and B of
+    one seed share initial weights and the order of the data. All rows are one family for Holm's correction, and "could
+    have shown" is the difference that so many seeds show with a power of 80 % in its first step.
 
     Args:
         arms: what each arm does.
@@ -31,7 +38,7 @@ def scenarios(arms: Mapping[str, Arm], runs: ArmRuns, comparable: bool) -> pd.Da
         comparable: whether data and budget are the report's.
     """
     compared = {name: compare(runs[name], runs[STUDENT]) for name in SCENARIOS}
-    adjusted = holm([comparison.p for comparison in compared.values()])
+    adjusted, questions = holm([comparison.p for comparison in compared.values()]), len(compared)
     rows = []
     for (name, key), p in zip(SCENARIOS.items(), adjusted, strict=True):
         proposal, comparison = reports.PROPOSALS[key], compared[name]
@@ -41,25 +48,30 @@ def scenarios(arms: Mapping[str, Arm], runs: ArmRuns, comparable: bool) -> pd.Da
                 "scenario": arms[name].name,
                 "R2 expects": f"{proposal.expected} ({proposal.where})",
                 "AUC, 95 % over seeds": shown(mean_interval(values(runs[name]))),
-                "minus student (D), over seeds": shown(comparison.over_seeds, signed=True),
+                "minus student (D), paired, over seeds": shown(comparison.over_seeds, signed=True),
                 "over patients": bounds(comparison.over_patients, signed=True),
-                "minus BeatGAN (B), over seeds": shown(compare(runs[name], runs[PLAIN]).over_seeds, signed=True),
-                p_header(len(SCENARIOS)): "-" if np.isnan(p) else f"{p:.2g}",
+                "minus BeatGAN (B), paired, over seeds": shown(
+                    compare(runs[name], runs[PLAIN]).over_seeds, signed=True
+                ),
+                p_header(questions): _p(p),
                 "seeds": len(comparison.differences),
                 "verdict": VERDICTS.get(found, found) + ("" if comparable else " (at this budget)"),
-                "could have shown": shown_detectable(comparison, len(SCENARIOS)),
+                "could have shown": shown_detectable(comparison, questions),
             }
         )
     return pd.DataFrame(rows).set_index("scenario")
 
 
+def _p(adjusted: float) -> str:
+    return "-" if np.isnan(adjusted) else f"{adjusted:.2g}"
+
+
 def per_class(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
-    """AUC of each class against N: mean over seeds and interval."""
+    """AUC of each class against N: mean over seeds with its interval."""
     classes = [name for name in CLASSES[1:] if f"auc_{name}" in runs[PLAIN][0].metrics["corrected"]]
     rows = [
-        {"arm": arm.name}
+        {"arm": arm.name, "seeds": len(runs[key])}
         | {name: shown(mean_interval(values(runs[key], f"auc_{name}")), 3) for name in classes}
-        | {"seeds": len(runs[key])}
         for key, arm in arms.items()
     ]
     return pd.DataFrame(rows).set_index("arm")
@@ -115,13 +127,14 @@ def detectors(
     the AUC without the abnormal beats that the rule would drop, too.
 
     Args:
-        scores: detector -> (M,) scores of each seed.
+        scores: detector -> (M,) scores of each run.
         labels: (M,) classes of the test beats.
         patients: (M,).
         near_peak: (M,) bool, whether an R peak was found near the beat's annotation.
     """
     rows = []
-    for name, members in scores.items():
+    for name, given in scores.items():
+        members = _members(name, given)
         found = [novelty.aucs(labels, one) for one in members]
         mean = {key: float(np.mean([row[key] for row in found])) for key in found[0]}
         drawn = np.mean([metrics.resampled(labels != "N", one, patients)["auc"] for one in members], axis=0)
@@ -147,13 +160,18 @@ def _has_seed(name: str) -> bool:
     return name not in novelty.LADDER or bool({"contrast", "untrained"} & set(novelty.LADDER[name].blocks))
 
 
+def _members(name: str, scores: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+    """The scores of each run; those of a detector without a seed are stored once a seed, and are all the same."""
+    return scores if _has_seed(name) else scores[:1]
+
+
 def _under_rule(labels: np.ndarray, scores: np.ndarray, near_peak: np.ndarray) -> float:
     return metrics.auc(labels[near_peak] != "N", scores[near_peak])
 
 
 def seed_aucs(scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray) -> dict[str, dict[str, list[float]]]:
-    """Detector -> "all" or a class -> AUC of each seed, for `plots.detector_ladder`."""
-    found = {name: [novelty.aucs(labels, one) for one in members] for name, members in scores.items()}
+    """Detector -> "all" or a class -> AUC of each run, for `plots.detector_ladder`."""
+    found = {name: [novelty.aucs(labels, one) for one in _members(name, given)] for name, given in scores.items()}
     return {name: {key: [row[key] for row in rows] for key in rows[0]} for name, rows in found.items()}
 
 
@@ -172,65 +190,88 @@ COMPARED = (
 )
 
 
+# Each is asked over all abnormal beats and for S alone: outcome -> the classes that are tested.
 OUTCOMES = {"all abnormal": CLASSES, "S against N": ("N", "S")}
+VERDICTS_OF_DETECTORS = {"better": "higher", "worse": "lower"}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One detector on the beats of one outcome: AUC of each run (n,), and their mean in each resample (R,)."""
+
+    name: str
+    aucs: np.ndarray
+    drawn: np.ndarray
 
 
 def detector_differences(
-    scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray, patients: np.ndarray
+    scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray, patients: np.ndarray, comparable: bool
 ) -> pd.DataFrame:
-    """AUC of one detector minus that of another, over all abnormal beats and for S alone, with p and verdict.
+    """AUC of one detector minus that of another, a row a question: over all abnormal beats, and for S alone.
 
-    Encoders of one seed are paired: trained and untrained, they have the same weights to begin with. A BeatGAN's seed
-    has nothing to do with an encoder's, so these are compared unpaired (Welch), and a detector without a seed with the
-    mean of the others' runs. All questions of the table are one family for Holm's correction.
+    All rows are one family for Holm's correction; "could have shown" is the difference that so many runs show with a
+    power of 80 % in its first step. The column "test" says what was compared, see `_compared`.
 
     Args:
         scores: detector -> (M,) scores of each run.
         labels: (M,) classes of the test beats.
         patients: (M,).
+        comparable: whether data and budget are the report's.
     """
-    questions = len(COMPARED) * len(OUTCOMES)
-    asked = {name for pair in COMPARED for name in pair}
-    found = []
-    for title, classes in OUTCOMES.items():
+    compared: list[tuple[dict[str, str], Unpaired, Interval]] = []
+    for outcome, classes in OUTCOMES.items():
         chosen = np.isin(labels, classes)
         abnormal, whose = labels[chosen] != "N", patients[chosen]
-        # What has no seed is one detector, however often it was scored.
-        members = {name: scores[name] if _has_seed(name) else scores[name][:1] for name in asked}
-        aucs = {name: [metrics.auc(abnormal, one[chosen]) for one in some] for name, some in members.items()}
-        drawn = {
-            name: np.mean([metrics.resampled(abnormal, one[chosen], whose)["auc"] for one in some], axis=0)
-            for name, some in members.items()
-        }
+        asked = {}
+        for name in dict.fromkeys(name for pair in COMPARED for name in pair):
+            members = [one[chosen] for one in _members(name, scores[name])]
+            drawn = np.mean([metrics.resampled(abnormal, one, whose)["auc"] for one in members], axis=0)
+            asked[name] = _Asked(name, np.array([metrics.auc(abnormal, one) for one in members]), drawn)
         for one, other in COMPARED:
-            comparison, how = _compared(one, other, aucs)
-            others = metrics.percentiles(comparison.over_seeds.value, drawn[one] - drawn[other])
-            found.append((one, other, how, title, comparison, others))
-    adjusted = holm([row[4].p for row in found])
-    rows: dict[tuple[str, str], dict[str, object]] = {}
-    for (one, other, how, title, comparison, others), p in zip(found, adjusted, strict=True):
-        row = rows.setdefault((one, other), {"detector": one, "minus": other, "runs": how})
-        row[title] = shown(comparison.over_seeds, signed=True)
-        row[f"{title}, over patients"] = bounds(others, signed=True)
-        row[f"{title}, {p_header(questions)}"] = "-" if np.isnan(p) else f"{p:.2g}"
-        row[f"{title}, verdict"] = verdict(comparison, float(p), over_patients=others)
-        row[f"{title}, could have shown"] = shown_detectable(comparison, questions)
-    return pd.DataFrame(list(rows.values())).set_index(["detector", "minus"])
-
-
-def _compared(one: str, other: str, aucs: Mapping[str, Sequence[float]]) -> tuple[Unpaired, str]:
-    """The difference of two detectors with its interval over runs, and how they were compared."""
-    counts = [len(aucs[name]) for name in (one, other)]
-    if _is_paired(one, other):
-        differences = np.subtract(aucs[one], aucs[other])
-        # The mean of differences beside zero, which has no spread: the paired t test in the same form.
-        return unpaired(differences, [0.0]), f"paired, {counts[0]} seeds"
-    sides = [
-        f"{count} runs" if _has_seed(name) else "no seed" for name, count in zip((one, other), counts, strict=True)
+            found, test = _compared(asked[one], asked[other])
+            over_patients = metrics.percentiles(found.over_seeds.value, asked[one].drawn - asked[other].drawn)
+            question = {"detector": one, "minus": other, "beats": outcome, "test": test}
+            compared.append((question, found, over_patients))
+    questions = len(compared)
+    adjusted = holm([found.p for _, found, _ in compared])
+    rows = [
+        question
+        | {
+            "difference, 95 % over seeds": shown(found.over_seeds, signed=True),
+            "over patients": bounds(over_patients, signed=True),
+            p_header(questions): _p(p),
+            "verdict": _higher_or_lower(verdict(found, float(p), over_patients=over_patients))
+            + ("" if comparable else " (at this budget)"),
+            "could have shown": shown_detectable(found, questions),
+        }
+        for (question, found, over_patients), p in zip(compared, adjusted, strict=True)
     ]
-    return unpaired(aucs[one], aucs[other]), f"unpaired: {sides[0]}, {sides[1]}"
+    return pd.DataFrame(rows).set_index(["detector", "minus", "beats"])
 
 
-def _is_paired(one: str, other: str) -> bool:
-    """Whether run n of both belongs together: both are encoders of seed n."""
-    return all(name in novelty.LADDER and _has_seed(name) for name in (one, other))
+def _compared(one: _Asked, other: _Asked) -> tuple[Unpaired, str]:
+    """One detector minus another, and which test says so.
+
+    A trained encoder and the control of the same seed, which has its initial weights, are paired. An encoder's seed has
+    nothing to do with a BeatGAN's: those are unpaired. What has no seed is a constant that the other's runs are tested
+    against.
+    """
+    seeded = [asked for asked in (one, other) if _has_seed(asked.name)]
+    if len(seeded) == 2 and all(asked.name in novelty.LADDER for asked in seeded):
+        # Student's paired test is that of the differences against a constant zero.
+        return unpaired(one.aucs - other.aucs, [0.0]), f"paired by seed, {len(one.aucs)}"
+    if len(seeded) == 2:
+        test = f"unpaired, {len(one.aucs)} and {len(other.aucs)} runs"
+    else:
+        test = f"one sample, {len(seeded[0].aucs)} runs"
+    if any(len(asked.aucs) < metrics.MIN_SEEDS for asked in seeded):  # a single run is not taken for a constant
+        unknown = Interval(float(one.aucs.mean() - other.aucs.mean()), float("-inf"), float("inf"))
+        return Unpaired(unknown, np.nan, (len(one.aucs), len(other.aucs)), np.nan, np.nan), test
+    return unpaired(one.aucs, other.aucs), test
+
+
+def _higher_or_lower(found: str) -> str:
+    """A verdict with words that fit two AUCs neither of which is the control."""
+    for word, here in VERDICTS_OF_DETECTORS.items():
+        found = found.replace(word, here)
+    return found

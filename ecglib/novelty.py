@@ -1,10 +1,11 @@
 """One label-free detector beyond R2: how far is a beat from normal ones in contrast, shape, own shape and rhythm?
 
 Each of these is a block of features; `detectors.Blocks` gives all the same weight and `detectors.Nearest` measures the
-distance to the nearest normal training beats. What is fitted sees no label but the N that R1's training set is made of.
-Only "own" looks at other beats: the median of a record is that of all its beats, whatever they are and without their
-labels. Which blocks, leads, distance and scaling there are was chosen while looking at labelled test beats (notebook 04,
-"What limits these numbers"). Blocks may be taken alone, so that one sees what each of them adds.
+distance to the nearest normal training beats. Principal components, scales, distances and the encoder are fitted to N
+beats alone, those of R1's training set. Two blocks look further, though at no label: own shape takes the median of all
+beats of a beat's record, and rhythm the RR intervals around it, whatever those beats are, abnormal test beats included.
+Which blocks, leads, distance and scaling there are was chosen while looking at labelled test beats (notebook 04, "What
+limits these numbers"). Blocks may be taken alone, so that one sees what each of them adds.
 """
 
 from collections.abc import Callable, Sequence
@@ -168,7 +169,19 @@ def ladder_scores(
 
 
 def beatgan_scores(runs: Sequence[Run], configs: Sequence[BeatGANConfig], beats: Beats) -> dict[str, list[np.ndarray]]:
-    """BeatGAN's own scores (M,), one a seed, and with the rhythm: is it rhythm alone that makes a detector?"""
+    """BeatGAN's own scores (M,), one a run, and with the rhythm: is it rhythm alone that makes a detector?
+
+    Args:
+        runs: of one program: its arms A and B differ in their seeds alone, and count together.
+        configs: of each run.
+        beats: the beats they were made for.
+
+    Raises:
+        EcglibError: the runs differ in more than their seeds.
+    """
+    programs = [replace(config, training=replace(config.training, seed=0)) for config in configs]
+    if any(program != programs[0] for program in programs):
+        raise EcglibError("These runs differ in more than their seeds: what counts together must be one program.")
     return {
         "BeatGAN": [run.predictions["scores_corrected"] for run in runs],
         "BeatGAN + rhythm": [with_rhythm(run, config, beats) for run, config in zip(runs, configs, strict=True)],

@@ -74,7 +74,7 @@ def test_the_citation_is_complete():
     assert citation["title"] == "ECG paper companion"
     assert citation["license"] == "MIT"
     assert citation["message"]
-    assert len(citation["references"]) == 11
+    assert len(citation["references"]) == 12
     for entry in (citation, *citation["references"]):
         assert isinstance(entry["title"], str) and entry["type"] and entry["authors"]
         for author in entry["authors"]:
