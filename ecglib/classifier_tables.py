@@ -7,8 +7,8 @@ import pandas as pd
 
 from ecglib import cost, metrics, multilabel, reports
 from ecglib.classifier_arms import ClassifierArm
-from ecglib.classifier_runs import ClassifierRun
-from ecglib.comparisons import Comparison, compare, for_whom, holm, verdict
+from ecglib.classifier_runs import SELF, UNTRAINED, ClassifierRun
+from ecglib.comparisons import Comparison, compare, holm, p_header, shown_detectable, verdict
 from ecglib.data.ptbxl import SUPERCLASSES
 from ecglib.metrics import Change, Interval, mean_interval
 from ecglib.models import ecgcnn
@@ -16,7 +16,7 @@ from ecglib.tables import bounds, shown
 
 Runs = Mapping[str, Sequence[ClassifierRun]]
 TEST, VALIDATION = "test", "validation"
-MAIN = ("kd", "alone pruned")  # R3's claims
+DETECTABLE = "smallest difference shown with 80 %"
 
 
 def values(runs: Sequence[ClassifierRun], part: str = TEST, metric: str = "auc") -> np.ndarray:
@@ -40,6 +40,24 @@ def tested(arm: ClassifierArm) -> str:
     return "test_last" if arm.configs[0].split == "report" else TEST
 
 
+def trainings(runs: Sequence[ClassifierRun]) -> str:
+    """How many there are, and of how many teachers where they share one: `5, taught by 3 teachers`."""
+    lessons = [run.config.get("lesson") or {} for run in runs]
+    teachers = {lesson["teacher"] for lesson in lessons if lesson.get("teacher", SELF) not in (SELF, UNTRAINED)}
+    shared = bool(teachers) and len(teachers) < len(runs)
+    return f"{len(runs)}, taught by {len(teachers)} teacher{'s' * (len(teachers) > 1)}" if shared else str(len(runs))
+
+
+def at_budget(verdict: str, comparable: bool) -> str:
+    """A verdict with what it holds for, where data or budget are not the report's."""
+    return verdict if comparable or verdict == "-" else f"{verdict} (at this budget)"
+
+
+def claimed_difference(claim: tuple[str, str] | None) -> float | None:
+    """What R3 says a change is, from keys of `reports.CLAIMS` in %; None where it claims none."""
+    return None if claim is None else (reports.value(claim[1]) - reports.value(claim[0])) / 100
+
+
 def results(arms: Mapping[str, ClassifierArm], runs: Runs) -> pd.DataFrame:
     """Every arm: macro-AUC as R3 counts it and sound, with both intervals.
 
@@ -55,7 +73,8 @@ def results(arms: Mapping[str, ClassifierArm], runs: Runs) -> pd.DataFrame:
                 "arm": arm.name,
                 "what is done": arm.text,
                 "parameters": f"{runs[name][0].parameters:,}",
-                "seeds": len(runs[name]),
+                "seeds": trainings(runs[name]),
+                "validation, rounded": f"{rounded(runs[name], VALIDATION).mean():.3f}",
                 "last epoch, rounded": f"{rounded(runs[name]).mean():.3f}",
                 "macro-AUC, 95 % over seeds": shown(mean_interval(values(runs[name], part))),
                 "over patients": bounds(over_patients(runs[name], part)),
@@ -75,7 +94,8 @@ def per_class(arms: Mapping[str, ClassifierArm], runs: Runs) -> pd.DataFrame:
     rows = []
     for name, arm in arms.items():
         there = [label for label in SUPERCLASSES if f"auc_{label}" in runs[name][0].metrics[tested(arm)]]
-        rows.append({"arm": arm.name} | {label: cell(runs[name], tested(arm), label) for label in there})
+        row = {"arm": arm.name, "seeds": trainings(runs[name])}
+        rows.append(row | {label: cell(runs[name], tested(arm), label) for label in there})
     return pd.DataFrame(rows).set_index("arm")
 
 
@@ -85,18 +105,19 @@ def comparisons(arms: Mapping[str, ClassifierArm], runs: Runs) -> dict[str, Comp
 
 
 def differences(
-    arms: Mapping[str, ClassifierArm], runs: Runs, controls: Mapping[str, ClassifierArm] | None = None
+    arms: Mapping[str, ClassifierArm],
+    runs: Runs,
+    comparable: bool,
+    controls: Mapping[str, ClassifierArm] | None = None,
 ) -> pd.DataFrame:
     """Each arm's macro-AUC minus its control's: three intervals, p of the paired t test, verdict; the last epoch's.
 
-    The last epoch tells what the choice of the epoch has to do with a difference.
-
-    R3's claims, corrected KD against the student alone and the pruned student against the whole one, are the main
-    questions; p of all others is Holm's.
+    The last epoch tells what the choice of the epoch has to do with a difference. All rows are one family of Holm's.
 
     Args:
         arms: those that have a control are asked about.
         runs: of arms and controls.
+        comparable: whether data and budget are the report's.
         controls: those that are not among `arms`.
     """
     known = {**(controls or {}), **arms}
@@ -105,67 +126,89 @@ def differences(
         found, control = (values(runs[arm], "test_last") for arm in (name, arms[name].control))
         return mean_interval(found - control[: len(found)])
 
+    compared = comparisons(arms, runs)
+    count = len(compared)
     rows = [
         {
             "arm": arms[name].name,
             "minus": known[arms[name].control].name,
-            "seeds": len(comparison.differences),
+            "seeds": trainings(runs[name]),
             "difference, 95 % over seeds": shown(comparison.over_seeds, signed=True),
             "over records": bounds(comparison.over_beats, signed=True),
             "over patients": bounds(comparison.over_patients, signed=True),
-            "p": "-" if np.isnan(p) else f"{p:.2g}",
-            "verdict": found,
+            p_header(count): "-" if np.isnan(p) else f"{p:.2g}",
+            DETECTABLE: shown_detectable(comparison, count),
+            "verdict": at_budget(found, comparable),
             "at the last epoch, over seeds": shown(at_last(name), signed=True),
         }
-        for name, (comparison, p, found) in _judged(comparisons(arms, runs), MAIN).items()
+        for name, (comparison, p, found) in judged(
+            compared, {name: claimed_difference(arms[name].claim) for name in compared}
+        ).items()
     ]
     return pd.DataFrame(rows).set_index("arm")
 
 
-def _judged(compared: Mapping[str, Comparison], main: Sequence[str] = ()) -> dict[str, tuple[Comparison, float, str]]:
-    """Each comparison with its p and verdict; p is Holm's over all but `main`, which were asked before all others."""
-    others = [name for name in compared if name not in main]
-    adjusted = dict(zip(others, holm([compared[name].p for name in others]), strict=True))
-    found = {name: (one, float(adjusted.get(name, one.p))) for name, one in compared.items()}
-    return {name: (one, p, verdict(one, p)) for name, (one, p) in found.items()}
+def judged(
+    compared: Mapping[str, Comparison], claimed: Mapping[str, float | None]
+) -> dict[str, tuple[Comparison, float, str]]:
+    """Each comparison with its p, by Holm over all of them, and its verdict.
+
+    Args:
+        compared: the questions of a table.
+        claimed: question -> the difference that R3 claims, if it does.
+    """
+    adjusted = holm([one.p for one in compared.values()])
+    return {
+        name: (one, float(p), verdict(one, float(p), claimed.get(name)))
+        for (name, one), p in zip(compared.items(), adjusted, strict=True)
+    }
 
 
 def ladder(runs: Runs) -> pd.DataFrame:
     """Table 2: published size and macro-AUC beside the exact count and what was measured.
 
+    R3's numbers are of validation records, so validation stands beside them; test stands by itself.
+
     Args:
-        runs: of the teacher (6.5M) and the other sizes; without runs a row has its count alone.
+        runs: of the networks (6.5M is the teacher), and under R3's program where their names begin with "R3"; without
+            runs a row has its count alone.
     """
     rows = []
     for size, widths in ecgcnn.LADDER.items():
-        members = runs.get(ecgcnn.network_of(size), ())
+        network = ecgcnn.network_of(size)
+        coded, sound = runs.get(f"R3 {network}", ()), runs.get(network, ())
         row = {
             "size in table 2": size,
             "widths": "-".join(map(str, widths)),
             "parameters here": f"{cost.count_parameters(ecgcnn.convnet(size)):,}",
-            "report, macro-AUC": f"{reports.value(f'r3.ladder.{size}') / 100:.3f}",
+            "report, validation": f"{reports.value(f'r3.ladder.{size}') / 100:.3f}",
         }
-        if members:
+        if coded:
+            row["as coded: R3's validation records, rounded"] = shown(mean_interval(rounded(coded, VALIDATION)), 3)
+            row["seeds, as coded"] = str(len(coded))
+        if sound:
             row |= {
-                "own validation fold, rounded": f"{rounded(members, 'validation').mean():.3f}",
-                "test, 95 % over seeds": shown(mean_interval(values(members))),
-                "over patients": bounds(over_patients(members)),
-                "seeds": str(len(members)),
+                "corrected: own validation fold": shown(mean_interval(values(sound, VALIDATION)), 3),
+                "own test fold": shown(mean_interval(values(sound))),
+                "test, over patients": bounds(over_patients(sound)),
+                "seeds, corrected": str(len(sound)),
             }
         rows.append(row)
     return pd.DataFrame(rows).set_index("size in table 2").fillna("-")
 
 
-def settings(arms: Mapping[str, ClassifierArm], runs: Mapping[str, Runs]) -> pd.DataFrame:
-    """Figure 6: validation macro-AUC of each setting as coded and corrected, and whether R3's choice is the better.
+def settings(arms: Mapping[str, ClassifierArm], runs: Mapping[str, Runs], comparable: bool) -> pd.DataFrame:
+    """Section 3.1: validation macro-AUC of each setting as coded and corrected, and whether R3's choice is the better.
 
     Args:
         arms: the fresh ones of `classifier_arms.setting_arms`.
         runs: "carried over", "in reverse" and "fresh" -> theirs.
+        comparable: whether data, network and budget are the report's.
     """
     fresh = runs["fresh"]
     asked = {name: arm.control for name, arm in arms.items() if arm.control}
-    judged = _judged({name: compare(fresh[name], fresh[control], VALIDATION) for name, control in asked.items()})
+    found = judged({name: compare(fresh[name], fresh[control], VALIDATION) for name, control in asked.items()}, {})
+    count = len(found)
     rows = []
     for name in arms:
         row = {
@@ -173,12 +216,20 @@ def settings(arms: Mapping[str, ClassifierArm], runs: Mapping[str, Runs]) -> pd.
             "as coded: carried over": f"{values(runs['carried over'][name], VALIDATION).mean():.3f}",
             "carried over in reverse": f"{values(runs['in reverse'][name], VALIDATION).mean():.3f}",
             "corrected: fresh weights, 95 % over seeds": shown(mean_interval(values(fresh[name], VALIDATION)), 3),
+            "seeds": str(len(fresh[name])),
             "minus R3's choice": "R3's choice",
+            p_header(count): "-",
+            DETECTABLE: "-",
             "verdict": "-",
         }
-        if name in judged:
-            comparison, _, found = judged[name]
-            row |= {"minus R3's choice": shown(comparison.over_seeds, 3, signed=True), "verdict": found}
+        if name in found:
+            comparison, p, words = found[name]
+            row |= {
+                "minus R3's choice": shown(comparison.over_seeds, 3, signed=True),
+                p_header(count): "-" if np.isnan(p) else f"{p:.2g}",
+                DETECTABLE: shown_detectable(comparison, count, 3),
+                "verdict": at_budget(words, comparable),
+            }
         rows.append(row)
     return pd.DataFrame(rows).set_index("setting")
 
@@ -197,6 +248,7 @@ def compression(costs: pd.DataFrame, losses: Mapping[str, Change]) -> pd.DataFra
         rows.append(
             {
                 "model": name,
+                "seeds": f"{row['seeds']}",
                 "parameters": f"{row['parameters']:,.0f}",
                 "MACs (million)": f"{row['macs'] / 1e6:.1f}",
                 "file (kB)": f"{row['bytes'] / 1000:,.0f}",
@@ -235,58 +287,3 @@ def targets(costs: pd.DataFrame, lost: Mapping[str, np.ndarray]) -> pd.DataFrame
             }
         )
     return pd.DataFrame(rows).set_index("INT8 of")
-
-
-def change(before: Sequence[ClassifierRun], after: Sequence[ClassifierRun], part: str = TEST) -> Change:
-    """Mean macro-AUC of two arms over the seeds that both have, and the paired difference with both intervals."""
-    count = min(len(before), len(after))
-    paired = compare(after[:count], before[:count], part)
-    ends = [float(values(runs[:count], part).mean()) for runs in (before, after)]
-    return Change(ends[0], ends[1], paired.over_seeds, paired.over_patients)
-
-
-def published(before: str, after: str) -> Change:
-    """Two numbers of R3, keys of `reports.CLAIMS` in %, as a change."""
-    return Change(reports.value(before) / 100, reports.value(after) / 100)
-
-
-def claims(changes: Mapping[str, Mapping[str, Change]], comparable: bool) -> pd.DataFrame:
-    """R3's claims: before and after in the report, as coded and corrected, with a verdict in words.
-
-    Args:
-        changes: claim -> "report", "as coded", "corrected" -> the change of macro-AUC.
-        comparable: whether data and budget are the report's.
-    """
-    rows = []
-    for claim, sources in changes.items():
-        row = {"claim": claim}
-        for source in ("report", "as coded", "corrected"):
-            row[source] = _arrow(sources[source]) if source in sources else "-"
-        row["verdict"] = _verdict(sources["report"], sources["corrected"])
-        rows.append(row if comparable else row | {"verdict": f"{row['verdict']} (at this budget)"})
-    return pd.DataFrame(rows).set_index("claim")
-
-
-def _arrow(change: Change) -> str:
-    found = [f"{change.after - change.before:+.3f}"]
-    for interval, over in ((change.over_seeds, "seeds"), (change.over_patients, "patients")):
-        if interval is not None and np.isfinite(interval.low):
-            found.append(f"{bounds(interval, 3, signed=True)} over {over}")
-    return f"{change.before:.3f} -> {change.after:.3f} ({', '.join(found)})"
-
-
-def _verdict(report: Change, found: Change) -> str:
-    claimed = "gain" if report.after > report.before else "loss" if report.after < report.before else "no change"
-    return f"report: {claimed}; here: {_shown_here(found)}"
-
-
-def _shown_here(found: Change) -> str:
-    """As `comparisons.verdict`: other seeds and other patients have to agree."""
-    if found.over_seeds is None or not np.isfinite(found.over_seeds.low):
-        return "one seed, no verdict"
-    if max(-found.over_seeds.low, found.over_seeds.high) <= LOST:
-        return f"no change beyond {LOST}"
-    if not found.over_seeds.excludes_zero:
-        return "no difference shown"
-    assert found.over_patients is not None  # as every change that was measured has
-    return for_whom("gain" if found.over_seeds.value > 0 else "loss", found.over_patients)

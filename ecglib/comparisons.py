@@ -6,7 +6,7 @@ control, which had the same initial weights and the same order of data.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ from scipy import optimize, stats
 
 from ecglib import metrics
 from ecglib.errors import EcglibError
-from ecglib.metrics import Interval
+from ecglib.metrics import Change, Interval
 
 POWER = 0.8  # of "the smallest difference that so many runs could have shown"
 # Two macro-AUCs count as equal within this. It is R3's own resolution: R3 rounds class AUCs to two decimals, so that a
@@ -130,6 +130,21 @@ class Unpaired:
         return float("inf") if np.isnan(self.p) else _detectable(self.error, self.freedom, questions)
 
 
+@dataclass(frozen=True)
+class MeasuredChange(Change):
+    """From before to after, as measured, with the test of it.
+
+    Attributes:
+        test: after minus before; paired, or between trainings that have nothing in common.
+        trainings: how many, in words.
+        part: of the data, "validation" or "test".
+    """
+
+    test: Comparison | Unpaired = field(kw_only=True)
+    trainings: str = field(kw_only=True)
+    part: str = field(kw_only=True)
+
+
 def unpaired(values: Sequence[float] | np.ndarray, control: Sequence[float] | np.ndarray) -> Unpaired:
     """Compare runs whose seeds do not belong together, such as an encoder's and a BeatGAN's.
 
@@ -194,12 +209,32 @@ def compare(
             raise EcglibError(f"{one.folder.name} and {other.folder.name} were tested on different data: no pair.")
     values, control_values = ([run.metrics[rule][metric] for run in runs] for runs in (arm, partners))
     differences = np.subtract(values, control_values)
-    over_seeds = metrics.mean_interval(differences)
     over_beats, over_patients = (
-        metrics.percentiles(over_seeds.value, _mean(arm, rule, metric, unit) - _mean(partners, rule, metric, unit))
-        for unit in (False, True)
+        _mean(arm, rule, metric, unit) - _mean(partners, rule, metric, unit) for unit in (False, True)
     )
-    return Comparison(differences, over_seeds, over_beats, over_patients, _p_value(differences))
+    return _paired(differences, over_beats, over_patients)
+
+
+def _paired(differences: np.ndarray, over_beats: np.ndarray, over_patients: np.ndarray) -> Comparison:
+    """Differences (seeds,), and their mean in each resample of beats and of patients (R,)."""
+    over_seeds = metrics.mean_interval(differences)
+    beats, patients = (metrics.percentiles(over_seeds.value, drawn) for drawn in (over_beats, over_patients))
+    return Comparison(differences, over_seeds, beats, patients, _p_value(differences))
+
+
+def measured(ends: np.ndarray, over_patients: np.ndarray, part: str, trainings: str = "") -> MeasuredChange:
+    """A paired change.
+
+    Args:
+        ends: (2, seeds) before and after.
+        over_patients: (R,) mean change in each resample of the patients.
+        part: of the data.
+        trainings: how many, in words; their number where it is empty.
+    """
+    before, after = (float(side.mean()) for side in ends)
+    test = _paired(ends[1] - ends[0], over_patients, over_patients)
+    trainings = trainings or str(ends.shape[1])
+    return MeasuredChange(before, after, test.over_seeds, test.over_patients, test=test, trainings=trainings, part=part)
 
 
 def _p_value(differences: np.ndarray) -> float:

@@ -108,7 +108,7 @@ def export(model: nn.Module, scaler: Scaler, contract: Contract, path: Path) -> 
     _write(onnx, graph, replace(contract, mean=scaler.mean, deviation=scaler.deviation), path)
 
 
-def quantise(source: Path, path: Path, records: np.ndarray) -> None:
+def quantise(source: Path, path: Path, records: np.ndarray, crude: bool = False) -> None:
     """Write the INT8 twin of an exported model: static, per channel, calibrated on training records.
 
     Weights use 7 of the 8 bits: processors without VNNI add pairs of products in 16 bits, and full-range weights
@@ -121,6 +121,7 @@ def quantise(source: Path, path: Path, records: np.ndarray) -> None:
         source: what `export` wrote.
         path: the file.
         records: (N, L, T) millivolts, from the training part.
+        crude: one scale a tensor instead of one a channel, all 8 bits, the last layer, too: what is to be avoided.
 
     Raises:
         EcglibError: ONNX Runtime is not installed, or the disk refused.
@@ -146,11 +147,11 @@ def quantise(source: Path, path: Path, records: np.ndarray) -> None:
             str(quantised),
             Reader(),
             quant_format=quantization.QuantFormat.QDQ,
-            per_channel=True,
-            reduce_range=True,
+            per_channel=not crude,
+            reduce_range=not crude,
             weight_type=quantization.QuantType.QInt8,
             activation_type=quantization.QuantType.QUInt8,
-            nodes_to_exclude=last,
+            nodes_to_exclude=[] if crude else last,
         )
         graph = onnx.load(quantised)
     _write(onnx, graph, replace(contract, precision="int8"), path)

@@ -1,6 +1,5 @@
 """Every number of a report beside what was measured here, and where a report contradicts itself."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -8,21 +7,13 @@ import pandas as pd
 import torch
 
 from ecglib import metrics, reports
-from ecglib.classifier_runs import ClassifierRun, Lesson
-from ecglib.classifiers import Settings
-from ecglib.cost import count_parameters, layer_table
 from ecglib.data.mitbih import Beats
-from ecglib.data.ptbxl import LEADS, SAMPLES, SUPERCLASSES
 from ecglib.distillation import Distillation
 from ecglib.errors import EcglibError
 from ecglib.experiments import BeatGANConfig, Run
-from ecglib.metrics import Interval, mean_interval
-from ecglib.models import ecgcnn
+from ecglib.metrics import Interval
 from ecglib.models.beatgan import Discriminator, Generator
-from ecglib.models.ecgcnn import LADDER, Inception, Plain
-from ecglib.multilabel import rounded_auc
 from ecglib.pretraining import SimCLRConfig
-from ecglib.tables import judged, shown
 
 KNOWN = 0.99  # share of the ages that has to be there before they are set beside R3's
 
@@ -56,44 +47,6 @@ def ledger(report: str, measured: Measured, reasons: Mapping[str, str]) -> pd.Da
             }
             rows.append(row)
     return pd.DataFrame(rows).set_index("what")
-
-
-def judged_ledger(
-    report: str,
-    measured: Mapping[str, float | Interval],
-    corrected: Mapping[str, Interval],
-    reasons: Mapping[str, str],
-    seeds: int,
-    comparable: bool,
-) -> pd.DataFrame:
-    """`ledger` with what a sound way of measuring gives, and a verdict for every number.
-
-    Args:
-        report: "R3".
-        measured: key of `reports.CLAIMS` -> number measured here, as coded, with its interval where it has one in
-            `corrected`.
-        corrected: key -> macro-AUC with its interval over seeds.
-        reasons: key -> why there is no number.
-        seeds: the fewest that an interval has.
-        comparable: whether data and budget are the report's.
-    """
-    table = ledger(report, measured, reasons)
-    columns = []
-    for key, claim in reports.CLAIMS.items():
-        if claim.report != report:
-            continue
-        found = measured.get(key)
-        if key in corrected:
-            verdict = judged(claim.value / 100, corrected[key], seeds) if comparable else "not comparable: data, budget"
-        elif isinstance(found, float | int):
-            digits = len(repr(claim.value).partition(".")[2])  # as many as the report gives
-            verdict = "as published" if round(found, digits) == claim.value else "differs"
-        else:
-            verdict = "-"
-        columns.append((shown(corrected[key], 3) if key in corrected else "-", verdict))
-    return table.assign(
-        **{"corrected AUC, 95 % over seeds": [row[0] for row in columns], "verdict": [row[1] for row in columns]}
-    )
 
 
 def contradictions(report: str) -> pd.DataFrame:
@@ -223,73 +176,6 @@ def measured_r2(
         "r2.cores": "SimCLR's own training; no TPU is used here",
     }
     return found, reasons
-
-
-def measured_r3(
-    index: pd.DataFrame, runs: Mapping[str, Sequence[ClassifierRun]], teacher: str, student: str
-) -> tuple[dict[str, float | Interval], dict[str, Interval]]:
-    """What was measured of R3's numbers: counted as R3 counts (class AUCs rounded), and corrected.
-
-    Student and KD are those of R3's whole program; other networks are seen on the validation fold of the data set's
-    own split; on validation records at the best epoch. R3's own numbers are set beside R3's own networks alone, ages
-    where the index has them.
-
-    Args:
-        index: of all records.
-        runs: network or arm -> runs.
-        teacher: the network that taught.
-        student: the network that was taught.
-
-    Returns:
-        Numbers as coded (macro-AUC in %, over seeds), and test macro-AUC with its interval over seeds.
-    """
-    networks = {"inception": Inception(), "plain": Plain(), "teacher": ecgcnn.teacher(), "student": ecgcnn.student()}
-    found: dict[str, float | Interval] = {f"r3.{name}": int(index[name].sum()) for name in SUPERCLASSES}
-    found |= {"r3.patients": index["patient_id"].nunique(), "r3.pruned.amount": reports.value("r3.pruned.amount")}
-    age = index["age"].where(index["age"] < 120)  # PTB-XL writes 300 for people above 89
-    if age.notna().mean() > KNOWN:
-        found |= {"r3.age.median": float(age.median()), "r3.age.max": float(age.max())}
-        found["r3.age.iqr"] = float(age.quantile(0.75) - age.quantile(0.25))
-    found |= {f"r3.{name}.parameters": count_parameters(model) for name, model in networks.items()}
-    trained = count_parameters(networks["inception"])
-    statistics = sum(b.numel() for b in networks["inception"].buffers() if b.is_floating_point())
-    found |= {"r3.inception.trained": trained, "r3.inception.statistics": statistics}
-    found["r3.inception.parameters"] = trained + statistics
-    # A file of Keras holds Adam's two moments of every weight, too.
-    found["r3.inception.file"] = (3 * trained + statistics) * 4 / 2**20
-    found["r3.plain.mb"] = count_parameters(networks["plain"]) * 4 / 2**20
-    for name in ("teacher", "student"):
-        passes, weights = _passes(networks[name]), count_parameters(networks[name]) * 4 / 2**20
-        found |= {f"r3.{name}.mb": weights, f"r3.{name}.passes": passes}
-        found[f"r3.{name}.total"] = passes + weights + len(LEADS) * SAMPLES * 4 / 2**20
-    settings, lesson = (runs["R3 kd"][0].config[key] for key in ("training", "lesson"))
-    for names, defaults, given in (
-        (("batch_size", "epochs", "patience"), Settings, settings),
-        (("temperature", "alpha"), Lesson, lesson),
-    ):
-        found |= {f"r3.{name}": given.get(name, getattr(defaults, name)) for name in names}
-
-    # Key of the claim -> the arm as coded, on which records R3 measured it, and the sound arm.
-    arms = {f"r3.{name}.auc": (name, "validation", name) for name in ("inception", "plain")}
-    arms |= {f"r3.ladder.{size}": (network := ecgcnn.network_of(size), "validation", network) for size in LADDER}
-    if teacher == "teacher":
-        arms["r3.teacher.auc"] = ("teacher", "validation", "teacher")
-    if student == "student":
-        arms["r3.student.auc"] = ("R3 kd", "validation", "kd")
-        arms |= {f"r3.{name}.auc": (f"R3 {name}", "test_last", name) for name in ("alone", "kd")}
-    arms = {key: row for key, row in arms.items() if row[0] in runs}
-    for key, (arm, part, _) in arms.items():
-        found[key] = mean_interval([100 * rounded_auc(run.metrics[part]) for run in runs[arm]])
-    sound = {key: [run.metrics["test"]["auc"] for run in runs[arm]] for key, (_, _, arm) in arms.items()}
-    return found, {key: mean_interval(values) for key, values in sound.items()}
-
-
-@torch.no_grad()
-def _passes(network: torch.nn.Module) -> float:
-    """MiB of all layers' outputs for one record, forwards and backwards, as torchsummary estimates it."""
-    layers = layer_table(network, torch.zeros(2, len(LEADS), SAMPLES))
-    layers.append(("Sigmoid", (len(SUPERCLASSES),), 0))  # here in the loss
-    return 2 * sum(math.prod(shape) for _, shape, _ in layers) * 4 / 2**20
 
 
 def _mean(values: Sequence[float]) -> float:

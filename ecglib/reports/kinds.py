@@ -1,6 +1,7 @@
 """What a report may say: a number, a proposal without one, or two things that cannot both hold."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,8 @@ class Claim:
         value: the number.
         unit: of the number; empty for a pure number.
         text: what it is.
+        part: of the data that it was measured on, "validation" or "test"; empty where that means nothing. What is set
+            beside the number is taken from the same part.
     """
 
     report: str
@@ -20,6 +23,7 @@ class Claim:
     value: float
     unit: str
     text: str
+    part: Literal["", "validation", "test"] = ""
 
 
 @dataclass(frozen=True)
