@@ -135,19 +135,9 @@ def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_se
         "R3 alone": program("as coded: student alone", "R3's split and last fold, no scaling"),
         "R3 kd": program("as coded: student with KD", "the same; untrained teacher, softmax", untrained, "R3 alone"),
         "alone": arm("student alone", "labels alone, patients apart, leads scaled", control="", seeds=main_seeds),
-        "untrained": arm(
-            "KD, program's loss, untrained teacher",
-            "the program's loss and teacher, patients apart",
-            untrained,
-            claim=R3_GAIN,
-        ),
-        # R3's text gives no formula for KD; its section 3.1 prescribes sigmoid and binary cross-entropy.
-        "written": arm(
-            "KD, program's loss, trained teacher", "a softmax over five sigmoids, T = 1", _as_coded, claim=R3_GAIN
-        ),
-        "kd": arm(
-            "KD corrected", "the trained teacher, each class a yes or no", Lesson, seeds=main_seeds, claim=R3_GAIN
-        ),
+        "untrained": arm("KD, untrained teacher", "the program's loss and teacher, patients apart", untrained),
+        "written": arm("KD, program's loss", "a softmax over sigmoids, from the trained teacher", _as_coded),
+        "kd": arm("KD corrected", "the trained teacher, each class a yes or no", Lesson, seeds=main_seeds),
         "frskd": arm("FRSKD", "a self-teacher that refines the student's features", lambda _: FRSKD),
         "raw": arm("student, no scaling", "millivolts as they are, as R3 trained", standardised=False),
         "lead I": arm("lead I alone", "one lead, labels alone", control="", leads=LEAD_I),

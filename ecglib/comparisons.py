@@ -212,32 +212,10 @@ def compare(
     over_beats, over_patients = (
         _mean(arm, rule, metric, unit) - _mean(partners, rule, metric, unit) for unit in (False, True)
     )
-    return _paired(differences, over_beats, over_patients)
+    return Comparison(differences, over_seeds, over_beats, over_patients, p_value(differences))
 
 
-def _paired(differences: np.ndarray, over_beats: np.ndarray, over_patients: np.ndarray) -> Comparison:
-    """Differences (seeds,), and their mean in each resample of beats and of patients (R,)."""
-    over_seeds = metrics.mean_interval(differences)
-    beats, patients = (metrics.percentiles(over_seeds.value, drawn) for drawn in (over_beats, over_patients))
-    return Comparison(differences, over_seeds, beats, patients, _p_value(differences))
-
-
-def measured(ends: np.ndarray, over_patients: np.ndarray, part: str, trainings: str = "") -> MeasuredChange:
-    """A paired change.
-
-    Args:
-        ends: (2, seeds) before and after.
-        over_patients: (R,) mean change in each resample of the patients.
-        part: of the data.
-        trainings: how many, in words; their number where it is empty.
-    """
-    before, after = (float(side.mean()) for side in ends)
-    test = _paired(ends[1] - ends[0], over_patients, over_patients)
-    trainings = trainings or str(ends.shape[1])
-    return MeasuredChange(before, after, test.over_seeds, test.over_patients, test=test, trainings=trainings, part=part)
-
-
-def _p_value(differences: np.ndarray) -> float:
+def p_value(differences: np.ndarray) -> float:
     """Of the paired t test; NaN for fewer than three seeds, or where nothing differs."""
     if len(differences) < metrics.MIN_SEEDS or not differences.any():
         return float("nan")

@@ -65,7 +65,8 @@ def change(models: Sequence[Exported]) -> MeasuredChange:
     """From float to INT8: the mean over seeds, with both intervals."""
     ends = np.array([[model.auc(form) for model in models] for form in FORMS])
     drawn = np.mean([model.resampled("int8") - model.resampled("float") for model in models], axis=0)
-    return measured(ends, drawn, models[0].part)
+    lost = metrics.mean_interval(differences(models))
+    return Change(ends[0], ends[1], lost, metrics.percentiles(lost.value, drawn), differences(models))
 
 
 def exported(

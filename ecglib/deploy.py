@@ -108,7 +108,7 @@ def export(model: nn.Module, scaler: Scaler, contract: Contract, path: Path) -> 
     _write(onnx, graph, replace(contract, mean=scaler.mean, deviation=scaler.deviation), path)
 
 
-def quantise(source: Path, path: Path, records: np.ndarray, crude: bool = False) -> None:
+def quantise(source: Path, path: Path, records: np.ndarray, whole: bool = False) -> None:
     """Write the INT8 twin of an exported model: static, per channel, calibrated on training records.
 
     Weights use 7 of the 8 bits: processors without VNNI add pairs of products in 16 bits, and full-range weights
@@ -121,7 +121,8 @@ def quantise(source: Path, path: Path, records: np.ndarray, crude: bool = False)
         source: what `export` wrote.
         path: the file.
         records: (N, L, T) millivolts, from the training part.
-        crude: one scale a tensor instead of one a channel, all 8 bits, the last layer, too: what is to be avoided.
+        whole: every layer, one scale for all weights of a layer, all 8 bits: what a simpler recipe does
+            (`quantisation_attempts`).
 
     Raises:
         EcglibError: ONNX Runtime is not installed, or the disk refused.
@@ -147,11 +148,11 @@ def quantise(source: Path, path: Path, records: np.ndarray, crude: bool = False)
             str(quantised),
             Reader(),
             quant_format=quantization.QuantFormat.QDQ,
-            per_channel=not crude,
-            reduce_range=not crude,
+            per_channel=not whole,
+            reduce_range=not whole,
             weight_type=quantization.QuantType.QInt8,
             activation_type=quantization.QuantType.QUInt8,
-            nodes_to_exclude=[] if crude else last,
+            nodes_to_exclude=[] if whole else last,
         )
         graph = onnx.load(quantised)
     _write(onnx, graph, replace(contract, precision="int8"), path)

@@ -46,12 +46,14 @@ class Change:
         after: the number.
         over_seeds: the difference with its interval; None for a single run.
         over_patients: likewise.
+        differences: (seeds,) after minus before; None for a single run.
     """
 
     before: float
     after: float
     over_seeds: Interval | None = None
     over_patients: Interval | None = None
+    differences: np.ndarray | None = None
 
 
 def as_bool(labels: np.ndarray) -> np.ndarray:

@@ -48,3 +48,32 @@ def resampled_auc(targets: np.ndarray, scores: np.ndarray, patients: np.ndarray 
 def auc_interval(targets: np.ndarray, scores: np.ndarray, patients: np.ndarray | None = None) -> Interval:
     """Macro-AUC with its 95 % interval over records, or over whole patients."""
     return metrics.percentiles(class_metrics(targets, scores)["auc"], resampled_auc(targets, scores, patients))
+
+
+BINS = 10  # of equal width, for the calibration error
+
+
+def brier(targets: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean squared difference of probabilities (N, 5) and targets (N, 5) of 0 and 1 (Brier 1950): 0 is perfect."""
+    return float(np.mean((probabilities - targets) ** 2))
+
+
+def calibration_error(targets: np.ndarray, probabilities: np.ndarray) -> float:
+    """Expected calibration error, the mean over classes (Guo et al. 2017).
+
+    In each of ten bins of equal width: how far the mean probability lies from the share of records that have the class,
+    weighted by how many records are in the bin.
+
+    Args:
+        targets: (N, 5) of 0 and 1.
+        probabilities: (N, 5).
+    """
+    bins = np.minimum((probabilities * BINS).astype(int), BINS - 1)
+    errors = []
+    for column in range(targets.shape[1]):
+        count, said, true = (
+            np.bincount(bins[:, column], weights, minlength=BINS)
+            for weights in (np.ones(len(targets)), probabilities[:, column], targets[:, column].astype(float))
+        )
+        errors.append(np.abs(said - true).sum() / count.sum())
+    return float(np.mean(errors))

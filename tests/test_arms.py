@@ -151,7 +151,7 @@ def test_comparison_is_paired(runs):
     one, other = ([run.metrics["corrected"]["auc"] for run in runs[name]] for name in ("F", "B"))
     assert found.differences == pytest.approx(np.subtract(one, other))
     three = np.array([0.01, -0.02, 0.04])
-    assert comparisons._p_value(three) == pytest.approx(stats.ttest_rel(three, np.zeros(3)).pvalue)
+    assert comparisons.p_value(three) == pytest.approx(stats.ttest_rel(three, np.zeros(3)).pvalue)
     assert found.over_seeds.value == pytest.approx(np.mean(one) - np.mean(other))
     # One resample by hand: the same draw for both arms and all seeds.
     stored = [runs[name][seed].predictions for name in ("F", "B") for seed in (0, 1)]
@@ -165,7 +165,7 @@ def test_comparison_is_paired(runs):
 def test_p_of_one_seed_of_nothing_and_of_certainty(runs):
     assert math.isnan(comparisons.compare(runs["E1"], runs["B"]).p)
     assert math.isnan(comparisons.compare(runs["B"], runs["B"]).p)
-    assert comparisons._p_value(np.array([0.1, 0.1, 0.1])) == 0
+    assert comparisons.p_value(np.array([0.1, 0.1, 0.1])) == 0
 
 
 def test_pairs_need_partners_and_the_same_beats(runs):

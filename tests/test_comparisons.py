@@ -13,7 +13,7 @@ def compared(differences, patients=(0.001, 0.02)):
     differences = np.asarray(differences, dtype=float)
     mean = float(differences.mean())
     others = Interval(mean, *patients)
-    p = comparisons._p_value(differences)
+    p = comparisons.p_value(differences)
     return Comparison(differences, metrics.mean_interval(differences), others, others, p)
 
 

@@ -1,51 +1,61 @@
 """R3's networks against the layer tables it printed, cell by cell, and against their published sizes."""
 
-import re
-
 import pytest
 import torch
 from torch import nn
 
-from ecglib import cost, reports
+from ecglib import compress, cost, layers, reports
 from ecglib.models import ecgcnn
 from ecglib.reports import r3
 
 X = torch.rand(2, 12, 1000, generator=torch.Generator().manual_seed(0))
-KERAS = {
-    "conv1d": "Conv1d",
-    "batch_normalization": "BatchNorm1d",
-    "max_pooling1d": "MaxPool1d",
-    "global_average_pooling1d": "AdaptiveAvgPool1d",
-    "dropout": "Dropout",
-    "dense": "Linear",
-}
-SHAPES_ALONE = ("input_1", "concatenate", "flatten")
-# The Inception block, branch by branch, as it is called.
-BRANCHES = ("conv1d_4", "conv1d_5", "conv1d_6", "conv1d_7", "conv1d_8", "max_pooling1d_3", "conv1d_9")
 
 
-def as_keras(rows):
-    """Keras puts samples before channels and activations into the layer before; a pooled vector has no time axis."""
-    kept = [row for row in rows if row[0] not in ("ReLU", "Identity")]
-    return [(kind, tuple(side for side in reversed(shape) if side > 1), count) for kind, shape, count in kept]
+@pytest.mark.parametrize(
+    ("build", "figure"),
+    [
+        (ecgcnn.Inception, r3.FIGURE7),
+        (ecgcnn.Plain, r3.FIGURE8),
+        (ecgcnn.teacher, r3.FIGURE16),
+        (ecgcnn.student, r3.FIGURE17),
+    ],
+)
+def test_every_layer_is_the_one_that_the_report_prints(build, figure):
+    table = layers.beside_report(build(), figure)
+    assert len(table) == len([row for row in figure if row[0] not in layers.NOT_A_LAYER])
+    for row in table.itertuples(index=False):
+        printed, shape_printed, count_printed, here, shape, count, running = row
+        assert here.startswith(layers.kind_of(printed))
+        assert shape == shape_printed
+        assert count + running == count_printed
+    assert set(table["report"]) | set(layers.NOT_A_LAYER) >= {name for name, _, _ in figure}
 
 
-@pytest.mark.parametrize(("build", "figure"), [(ecgcnn.teacher, r3.FIGURE16), (ecgcnn.student, r3.FIGURE17)])
-def test_teacher_and_student_layer_by_layer(build, figure):
-    published = [(re.sub(r"-\d+$", "", name), shape, count) for name, shape, count in figure]
-    assert published[-1] == ("Sigmoid", (5,), 0), "here in the loss"
-    assert cost.layer_table(build(), X) == published[:-1]
+def test_the_sigmoid_row_is_shown_and_the_batch_norms_of_keras_have_twice_as_many_parameters():
+    assert layers.beside_report(ecgcnn.student(), r3.FIGURE17).iloc[-1][["report", "here"]].tolist() == [
+        "Sigmoid-18",
+        layers.IN_LOSS,
+    ]
+    rows = layers.beside_report(ecgcnn.Inception(), r3.FIGURE7).set_index("report")
+    assert rows.loc["batch_normalization", ["report, parameters", "parameters"]].tolist() == [128, 64]
+    assert rows.loc["batch_normalization_1", ["report, parameters", "parameters"]].tolist() == [512, 256]
 
 
-@pytest.mark.parametrize(("build", "figure"), [(ecgcnn.Inception, r3.FIGURE7), (ecgcnn.Plain, r3.FIGURE8)])
-def test_inception_and_plain_layer_by_layer(build, figure):
-    rows = {name: (name, shape, count) for name, shape, count in figure if name not in SHAPES_ALONE}
-    called = [row for name, row in rows.items() if name not in BRANCHES]
-    if "conv1d_9" in rows:  # Keras prints an Inception block's layers by their distance from the input
-        first = [name for name, _, _ in called].index("batch_normalization_3") + 1
-        called[first:first] = [rows[name] for name in BRANCHES]
-    published = [(KERAS[re.sub(r"_\d+$", "", name)], shape, count) for name, shape, count in called]
-    assert as_keras(cost.layer_table(build(), X, statistics=True)) == published
+def test_the_network_of_figures_13_and_14_has_its_parameters_and_flops():
+    """991 positions x 612,000 weights, and 300 x 5 of the last layer, which quantize_dynamic takes out of the count."""
+    network, record = ecgcnn.unnormalised(), torch.zeros(1, 12, 1000)
+    assert cost.count_parameters(network) == reports.value("r3.repository.parameters") == 614_055
+    assert compress.flops_as_r3(network, record) == reports.value("r3.float.flops") == 991 * 612_000 + 1_500
+    dynamic = compress.quantised_dynamically(network)
+    assert compress.flops_as_r3(dynamic, record) == reports.value("r3.quantised.flops")
+    assert not [module for module in network.modules() if isinstance(module, nn.BatchNorm1d)]
+
+
+def test_every_macro_auc_says_on_which_records_it_was_measured():
+    for key, claim in reports.CLAIMS.items():
+        if claim.report == "R3":
+            assert bool(claim.part) == claim.text.startswith("macro-AUC"), key
+            assert ("test" in claim.text) == (claim.part == "test"), key
 
 
 @pytest.mark.parametrize(

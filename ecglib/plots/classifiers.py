@@ -23,7 +23,9 @@ from ecglib.plots.style import ERROR, INPUT, OUTPUT, REPORT, plain_log
 COLOURS = dict(zip(SUPERCLASSES, ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"), strict=True))
 
 
-def class_curves(targets: np.ndarray, scores: np.ndarray, found: Mapping[str, float], title: str) -> Figure:
+def class_curves(
+    targets: np.ndarray, scores: np.ndarray, found: Mapping[str, float], title: str, published: float | None = None
+) -> Figure:
     """R3 figures 7-2, 7-3, 8-2 and 8-3: ROC and precision-recall of each class.
 
     Args:
@@ -31,6 +33,7 @@ def class_curves(targets: np.ndarray, scores: np.ndarray, found: Mapping[str, fl
         scores: (N, 5).
         found: `multilabel.class_metrics` of them, for the legend.
         title: which network, which records.
+        published: R3's macro-AUC, on records of the same part of the data.
     """
     figure, axes = plt.subplots(1, 2, figsize=(10, 4.2))
     for column, name in enumerate(SUPERCLASSES):
@@ -41,7 +44,11 @@ def class_curves(targets: np.ndarray, scores: np.ndarray, found: Mapping[str, fl
         axes[0].plot(false_alarms, hits, color=COLOURS[name], label=f"{name}: {found[f'auc_{name}']:.3f}")
         axes[1].plot(recall, precision, color=COLOURS[name], label=f"{name}: {found[f'ap_{name}']:.3f}")
     axes[0].plot([0, 1], [0, 1], color=REPORT, linestyle=":", linewidth=1)
-    axes[0].set(xlabel="false alarm rate", ylabel="sensitivity", title=f"ROC, macro-AUC {found['auc']:.3f}")
+    axes[0].set(
+        xlabel="false alarm rate",
+        ylabel="sensitivity",
+        title=_with_report(f"ROC, macro-AUC {found['auc']:.3f}", published),
+    )
     axes[1].set(xlabel="recall", ylabel="precision", title=f"precision-recall, mean AP {found['ap']:.3f}")
     axes[0].legend(fontsize=8, title="AUC", loc="lower right")
     axes[1].legend(fontsize=8, title="AP", loc="lower left")
@@ -49,11 +56,18 @@ def class_curves(targets: np.ndarray, scores: np.ndarray, found: Mapping[str, fl
     return figure
 
 
-def roc_panels(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+def _with_report(text: str, published: float | None) -> str:
+    return text if published is None else f"{text} (R3: {published:.3f})"
+
+
+def roc_panels(
+    panels: Mapping[str, tuple[np.ndarray, np.ndarray]], published: Mapping[str, float] | None = None
+) -> Figure:
     """R3 figures 13-1, 14-1, 14-2, 16-2, 17-2 and 19: the ROC of each class, a panel a model.
 
     Args:
         panels: title -> targets (N, 5) of 0 and 1, scores (N, 5).
+        published: title -> R3's macro-AUC, on records of the same part of the data.
     """
     figure, axes = plt.subplots(1, len(panels), figsize=(3.3 * len(panels), 3.9), sharey=True, squeeze=False)
     for axis, (title, (targets, scores)) in zip(axes[0], panels.items(), strict=True):
@@ -64,38 +78,46 @@ def roc_panels(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
                 axis.plot(false_alarms, hits, color=COLOURS[name], label=f"{name}: {found[f'auc_{name}']:.3f}")
         axis.plot([0, 1], [0, 1], color=REPORT, linestyle=":", linewidth=1)
         axis.set(xlabel="false alarm rate", aspect="equal")
-        axis.set_title(f"{title}\nmacro-AUC {found['auc']:.3f}", fontsize=9)
+        text = _with_report(f"macro-AUC {found['auc']:.3f}", (published or {}).get(title))
+        axis.set_title(f"{title}\n{text}", fontsize=9)
         axis.legend(fontsize=7, title="AUC", title_fontsize=7, loc="lower right")
     axes[0, 0].set_ylabel("sensitivity")
     return figure
 
 
-def parameter_curve(found: Mapping[str, tuple[int, np.ndarray]], published: bool) -> Figure:
-    """R3 figures 12 and 15: macro-AUC against the number of parameters.
+def parameter_curve(found: Mapping[str, Mapping[str, tuple[int, np.ndarray]]], published: bool) -> Figure:
+    """R3 figures 12 and 15: macro-AUC against the number of parameters, a panel for each part of the data.
+
+    R3's curve is one of validation numbers, so it stands in the panel of these alone.
 
     Args:
-        found: network -> its parameters, (seeds,) macro-AUC. Those of table 2 are joined, others stand by themselves.
+        found: part of the data ("validation" or "test") with what was trained, as a panel's title -> network -> its
+            parameters, (seeds,) macro-AUC. Those of table 2 are joined, others stand by themselves.
         published: whether R3's curve is drawn beside them.
     """
-    figure, axis = plt.subplots(figsize=(8, 3.8))
+    figure, axes = plt.subplots(1, len(found), figsize=(5.2 * len(found), 4.0), sharey=True, squeeze=False)
     rungs = {ecgcnn.network_of(size) for size in ecgcnn.LADDER}
-    for name, (count, values) in found.items():
-        colour = OUTPUT if name in rungs else INPUT
-        axis.plot([count] * len(values), values, "o", color=colour, alpha=0.45, markersize=5)
-        axis.plot(count, values.mean(), "D", color=colour)
-        axis.annotate(name, (count, values.mean()), (6, 5), textcoords="offset points", fontsize=8, color=colour)
-    joined = sorted((count, values.mean()) for name, (count, values) in found.items() if name in rungs)
-    axis.plot(*zip(*joined, strict=True), "-", color=OUTPUT, label="here, networks of table 2: mean, a point a seed")
-    if published:
-        sizes = [count_parameters(ecgcnn.convnet(size)) for size in ecgcnn.LADDER]
-        claimed = [reports.value(f"r3.ladder.{size}") / 100 for size in ecgcnn.LADDER]
-        axis.plot(sizes, claimed, "s--", color=REPORT, markersize=5, label="R3, all records")
-    axis.set(xscale="log", xlabel="parameters (log scale)", ylabel="macro-AUC")
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.margins(0.12)
-    axis.legend(fontsize=8)
+    part_of_claims = reports.CLAIMS["r3.ladder.6.5M"].part
+    for axis, (title, networks) in zip(axes[0], found.items(), strict=True):
+        for name, (count, values) in networks.items():
+            colour = OUTPUT if name in rungs else INPUT
+            axis.plot([count] * len(values), values, "o", color=colour, alpha=0.45, markersize=5)
+            axis.plot(count, values.mean(), "D", color=colour)
+            axis.annotate(name, (count, values.mean()), (6, 5), textcoords="offset points", fontsize=8, color=colour)
+        joined = sorted((count, values.mean()) for name, (count, values) in networks.items() if name in rungs)
+        axis.plot(*zip(*joined, strict=True), "-", color=OUTPUT, label="here, table 2: mean, a point a seed")
+        if published and title.startswith(part_of_claims):
+            sizes = [count_parameters(ecgcnn.convnet(size)) for size in ecgcnn.LADDER]
+            claimed = [reports.value(f"r3.ladder.{size}") / 100 for size in ecgcnn.LADDER]
+            axis.plot(sizes, claimed, "s--", color=REPORT, markersize=5, label="R3, all records, one run")
+        axis.set(xscale="log", xlabel="parameters (log scale)", title=title)
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.tick_params(axis="x", rotation=30)
+        axis.margins(0.12)
+        axis.legend(fontsize=8, loc="lower right")
+    axes[0, 0].set_ylabel("macro-AUC")
     return figure
 
 
