@@ -33,17 +33,14 @@ class ClassifierArm:
         text: what is done.
         configs: one a seed.
         control: key of the arm that it is compared with; empty for none.
-        claim: keys of `reports.CLAIMS` for control and arm, where R3 claims a difference between the two.
     """
 
     name: str
     text: str
     configs: list[ClassifierConfig]
     control: str = ""
-    claim: tuple[str, str] | None = None
 
 
-R3_GAIN = ("r3.alone.auc", "r3.kd.auc")
 TEXTS = {
     "teacher": "R3's teacher, figure 16",
     "resnet": f"resnet1d_wang of the benchmark, published: {reports.value('ptbxl.resnet1d_wang'):.3f} on all records",
@@ -109,7 +106,6 @@ def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_se
         lesson: Callable[[str], Lesson] | None = None,
         control: str = "alone",
         seeds: int = other_seeds,
-        claim: tuple[str, str] | None = None,
         **change: object,
     ) -> ClassifierArm:
         configs = []
@@ -117,7 +113,7 @@ def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_se
             settings = replace(base.training, seed=STUDENT_SEED + seed)
             taught = lesson(teachers[seed % len(teachers)].run_id) if lesson else None
             configs.append(replace(base, training=settings, lesson=taught, **change))  # type: ignore[arg-type]
-        return ClassifierArm(name, text, configs, control, claim)
+        return ClassifierArm(name, text, configs, control)
 
     def published(run: str) -> Lesson:
         return Lesson(run, "published")
@@ -128,8 +124,7 @@ def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_se
     def program(
         name: str, text: str, lesson: Callable[[str], Lesson] | None = None, control: str = ""
     ) -> ClassifierArm:
-        claim = R3_GAIN if lesson else None
-        return arm(name, text, lesson, control, claim=claim, split="report", fold=LAST_FOLD, standardised=False)
+        return arm(name, text, lesson, control, split="report", fold=LAST_FOLD, standardised=False)
 
     return {
         "R3 alone": program("as coded: student alone", "R3's split and last fold, no scaling"),
@@ -148,8 +143,8 @@ def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_se
     }
 
 
-# R3 section 3.1: which optimizer, which batch size? Its figures there, 5 and 6, have the caption of figure 4 ("Label
-# Counts"). Learning rates are each optimizer's usual ones. R3's own order is not known.
+# R3 figure 6: which optimizer, which batch size? Learning rates are each optimizer's usual ones. R3's own order is not
+# known.
 COMPARED: tuple[dict[str, dict[str, object]], ...] = (
     {
         "Adam": {"optimizer": "adam", "learning_rate": 1e-3},
@@ -163,7 +158,7 @@ CHOSEN = ("Adadelta", "batch 64")  # by R3, one of each group
 
 
 def setting_arms(base: ClassifierConfig, seeds: int) -> dict[str, dict[str, ClassifierArm]]:
-    """Optimizers and batch sizes (section 3.1) as coded, each going on from the weights of the last, and corrected.
+    """Optimizers and batch sizes (figure 6) as coded, each going on from the weights of the one before, and corrected.
 
     Args:
         base: data, split, budget and network; its seed is ignored.
@@ -197,14 +192,15 @@ def _chained(fresh: Mapping[str, ClassifierArm], reverse: bool = False) -> dict[
 
 
 def pruned_arms(students: Mapping[str, ClassifierArm], seeds: int) -> dict[str, ClassifierArm]:
-    """Networks without half of their channels after fine-tuning, and whole ones tuned for as long: their controls.
+    """Students without half of their channels after fine-tuning, and whole ones tuned for as long: their controls.
 
     Args:
-        students: what is to be pruned; each arm has at least as many seeds.
+        students: `student_arms`.
         seeds: of each.
     """
     rows = {}
-    for name, student in students.items():
+    for name in ("alone", "kd", "lead I kd"):
+        student = students[name]
         tuned = [
             replace(config, tuned=config.run_id, training=replace(config.training, epochs=_half(config)))
             for config in student.configs[:seeds]

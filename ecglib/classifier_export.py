@@ -27,8 +27,8 @@ def quantise(run: ClassifierRun, records: Records, profile: str, source: Path, p
     """Write the INT8 twin of what `export` wrote, with the thresholds and metrics that INT8 itself gives.
 
     Args:
-        run: what `source` was made of.
-        records: the records it was made for; training records of its own split calibrate.
+        run: of the data set's own split.
+        records: the records it was made for; training records calibrate.
         profile: whose run it is.
         source: what `export` wrote.
         path: the file.
@@ -42,7 +42,7 @@ def quantise(run: ClassifierRun, records: Records, profile: str, source: Path, p
             "calibrated and tested. Train it again with these, or leave out --int8."
         )
     deploy.quantise(source, path, calibration_records(run, records))
-    session, split = deploy.open_model(path), run.parts(records)
+    session, split = deploy.open_model(path), ptbxl.benchmark_split(records)
     parts = {"validation": split.validation, "test": split.test}
     answers = {
         f"{name}_logits": deploy.run(session, np.asarray(records.signals[members])[:, run.leads])
@@ -68,7 +68,7 @@ def _contract(run: ClassifierRun, profile: str, answers: Mapping[str, np.ndarray
 
 def calibration_records(run: ClassifierRun, records: Records) -> np.ndarray:
     """Training records (N, L, 1000) in millivolts, none of which validates or tests."""
-    train = run.parts(records).train
+    train = ptbxl.benchmark_split(records).train
     chosen = np.sort(np.random.default_rng(0).permutation(train)[:CALIBRATION])
     return np.asarray(records.signals[chosen])[:, run.leads]
 

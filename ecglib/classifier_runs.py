@@ -114,7 +114,7 @@ class ClassifierConfig:
         """
         if records.fingerprint != self.data:
             raise EcglibError("The records are not those this config was made for: use data=records.fingerprint.")
-        whole = _parts(records, self.split, self.fold)
+        whole = ptbxl.benchmark_split(records) if self.split == "benchmark" else ptbxl.report_split(records, self.fold)
         for part, members in whole:
             if not len(members):
                 raise EcglibError(f"None of the {len(records)} records at hand is for {part}: fetch more of PTB-XL.")
@@ -126,10 +126,6 @@ class ClassifierConfig:
     def x(self, records: Records, indices: np.ndarray, scaler: Scaler) -> Tensor:
         """Records (N, L, 1000) as the network sees them."""
         return torch.from_numpy(scaler(np.asarray(records.signals[indices])[:, list(self.leads)]))
-
-
-def _parts(records: Records, split: str, fold: int) -> Split:
-    return ptbxl.benchmark_split(records) if split == "benchmark" else ptbxl.report_split(records, fold)
 
 
 @dataclass(frozen=True)
@@ -171,19 +167,6 @@ class ClassifierRun(StoredRun):
         with snapshot.reading(self.weights_file), safe_open(self.weights_file, framework="pt") as file:
             facts = json.loads(file.metadata()["scaler"])
         return Scaler(tuple(facts["mean"]), tuple(facts["deviation"]))
-
-    def parts(self, records: Records) -> Split:
-        """Indices of all records of the run's own split, whichever of its training records it learned from.
-
-        Raises:
-            EcglibError: the records are not those of the run.
-        """
-        if records.fingerprint != self.config["data"]:
-            raise EcglibError(
-                f"{self.folder.name} was made with other records than the {len(records):,} here: load those, or train "
-                "it again with these."
-            )
-        return _parts(records, self.config.get("split", "benchmark"), self.config.get("fold", 0))
 
     @property
     def leads(self) -> list[int]:

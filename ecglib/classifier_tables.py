@@ -48,24 +48,6 @@ def tested(arm: ClassifierArm) -> str:
     return "test_last" if arm.configs[0].split == "report" else TEST
 
 
-def trainings(runs: Sequence[ClassifierRun]) -> str:
-    """How many there are, and of how many teachers where they share one: `5, taught by 3 teachers`."""
-    lessons = [run.config.get("lesson") or {} for run in runs]
-    teachers = {lesson["teacher"] for lesson in lessons if lesson.get("teacher", SELF) not in (SELF, UNTRAINED)}
-    shared = bool(teachers) and len(teachers) < len(runs)
-    return f"{len(runs)}, taught by {len(teachers)} teacher{'s' * (len(teachers) > 1)}" if shared else str(len(runs))
-
-
-def at_budget(verdict: str, comparable: bool) -> str:
-    """A verdict with what it holds for, where data or budget are not the report's."""
-    return verdict if comparable or verdict == "-" else f"{verdict} (at this budget)"
-
-
-def claimed_difference(claim: tuple[str, str] | None) -> float | None:
-    """What R3 says a change is, from keys of `reports.CLAIMS` in %; None where it claims none."""
-    return None if claim is None else (reports.value(claim[1]) - reports.value(claim[0])) / 100
-
-
 def results(arms: Mapping[str, ClassifierArm], runs: Runs) -> pd.DataFrame:
     """Every arm: macro-AUC as R3 counts it and sound, with both intervals.
 
@@ -81,8 +63,7 @@ def results(arms: Mapping[str, ClassifierArm], runs: Runs) -> pd.DataFrame:
                 "arm": arm.name,
                 "what is done": arm.text,
                 "parameters": f"{runs[name][0].parameters:,}",
-                "seeds": trainings(runs[name]),
-                "validation, rounded": f"{rounded(runs[name], VALIDATION).mean():.3f}",
+                "seeds": len(runs[name]),
                 "last epoch, rounded": f"{rounded(runs[name]).mean():.3f}",
                 "macro-AUC, 95 % over seeds": shown(mean_interval(values(runs[name], part))),
                 "over patients": bounds(over_patients(runs[name], part)),
@@ -285,7 +266,6 @@ def compression(costs: pd.DataFrame, losses: Mapping[str, Change]) -> pd.DataFra
         rows.append(
             {
                 "model": name,
-                "seeds": f"{row['seeds']}",
                 "parameters": f"{row['parameters']:,.0f}",
                 "MACs (million)": f"{row['macs'] / 1e6:.1f}",
                 "file (kB)": f"{row['bytes'] / 1000:,.0f}",

@@ -6,7 +6,7 @@ control, which had the same initial weights and the same order of data.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ from scipy import optimize, stats
 
 from ecglib import metrics
 from ecglib.errors import EcglibError
-from ecglib.metrics import Change, Interval
+from ecglib.metrics import Interval
 
 POWER = 0.8  # of "the smallest difference that so many runs could have shown"
 # Two macro-AUCs count as equal within this. It is R3's own resolution: R3 rounds class AUCs to two decimals, so that a
@@ -130,21 +130,6 @@ class Unpaired:
         return float("inf") if np.isnan(self.p) else _detectable(self.error, self.freedom, questions)
 
 
-@dataclass(frozen=True)
-class MeasuredChange(Change):
-    """From before to after, as measured, with the test of it.
-
-    Attributes:
-        test: after minus before; paired, or between trainings that have nothing in common.
-        trainings: how many, in words.
-        part: of the data, "validation" or "test".
-    """
-
-    test: Comparison | Unpaired = field(kw_only=True)
-    trainings: str = field(kw_only=True)
-    part: str = field(kw_only=True)
-
-
 def unpaired(values: Sequence[float] | np.ndarray, control: Sequence[float] | np.ndarray) -> Unpaired:
     """Compare runs whose seeds do not belong together, such as an encoder's and a BeatGAN's.
 
@@ -209,8 +194,10 @@ def compare(
             raise EcglibError(f"{one.folder.name} and {other.folder.name} were tested on different data: no pair.")
     values, control_values = ([run.metrics[rule][metric] for run in runs] for runs in (arm, partners))
     differences = np.subtract(values, control_values)
+    over_seeds = metrics.mean_interval(differences)
     over_beats, over_patients = (
-        _mean(arm, rule, metric, unit) - _mean(partners, rule, metric, unit) for unit in (False, True)
+        metrics.percentiles(over_seeds.value, _mean(arm, rule, metric, unit) - _mean(partners, rule, metric, unit))
+        for unit in (False, True)
     )
     return Comparison(differences, over_seeds, over_beats, over_patients, p_value(differences))
 

@@ -7,7 +7,6 @@ Runtime on the test records. What it answers there is kept in the store beside t
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,9 +15,8 @@ import torch
 from ecglib import classifier_export, compress, deploy, metrics, multilabel
 from ecglib.classifier_experiments import train_classifier
 from ecglib.classifier_runs import ClassifierConfig, ClassifierRun, is_finished
-from ecglib.comparisons import MeasuredChange, measured
-from ecglib.data.ptbxl import SAMPLES, Records
-from ecglib.metrics import Interval
+from ecglib.data.ptbxl import SAMPLES, Records, benchmark_split
+from ecglib.metrics import Change, Interval
 from ecglib.store import read_arrays, write_arrays
 
 FORMS = ("float", "int8")
@@ -26,72 +24,62 @@ FORMS = ("float", "int8")
 
 @dataclass(frozen=True)
 class Exported:
-    """A run as ONNX files, with what they answer on the records of one part.
+    """A run as ONNX files, with what they answer on the test records.
 
     Attributes:
         run: the run.
         files: "float" and "int8"; empty where the answers alone were asked for.
         logits: of each, (N, 5).
-        part: "validation" or "test", of the run's own split.
     """
 
     run: ClassifierRun
     files: dict[str, Path]
     logits: dict[str, np.ndarray]
-    part: str = "test"
 
     def auc(self, form: str) -> float:
-        """Macro-AUC of a form on the part."""
-        return multilabel.class_metrics(self.run.predictions[f"{self.part}_targets"], self.logits[form])["auc"]
+        """Test macro-AUC of a form."""
+        return multilabel.class_metrics(self.run.tested, self.logits[form])["auc"]
 
     def resampled(self, form: str) -> np.ndarray:
-        """Macro-AUC of a form in each resample of the part's patients: (R,)."""
-        targets, patients = (self.run.predictions[f"{self.part}_{name}"] for name in ("targets", "patients"))
-        return multilabel.resampled_auc(targets, self.logits[form], patients)
+        """Test macro-AUC of a form in each resample of the patients: (R,)."""
+        return multilabel.resampled_auc(self.run.tested, self.logits[form], self.run.predictions["test_patients"])
 
 
 def over_patients(models: Sequence[Exported], form: str) -> Interval:
-    """Mean macro-AUC of a form over seeds, with its interval over patients."""
+    """Mean test macro-AUC of a form over seeds, with its interval over patients."""
     mean = float(np.mean([model.auc(form) for model in models]))
     return metrics.percentiles(mean, np.mean([model.resampled(form) for model in models], axis=0))
 
 
 def differences(models: Sequence[Exported]) -> np.ndarray:
-    """INT8 minus float on the same records, macro-AUC: (seeds,)."""
+    """INT8 minus float on the same records, test macro-AUC: (seeds,)."""
     return np.array([model.auc("int8") - model.auc("float") for model in models])
 
 
-def change(models: Sequence[Exported]) -> MeasuredChange:
+def change(models: Sequence[Exported]) -> Change:
     """From float to INT8: the mean over seeds, with both intervals."""
-    ends = np.array([[model.auc(form) for model in models] for form in FORMS])
+    ends = [float(np.mean([model.auc(form) for model in models])) for form in FORMS]
     drawn = np.mean([model.resampled("int8") - model.resampled("float") for model in models], axis=0)
     lost = metrics.mean_interval(differences(models))
     return Change(ends[0], ends[1], lost, metrics.percentiles(lost.value, drawn), differences(models))
 
 
 def exported(
-    config: ClassifierConfig,
-    records: Records,
-    store: Path,
-    profile: str,
-    device: str = "auto",
-    files: bool = True,
-    part: Literal["validation", "test"] = "test",
+    config: ClassifierConfig, records: Records, store: Path, profile: str, device: str = "auto", files: bool = True
 ) -> Exported:
     """A config's ONNX files and answers: from the store, or made and kept there, trained first if need be.
 
     Args:
-        config: what is exported.
+        config: of the data set's own split.
         records: the records it was made for.
         store: the folder of all runs.
         profile: whose records these are, for the contract.
         device: to train on: "auto", "cpu" or "cuda".
         files: False is content with answers, which a store may have without weights.
-        part: of the config's own split, that the models are asked about.
     """
-    answers = store / "onnx" / f"{config.run_id}{'' if part == 'test' else f'.{part}'}.npz"
+    answers = store / "onnx" / f"{config.run_id}.npz"
     if not files and answers.exists() and is_finished(store / config.run_id):
-        return Exported(ClassifierRun(store / config.run_id), {}, read_arrays(answers), part)
+        return Exported(ClassifierRun(store / config.run_id), {}, read_arrays(answers))
     run = train_classifier(config, records, store, device, weights=True)
     paths = {form: store / "onnx" / f"{run.folder.name}.{form}.onnx" for form in FORMS}
     # All three belong together: answers may come from elsewhere, as the files may be those of weights since replaced.
@@ -99,10 +87,10 @@ def exported(
     if not all(path.exists() and path.stat().st_mtime >= trained for path in (*paths.values(), answers)):
         classifier_export.export(run, profile, paths["float"])
         classifier_export.quantise(run, records, profile, paths["float"], paths["int8"])
-        x = np.asarray(records.signals[getattr(run.parts(records), part)])[:, run.leads]
+        x = np.asarray(records.signals[benchmark_split(records).test])[:, run.leads]
         found = {form: deploy.run(deploy.open_model(path), x).astype(np.float16) for form, path in paths.items()}
         write_arrays(answers, found)
-    return Exported(run, paths, read_arrays(answers), part)
+    return Exported(run, paths, read_arrays(answers))
 
 
 def costs(models: Mapping[str, Sequence[Exported]], repeats: int = 30) -> pd.DataFrame:
@@ -131,7 +119,6 @@ def costs(models: Mapping[str, Sequence[Exported]], repeats: int = 30) -> pd.Dat
             rows.append(
                 {
                     "model": name if form == "float" else f"{name}, INT8",
-                    "seeds": len(models[name]),
                     "parameters": model.run.parameters,
                     "macs": compress.flops(network, torch.from_numpy(records[name])) / 2,
                     "bytes": size[form],

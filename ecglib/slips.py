@@ -2,22 +2,14 @@
 
 R3's program deleted the records without a superclass from the signals by their number, which counts from one, and from
 the labels by their position, which counts from zero; and it took the order of the labels from an unordered set (audit,
-R3 point 5). Both are measured here with pruned networks; which order R3's labels had is not known.
+R3 point 5).
 """
 
-from collections.abc import Sequence
 from itertools import permutations
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import torch
-from torch import nn
 
-from ecglib import classifiers, metrics, reports
-from ecglib.classifier_runs import ClassifierRun
-from ecglib.data import ptbxl
-from ecglib.data.ptbxl import SUPERCLASSES, Records
+from ecglib import metrics
 from ecglib.multilabel import class_metrics
 
 
@@ -78,60 +70,3 @@ def auc_in_other_orders(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
     )
     wrong = [order for order in permutations(classes) if order != tuple(classes)]
     return np.array([np.mean([pairs[label, column] for label, column in enumerate(order)]) for order in wrong])
-
-
-def table(
-    runs: Sequence[ClassifierRun], pruned: Sequence[nn.Module], records: Records, root: Path, draws: int = 100
-) -> pd.DataFrame:
-    """What each mistake, and both together, leave of pruned networks on the validation records of their runs.
-
-    Args:
-        runs: what was pruned, one a seed.
-        pruned: networks of these runs.
-        records: the records that the runs were made for.
-        root: where the index and the records are.
-        draws: how many random choices of wrong pairs, for each seed.
-    """
-    here, whole = ptbxl.load_index(root, with_waveforms=True), ptbxl.load_index(root)
-    labelled, all_labelled = (frame[list(SUPERCLASSES)].any(axis=1).to_numpy() for frame in (here, whole))
-    members = runs[0].parts(records).validation
-    truth = records.targets[members]
-
-    def answers(positions: np.ndarray) -> list[np.ndarray]:
-        signals = ptbxl.load_signals(root, here.iloc[positions])
-        pairs = zip(runs, pruned, strict=True)
-        return [classifiers.predict(model, torch.from_numpy(run.scaler(signals))).numpy() for run, model in pairs]
-
-    def aucs(found: Sequence[np.ndarray]) -> np.ndarray:
-        return np.array([class_metrics(truth, logits)["auc"] for logits in found])
-
-    own = answers(np.flatnonzero(labelled)[members])
-    rows = {"pruned, labels in place": (0.0, aucs(own))}
-    for name, one_by_one in (("deleted at once", False), ("deleted one by one", True)):
-        beside = signals_beside(labelled, one_by_one)
-        wrong = float((beside != np.flatnonzero(labelled)).mean())
-        rows[f"signals slipped, {name}"] = (wrong, aucs(answers(beside[members])))
-    share = float((signals_beside(all_labelled, one_by_one=True) != np.flatnonzero(all_labelled)).mean())
-    rows["as many wrong pairs as in the whole index, at random"] = (
-        share,
-        np.concatenate([auc_mispaired(truth, logits, share, draws) for logits in own]),
-    )
-    rows["labels in another order"] = (0.0, np.concatenate([auc_in_other_orders(truth, logits) for logits in own]))
-    rows["both: wrong pairs at random, another order"] = (
-        share,
-        np.concatenate([auc_in_other_orders(truth, mispaired(logits, share)) for logits in own]),
-    )
-    published = reports.value("r3.pruned.auc") / 100
-    frame = {
-        name: {
-            "share of wrong pairs": f"{wrong:.3f}",
-            "seeds": str(len(runs)),
-            "results": str(len(found)),
-            "macro-AUC, mean": f"{found.mean():.3f}",
-            "lowest": f"{found.min():.3f}",
-            "highest": f"{found.max():.3f}",
-            f"share of results at or below R3's {published:.3f}": f"{(found <= published).mean():.2f}",
-        }
-        for name, (wrong, found) in rows.items()
-    }
-    return pd.DataFrame.from_dict(frame, orient="index").rename_axis("mistake")
