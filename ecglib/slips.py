@@ -54,6 +54,18 @@ def auc_mispaired(targets: np.ndarray, scores: np.ndarray, share: float, draws: 
     return np.array([class_metrics(targets, mispaired(scores, share, seed))["auc"] for seed in range(draws)])
 
 
+def auc_of_both(targets: np.ndarray, scores: np.ndarray, share: float, draws: int = 10) -> np.ndarray:
+    """Macro-AUC when a share of the pairs is wrong and the labels stand in another order, too: (draws * (C! - 1),).
+
+    Args:
+        targets: (N, C) of 0 and 1.
+        scores: (N, C).
+        share: see `mispaired`.
+        draws: random choices of wrong pairs, each with every wrong order.
+    """
+    return np.concatenate([auc_in_other_orders(targets, mispaired(scores, share, seed)) for seed in range(draws)])
+
+
 def auc_in_other_orders(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Macro-AUC when the columns of the labels stand in another order than those of the scores.
 
