@@ -8,7 +8,7 @@ import pandas as pd
 from ecglib import metrics, novelty, reports
 from ecglib.arm_tables import ArmRuns, values
 from ecglib.arms import Arm
-from ecglib.comparisons import compare, holm, verdict
+from ecglib.comparisons import Unpaired, compare, holm, p_header, shown_detectable, unpaired, verdict
 from ecglib.data.mitbih import CLASSES
 from ecglib.metrics import mean_interval
 from ecglib.tables import bounds, shown
@@ -20,7 +20,7 @@ VERDICTS = {"better": "a gain, as expected", "worse": "a loss, against expectati
 
 
 def scenarios(arms: Mapping[str, Arm], runs: ArmRuns, comparable: bool) -> pd.DataFrame:
-    """Proposed / measured / interval / verdict.
+    """Proposed / measured / interval / verdict; the four differences from D are one family for Holm's correction.
 
     Each scenario is added to R1's student with its corrected distillation (arm D), so the difference from D of the same
     seed is what contrast does; the difference from B is what all of it does.
@@ -44,9 +44,10 @@ def scenarios(arms: Mapping[str, Arm], runs: ArmRuns, comparable: bool) -> pd.Da
                 "minus student (D), over seeds": shown(comparison.over_seeds, signed=True),
                 "over patients": bounds(comparison.over_patients, signed=True),
                 "minus BeatGAN (B), over seeds": shown(compare(runs[name], runs[PLAIN]).over_seeds, signed=True),
-                "p (Holm)": "-" if np.isnan(p) else f"{p:.2g}",
+                p_header(len(SCENARIOS)): "-" if np.isnan(p) else f"{p:.2g}",
                 "seeds": len(comparison.differences),
                 "verdict": VERDICTS.get(found, found) + ("" if comparable else " (at this budget)"),
+                "could have shown": shown_detectable(comparison, len(SCENARIOS)),
             }
         )
     return pd.DataFrame(rows).set_index("scenario")
@@ -56,7 +57,9 @@ def per_class(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
     """AUC of each class against N: mean over seeds and interval."""
     classes = [name for name in CLASSES[1:] if f"auc_{name}" in runs[PLAIN][0].metrics["corrected"]]
     rows = [
-        {"arm": arm.name} | {name: shown(mean_interval(values(runs[key], f"auc_{name}")), 3) for name in classes}
+        {"arm": arm.name}
+        | {name: shown(mean_interval(values(runs[key], f"auc_{name}")), 3) for name in classes}
+        | {"seeds": len(runs[key])}
         for key, arm in arms.items()
     ]
     return pd.DataFrame(rows).set_index("arm")
@@ -169,36 +172,65 @@ COMPARED = (
 )
 
 
+OUTCOMES = {"all abnormal": CLASSES, "S against N": ("N", "S")}
+
+
 def detector_differences(
     scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray, patients: np.ndarray
 ) -> pd.DataFrame:
-    """AUC of one detector minus that of another, over all abnormal beats and for S alone.
+    """AUC of one detector minus that of another, over all abnormal beats and for S alone, with p and verdict.
 
-    Paired in the order of the seeds: an encoder's weights have nothing to do with those of a BeatGAN. The intervals are
-    not adjusted for how many they are.
+    Encoders of one seed are paired: trained and untrained, they have the same weights to begin with. A BeatGAN's seed
+    has nothing to do with an encoder's, so these are compared unpaired (Welch), and a detector without a seed with the
+    mean of the others' runs. All questions of the table are one family for Holm's correction.
 
     Args:
-        scores: detector -> (M,) scores of each seed.
+        scores: detector -> (M,) scores of each run.
         labels: (M,) classes of the test beats.
         patients: (M,).
     """
+    questions = len(COMPARED) * len(OUTCOMES)
     asked = {name for pair in COMPARED for name in pair}
-    rows: list[dict[str, object]] = [{"detector": one, "minus": other} for one, other in COMPARED]
-    for title, classes in (("all abnormal", CLASSES), ("S against N", ("N", "S"))):
+    found = []
+    for title, classes in OUTCOMES.items():
         chosen = np.isin(labels, classes)
         abnormal, whose = labels[chosen] != "N", patients[chosen]
-        known = {
-            name: [
-                (metrics.auc(abnormal, one[chosen]), metrics.resampled(abnormal, one[chosen], whose)["auc"])
-                for one in scores[name]
-            ]
-            for name in asked
+        # What has no seed is one detector, however often it was scored.
+        members = {name: scores[name] if _has_seed(name) else scores[name][:1] for name in asked}
+        aucs = {name: [metrics.auc(abnormal, one[chosen]) for one in some] for name, some in members.items()}
+        drawn = {
+            name: np.mean([metrics.resampled(abnormal, one[chosen], whose)["auc"] for one in some], axis=0)
+            for name, some in members.items()
         }
-        for row, (one, other) in zip(rows, COMPARED, strict=True):
-            pairs = list(zip(known[one], known[other], strict=False))  # BeatGAN may have fewer seeds
-            over_seeds = mean_interval([mine[0] - theirs[0] for mine, theirs in pairs])
-            drawn = np.mean([mine[1] - theirs[1] for mine, theirs in pairs], axis=0)
-            row["seeds"] = len(pairs)
-            row[title] = shown(over_seeds, signed=True)
-            row[f"{title}, over patients"] = bounds(metrics.percentiles(over_seeds.value, drawn), signed=True)
-    return pd.DataFrame(rows).set_index(["detector", "minus"])
+        for one, other in COMPARED:
+            comparison, how = _compared(one, other, aucs)
+            others = metrics.percentiles(comparison.over_seeds.value, drawn[one] - drawn[other])
+            found.append((one, other, how, title, comparison, others))
+    adjusted = holm([row[4].p for row in found])
+    rows: dict[tuple[str, str], dict[str, object]] = {}
+    for (one, other, how, title, comparison, others), p in zip(found, adjusted, strict=True):
+        row = rows.setdefault((one, other), {"detector": one, "minus": other, "runs": how})
+        row[title] = shown(comparison.over_seeds, signed=True)
+        row[f"{title}, over patients"] = bounds(others, signed=True)
+        row[f"{title}, {p_header(questions)}"] = "-" if np.isnan(p) else f"{p:.2g}"
+        row[f"{title}, verdict"] = verdict(comparison, float(p), over_patients=others)
+        row[f"{title}, could have shown"] = shown_detectable(comparison, questions)
+    return pd.DataFrame(list(rows.values())).set_index(["detector", "minus"])
+
+
+def _compared(one: str, other: str, aucs: Mapping[str, Sequence[float]]) -> tuple[Unpaired, str]:
+    """The difference of two detectors with its interval over runs, and how they were compared."""
+    counts = [len(aucs[name]) for name in (one, other)]
+    if _is_paired(one, other):
+        differences = np.subtract(aucs[one], aucs[other])
+        # The mean of differences beside zero, which has no spread: the paired t test in the same form.
+        return unpaired(differences, [0.0]), f"paired, {counts[0]} seeds"
+    sides = [
+        f"{count} runs" if _has_seed(name) else "no seed" for name, count in zip((one, other), counts, strict=True)
+    ]
+    return unpaired(aucs[one], aucs[other]), f"unpaired: {sides[0]}, {sides[1]}"
+
+
+def _is_paired(one: str, other: str) -> bool:
+    """Whether run n of both belongs together: both are encoders of seed n."""
+    return all(name in novelty.LADDER and _has_seed(name) for name in (one, other))

@@ -1,9 +1,10 @@
 """One label-free detector beyond R2: how far is a beat from normal ones in contrast, shape, own shape and rhythm?
 
 Each of these is a block of features; `detectors.Blocks` gives all the same weight and `detectors.Nearest` measures the
-distance to the nearest normal training beats. What is fitted sees no label but the N that R1's training set is made of;
-which blocks, leads, distance and scaling there are was chosen while looking at labelled test beats (notebook 04, "What
-limits these numbers"). Blocks may be taken alone, so that one sees what each of them adds.
+distance to the nearest normal training beats. What is fitted sees no label but the N that R1's training set is made of.
+Only "own" looks at other beats: the median of a record is that of all its beats, whatever they are and without their
+labels. Which blocks, leads, distance and scaling there are was chosen while looking at labelled test beats (notebook 04,
+"What limits these numbers"). Blocks may be taken alone, so that one sees what each of them adds.
 """
 
 from collections.abc import Callable, Sequence

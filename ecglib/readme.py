@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ecglib.errors import EcglibError
 from ecglib.files import project_root, write_text
+from ecglib.profiles import PROFILES
 
 BEGIN, END = "<!-- results: made by 'ecglib readme' -->", "<!-- end of results -->"
 
@@ -66,7 +67,7 @@ TABLES = {
 
 
 def results(runs: Path, page: str) -> str:
-    """The tables of a page as Markdown.
+    """The tables of a page as Markdown, each below a heading with a link to the executed notebook that made it.
 
     Args:
         runs: the folder `papermill_runs`, with one folder a profile.
@@ -85,11 +86,17 @@ def results(runs: Path, page: str) -> str:
         except OSError as error:
             raise EcglibError(f"{path} is missing: run 'ecglib run --profile {table.profile}' first.") from error
         columns = [column for column in rows[0] if column not in table.left_out]
-        lines = [f"**{table.heading}** (`{table.profile}`)", ""]
+        lines = [f"**{table.heading}** (`{table.profile}`, {_link(name, table.profile)})", ""]
         lines += [f"| {' | '.join(columns)} |", "|" + " --- |" * len(columns)]
         lines += [f"| {' | '.join(_number(row[column]) for column in columns)} |" for row in rows]
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
+
+
+def _link(name: str, profile: str) -> str:
+    """A link to the executed notebook of a table: a table is named after its notebook, `03_gains` after 03."""
+    (stem,) = (stem for stem in PROFILES[profile] if stem.startswith(name[:3]))
+    return f"[{stem}](papermill_runs/{profile}/{stem}.ipynb)"
 
 
 def _number(text: str) -> str:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from ecglib import arms, contrast_tables, experiments, ledger, metrics, novelty, reports
 from ecglib.arm_tables import values
@@ -36,6 +37,7 @@ def test_scenarios_are_compared_with_the_student_and_with_beatgan(grid, trained)
             assert float(row[column].split(" ")[0]) == pytest.approx(difference, abs=6e-5)
         assert row["verdict"].endswith("(at this budget)")
         assert row["seeds"] == 2
+        assert row["p (Holm, 4 questions)"] == "-"
     assert "section 4.3.2" in table.loc["scenario 2", "R2 expects"]
     assert not contrast_tables.scenarios(grid, runs, comparable=True)["verdict"].str.contains("budget").any()
 
@@ -68,7 +70,8 @@ def test_detectors_and_their_differences(tiny, beats, trained, tmp_path):
     split = tiny.choose(beats)
     labels, patients = beats.labels[split.test], beats.patients[split.test]
     configs = [replace(tiny, training=replace(tiny.training, seed=100 + seed)) for seed in range(2)]
-    scores = novelty.beatgan_scores(runs["B"], configs, beats)
+    firsts = [replace(tiny, training=replace(tiny.training, seed=seed)) for seed in range(2)]
+    scores = novelty.beatgan_scores(runs["A"] + runs["B"], firsts + configs, beats)
     scores |= novelty.ladder_scores(tiny, 1, 2, beats, tmp_path, "cpu")
     assert {one for pair in contrast_tables.COMPARED for one in pair} <= set(scores)
     near = beats.near_peak[split.test] | (np.arange(len(labels)) % 3 > 0)
@@ -88,9 +91,54 @@ def test_detectors_and_their_differences(tiny, beats, trained, tmp_path):
     def s_auc(name, seed):
         return metrics.auc(labels[s_or_n] == "S", scores[name][seed][s_or_n])
 
-    mean = np.mean([s_auc("all four", seed) - s_auc("BeatGAN", seed) for seed in range(2)])
+    mean = np.mean([s_auc("all four", seed) for seed in range(2)]) - np.mean([s_auc("BeatGAN", n) for n in range(4)])
     row = differences.loc[("all four", "BeatGAN")]
     assert float(row["S against N"].split(" ")[0]) == pytest.approx(mean, abs=6e-5)
+    assert row["runs"] == "unpaired: 2 runs, 4 runs"
+    assert differences.loc[("contrast", "encoder that never learned"), "runs"] == "paired, 2 seeds"
+    assert differences.loc[("shape, lead 1", "BeatGAN"), "runs"] == "unpaired: no seed, 4 runs"
+    assert list(table.loc[["BeatGAN", "contrast"], "seeds"]) == [4, 2]
+
+
+def test_detectors_are_unpaired_with_beatgan_and_one_family():
+    """Known scores: Welch's test for what shares no seed, the paired test for encoders, Holm over all 18 questions."""
+    rng = np.random.default_rng(0)
+    labels = np.array(["N"] * 60 + ["S"] * 30 + ["V"] * 30)
+    patients = np.arange(120) % 12
+    abnormal = labels != "N"
+    names = {one for pair in contrast_tables.COMPARED for one in pair}
+    scores = {
+        name: [
+            rng.normal(size=120) + shift * abnormal for shift in np.linspace(0.5, 1.5, 4 if "BeatGAN" in name else 3)
+        ]
+        for name in names
+    }
+    table = contrast_tables.detector_differences(scores, labels, patients)
+    aucs = {name: [metrics.auc(abnormal, one) for one in members] for name, members in scores.items()}
+    p = {}
+    for one, other in contrast_tables.COMPARED:
+        sides = [aucs[name] if contrast_tables._has_seed(name) else aucs[name][:1] for name in (one, other)]
+        if "BeatGAN" in other or len(sides[0]) != len(sides[1]):
+            fixed = [side for side in sides if len(side) == 1]
+            many = max(sides, key=len)
+            p[one, other] = (
+                stats.ttest_1samp(many, fixed[0][0]).pvalue
+                if fixed
+                else stats.ttest_ind(*sides, equal_var=False).pvalue
+            )
+        else:
+            p[one, other] = stats.ttest_rel(*sides).pvalue
+    s_or_n = np.isin(labels, ("N", "S"))
+    of_s = {name: [metrics.auc(abnormal[s_or_n], one[s_or_n]) for one in members] for name, members in scores.items()}
+    assert table.loc[("contrast", "BeatGAN"), "S against N"].startswith(
+        f"{np.mean(of_s['contrast']) - np.mean(of_s['BeatGAN']):+.4f}"
+    )
+    shown = table["all abnormal, p (Holm, 18 questions)"].astype(float)
+    for pair, raw in p.items():
+        assert shown[pair] >= min(raw * 0.99, 1), pair
+        assert shown[pair] <= min(18 * raw * 1.05, 1) + 0.01, pair
+    smallest = min(p, key=p.get)
+    assert shown[smallest] > p[smallest], "raised"
 
 
 def test_rhythm_helps_beatgan_as_fisher_says(tiny, beats, trained):
@@ -110,11 +158,11 @@ def test_rhythm_helps_beatgan_as_fisher_says(tiny, beats, trained):
 
 def test_every_number_of_r2_is_in_the_ledger(tiny, beats, trained):
     plain = trained[0]["B"]
-    measured = ledger.measured_r2(SimCLRConfig(tiny), beats, plain, 2.5)
+    measured, reasons = ledger.measured_r2(SimCLRConfig(tiny), beats, plain, 2.5)
     assert measured["r2.quoted_auc"] == pytest.approx(values(plain).mean())
     assert measured["r2.ms_per_beat"] == 2.5
     assert set(measured) <= set(reports.CLAIMS)
     claims = [claim for claim in reports.CLAIMS.values() if claim.report == "R2"]
     assert len(claims) >= 11
-    assert list(ledger.ledger("R2", measured).index) == [claim.text for claim in claims]
+    assert list(ledger.ledger("R2", measured, reasons).index) == [claim.text for claim in claims]
     assert set(contrast_tables.SCENARIOS.values()) == set(reports.PROPOSALS)

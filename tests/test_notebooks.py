@@ -3,6 +3,7 @@
 Every check is a function from a notebook to its problems, and is seen to fail on a small bad notebook.
 """
 
+import difflib
 import re
 import statistics
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from ecglib.profiles import PROFILES, SMOKE
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+PAGES = sorted((FOLDER.parent / "papermill_runs").glob("*/*.ipynb"))  # executed notebooks of the committed profiles
 MAX_BYTES = 3_000_000
 # Not preceded by a letter or a dot, so that the path of a URL or ../other/ is none.
 MACHINE_PATH = re.compile(r"(?<![\w.-])/(?:home|root|Users|work|tmp)/[\w.]|\bC:\\")
@@ -205,6 +207,42 @@ def test_each_check_can_fail(check, spoil, problem):
     spoil(notebook)
     (found,) = check(notebook)
     assert re.search(problem, found)
+
+
+def text_and_code(notebook):
+    """The lines of every cell, the first with the cell's kind, without the parameters, which a profile changes."""
+    parameters = {"parameters", "injected-parameters"}
+    cells = [cell for cell in notebook.cells if not parameters & set(cell.metadata.get("tags", []))]
+    return [line for cell in cells for line in f"{cell.cell_type}: {cell.source}".splitlines()]
+
+
+def lag(page, notebook):
+    """The lines in which an executed page says something else (-) than its notebook (+)."""
+    lines = difflib.unified_diff(text_and_code(page), text_and_code(notebook), lineterm="", n=0)
+    return [line for line in list(lines)[2:] if not line.startswith("@@")]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_an_executed_page_has_the_text_and_code_of_its_notebook(path):
+    found = lag(nbformat.read(path, as_version=4), nbformat.read(FOLDER / path.name, as_version=4))
+    command = f"ecglib run {path.stem[:2]} --profile {path.parent.name} --force"
+    assert found == [], f"stale: run '{command}' (- is the page's line, + the notebook's)"
+
+
+def test_every_kind_of_lag_is_found():
+    assert lag(good_notebook(), good_notebook()) == []
+    page, notebook = good_notebook(), good_notebook()
+    page.cells.insert(2, new_code_cell("profile = 'desk'", metadata={"tags": ["injected-parameters"]}))
+    page.cells[1].source = "profile = 'quick'"
+    assert lag(page, notebook) == [], "parameters are the profile's"
+    notebook.cells[0].source = "All cosines lie near 1."
+    assert lag(page, notebook) == ["-markdown: Text.", "+markdown: All cosines lie near 1."]
+    notebook = good_notebook()
+    notebook.cells[7].source = "epochs = 4"
+    assert lag(page, notebook) == ["-code: profile = 'smoke'", "+code: epochs = 4"]
+    notebook = good_notebook()
+    notebook.cells.append(new_markdown_cell("One more."))
+    assert lag(page, notebook) == ["+markdown: One more."]
 
 
 def test_the_profile_check_can_fail(tmp_path):

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import os
 import threading
 from contextlib import contextmanager
 
@@ -208,6 +209,13 @@ def test_the_first_download_makes_every_folder_once(server, tmp_path):
         "records100/..\\..\\x",
         "C:/x",
         "records100/x\x07",
+        "records100/",
+        "//server/share/x",
+        "\\\\server\\x",
+        "C:x",
+        "records100/x:stream",
+        "records100/x\x00",
+        "records500/../x",  # not fetched, but no sound list names it
     ],
 )
 def test_a_list_that_leads_out_of_the_root_is_refused_before_anything_is_fetched(server, tmp_path, name):
@@ -258,12 +266,52 @@ def test_a_bad_list_is_refused_and_not_kept(server, tmp_path, spoil, message):
 def test_a_list_that_was_kept_is_not_believed_again(server, tmp_path):
     folder = tmp_path / "ptb-xl" / "1.0.3"
     folder.mkdir(parents=True)
-    (folder / "SHA256SUMS.txt").write_text(PAGE)
-    with pytest.raises(EcglibError, match="is no SHA-256"):
-        physionet.verify("ptb-xl", tmp_path)
+    for text, message in ((PAGE, "is no SHA-256"), ("", "lacks ptbxl_database.csv")):
+        (folder / "SHA256SUMS.txt").write_text(text)
+        with pytest.raises(EcglibError, match=rf"{message}.*'ecglib data download ptb-xl' fetches the list anew"):
+            physionet.verify("ptb-xl", tmp_path)
     good = serve_ptbxl(server, ptbxl())
     download(server, tmp_path, "ptb-xl")
     assert (folder / "SHA256SUMS.txt").read_text() == good
+
+
+def test_a_good_list_is_fetched_anew_and_outlives_a_bad_one(server, tmp_path):
+    path = tmp_path / "ptb-xl" / "1.0.3" / "SHA256SUMS.txt"
+    files = ptbxl()
+    serve_ptbxl(server, files)
+    download(server, tmp_path, "ptb-xl")
+    text = serve_ptbxl(server, files | {"records100/00000/00001_lr.dat": b"corrected"})
+    server.requests.clear()
+    download(server, tmp_path, "ptb-xl")
+    assert sorted(server.names()) == ["00001_lr.dat", "SHA256SUMS.txt"]
+    assert contents(tmp_path, "ptb-xl")["00001_lr.dat"] == b"corrected"
+    server.files["SHA256SUMS.txt"] = PAGE.encode()
+    with pytest.raises(EcglibError, match="is no SHA-256"):
+        download(server, tmp_path, "ptb-xl")
+    assert path.read_text() == text
+
+
+def test_threads_do_not_make_one_folder_at_a_time_even_where_that_takes_long(server, tmp_path, monkeypatch):
+    makedirs = os.makedirs
+
+    def slowly(*args, **kwargs):
+        threading.Event().wait(0.1)
+        makedirs(*args, **kwargs)
+
+    monkeypatch.setattr("pooch.core.os.makedirs", slowly)
+    serve_ptbxl(server, ptbxl(records=4))
+    download(server, tmp_path, "ptb-xl")
+    assert physionet.verify("ptb-xl", tmp_path).ok
+
+
+def test_downloaded_files_have_the_mode_that_the_umask_gives(server, tmp_path):
+    before = os.umask(0o027)
+    try:
+        download(server, tmp_path)
+    finally:
+        os.umask(before)
+    folder = physionet.DATABASES["mitdb"].folder(tmp_path)
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o640}
 
 
 def test_the_command_fails_on_a_list_that_leads_out_of_the_root(server, tmp_path, capsys):

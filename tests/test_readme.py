@@ -1,12 +1,81 @@
-"""README.md and RESULTS.md show what the committed runs say, and their links lead somewhere."""
+"""README.md and RESULTS.md show what the committed runs say, and their links lead to the page that shows it."""
 
+import csv
+import html
+import json
 import re
+from pathlib import Path
 
 import pytest
 
 from ecglib import readme
 from ecglib.errors import EcglibError
 from ecglib.files import project_root
+
+ROOT = Path(__file__).parents[1]
+RUNS = ROOT / "papermill_runs"
+PAGES = sorted(RUNS.glob("*/*.ipynb"))
+TEXTS = ["README.md", "README.ko.md", "RESULTS.md"]
+
+
+def links(text):
+    """The targets of Markdown's links and pictures that are files of this repository."""
+    targets = re.findall(r"\]\(([^)\s]+)\)", text)
+    return [target.partition("#")[0] for target in targets if not re.match(r"https?:|#", target)]
+
+
+def texts_of(notebook):
+    """The Markdown of a notebook, and the Markdown that its cells displayed."""
+    shown = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
+    return cells + ["".join(output.get("data", {}).get("text/markdown", "")) for output in shown]
+
+
+def tables_of(notebook):
+    """Name -> cells, row by row, of the tables that a notebook displays (`Study.table` names each)."""
+    shown = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    text = "\n".join("".join(output.get("data", {}).get("text/html", "")) for output in shown)
+    rows = {name: {} for name in re.findall(r'<table id="T_(\w+)">', text)}
+    for name, row, value in re.findall(r'<td id="T_(\w+)_row(\d+)_col\d+"[^>]*>(.*?)</td>', text, re.DOTALL):
+        rows[name].setdefault(int(row), []).append(html.unescape(value))
+    return {name: list(found.values()) for name, found in rows.items()}
+
+
+def written_by(notebook):
+    """Patterns of the names of the tables that a notebook's code writes; a name made in a loop has gaps."""
+    code = "\n".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
+    names = re.findall(r'"(\d\d_[\w{}]+)"', code)
+    return [".+".join(re.escape(part) for part in re.split(r"\{\w+\}", name)) for name in names]
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def same(shown, stored):
+    """Whether a displayed cell is the stored one, as far as its decimals go."""
+    if shown == stored or (shown, stored) == ("nan", ""):
+        return True
+    try:
+        decimals = len(shown.partition(".")[2])
+        return abs(float(shown.replace(",", "")) - float(stored)) <= 0.501 * 10**-decimals
+    except ValueError:
+        return False
+
+
+def headings(text):
+    """Heading, profile and link of every generated table."""
+    return re.findall(r"^\*\*(.+)\*\* \(`(\w+)`, \[\w+\]\((.+)\)\)$", text, re.MULTILINE)
+
+
+def first_results(text):
+    return text.partition("## First results")[2].partition("\n## ")[0]
+
+
+def not_evidence(text):
+    """Links to notebooks that do not show the evidence: `notebooks/` has simulated records, `quick` fewer epochs."""
+    pages = [target for target in links(text) if target.endswith(".ipynb")]
+    return [target for target in pages if not target.startswith("papermill_runs/desk/")]
 
 
 @pytest.mark.parametrize("page", [readme.SUMMARY, readme.ALL])
@@ -17,13 +86,84 @@ def test_the_results_are_those_of_the_committed_runs(page):
     assert text == readme.updated(text, tables), "stale: run 'ecglib readme'"
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.ko.md", "RESULTS.md"])
+@pytest.mark.parametrize("name", TEXTS)
 def test_links_and_pictures_are_there(name):
-    root = project_root()
-    text = (root / name).read_text(encoding="utf-8")
-    targets = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if not target.startswith("http")]
+    targets = links((ROOT / name).read_text(encoding="utf-8"))
     assert targets
-    assert [target for target in targets if not (root / target).exists()] == []
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "path", [*sorted((ROOT / "notebooks").glob("*.ipynb")), *PAGES], ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
+def test_links_and_pictures_of_notebooks_are_there(path):
+    targets = [target for text in texts_of(read(path)) for target in links(text)]
+    assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("name", list(readme.TABLES))
+def test_a_tables_link_leads_to_the_executed_notebook_that_writes_and_shows_it(name):
+    table = readme.TABLES[name]
+    found = headings((ROOT / table.page).read_text(encoding="utf-8"))
+    (target,) = {link for heading, profile, link in found if (heading, profile) == (table.heading, table.profile)}
+    page = ROOT / target
+    assert page.parent == RUNS / table.profile
+    assert any(re.fullmatch(pattern, name) for pattern in written_by(read(ROOT / "notebooks" / page.name)))
+    assert name in tables_of(read(page)), f"stale: run 'ecglib run {page.stem[:2]} --profile {table.profile} --force'"
+
+
+def test_every_generated_table_has_a_link():
+    for page in (readme.SUMMARY, readme.ALL):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        assert len(headings(text)) == sum(table.page == page for table in readme.TABLES.values())
+
+
+def differences(page):
+    """The tables of an executed notebook that are not those stored beside it."""
+    stale = []
+    for name, shown in tables_of(read(page)).items():
+        path = page.parent / "results" / f"{name}.csv"
+        rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))[1:] if path.exists() else []
+        alike = len(rows) == len(shown) and all(
+            all(same(*pair) for pair in zip(cells, row[-len(cells) :], strict=True))
+            for cells, row in zip(shown, rows, strict=True)
+        )
+        stale += [] if alike else [name]
+    return stale
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}-{page.stem}")
+def test_an_executed_notebook_shows_the_committed_tables(page):
+    command = f"ecglib run {page.stem[:2]} --profile {page.parent.name} --force"
+    assert tables_of(read(page))
+    assert differences(page) == [], f"stale: run '{command}'"
+
+
+def test_a_changed_table_makes_its_page_stale(tmp_path):
+    page = tmp_path / "03_kd_student.ipynb"
+    shown = '<table id="T_03_x"><td id="T_03_x_row0_col0" class="data" >1,234.57</td></table>'
+    page.write_text(json.dumps({"cells": [{"outputs": [{"data": {"text/html": [shown]}}]}]}))
+    assert differences(page) == ["03_x"], "no table is stored"
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "03_x.csv").write_text("row,value\na,1234.5678\n")
+    assert differences(page) == []
+    (tmp_path / "results" / "03_x.csv").write_text("row,value\na,1234.58\n")
+    assert differences(page) == ["03_x"]
+
+
+def test_links_beside_numbers_open_the_page_of_these_numbers():
+    prose = first_results((ROOT / "README.md").read_text(encoding="utf-8")).partition(readme.BEGIN)[0]
+    assert links(prose)
+    assert not_evidence(prose) == []
+    assert not_evidence((ROOT / "RESULTS.md").read_text(encoding="utf-8").partition(readme.BEGIN)[0]) == []
+
+
+def test_a_link_to_another_page_than_the_evidence_is_found():
+    wrong = ["notebooks/03_kd_student.ipynb", "papermill_runs/quick/04_simclr.ipynb"]
+    text = (
+        f"+0.002 ([03]({wrong[0]}), [04]({wrong[1]}), [05](papermill_runs/desk/05_ptbxl_compression.ipynb), [x](a.md))"
+    )
+    assert not_evidence(text) == wrong
 
 
 def test_a_changed_number_makes_the_readme_stale(tmp_path):

@@ -46,6 +46,7 @@ class Database:
         return Path(root) / self.name / self.version
 
 
+ANEW = "'ecglib data download ptb-xl' fetches the list anew, if need be from another --mirror."  # also said by verify
 CHECKSUM_LINE = re.compile(r"([0-9a-fA-F]{64})\s+\*?(\S.*)")
 
 
@@ -70,12 +71,12 @@ def parse_checksums(text: str, source: str) -> dict[str, str]:
         if match is None:
             raise EcglibError(
                 f"Line {number} of {source} is no SHA-256 with a file name ({line[:40]!r}): is it a web page, or cut? "
-                "Nothing was fetched; try again, or another --mirror."
+                f"{ANEW}"
             )
         if not _inside(match[2]):
             raise EcglibError(
-                f"Line {number} of {source} names {match[2]!r}, a file outside the data root: nothing was fetched. Do "
-                "not use this mirror."
+                f"Line {number} of {source} names {match[2]!r}, a file outside the data root. Do not use the "
+                "mirror that it comes from."
             )
         found[match[2]] = match[1].lower()
     return found
@@ -165,11 +166,18 @@ def download(database: str, root: str | Path, mirror: str | None = None, progres
     pooch.get_logger().setLevel("WARNING")  # its line for every file would tear the bar apart
     again = f"'ecglib data download {database} --data-root {root}' goes on where this stopped"
 
+    umask = os.umask(0)  # can only be read by setting it, and not while other threads make files
+    os.umask(umask)
+
+    def receive(url: str, path: str, keeper: pooch.Pooch) -> None:
+        pooch.HTTPDownloader(timeout=TIMEOUT)(url, path, keeper)
+        Path(path).chmod(0o666 & ~umask)  # pooch's temporary file is private; data are for whoever shares the folder
+
     def fetch(name: str, digest: str | None, place: Path = folder) -> None:
         registry = {name: digest and f"sha256:{digest}"}
         keeper = pooch.create(place, base_url=base, registry=registry, retry_if_failed=ATTEMPTS - 1)
         try:
-            keeper.fetch(name, downloader=pooch.HTTPDownloader(timeout=TIMEOUT))
+            keeper.fetch(name, downloader=receive)
         except requests.RequestException as error:  # before OSError, which it is a kind of
             raise EcglibError(f"{base}{name} cannot be fetched ({error}); {again}.") from error
         except ValueError as error:
@@ -222,10 +230,7 @@ def _wanted(text: str, source: str) -> dict[str, str]:
     if len(wanted) == len(PTBXL_METADATA) - len(missing):
         missing.append("every file of records100/")
     if missing:
-        raise EcglibError(
-            f"{source} lacks {', '.join(missing)}: it is empty, cut or another database's. Nothing was fetched; try "
-            "again, or another --mirror."
-        )
+        raise EcglibError(f"{source} lacks {', '.join(missing)}: it is empty, cut or another database's. {ANEW}")
     return wanted
 
 
