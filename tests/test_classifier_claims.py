@@ -6,6 +6,7 @@ Runs are made up and stored, so that what a table should say is known.
 import json
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -19,6 +20,7 @@ from ecglib import (
     ledger,
     metrics,
     multilabel,
+    plots,
     quantisation_attempts,
     reports,
     slips,
@@ -229,6 +231,18 @@ def test_networks_are_judged_on_r3s_validation_records(tmp_path):
     )
     assert ladder.loc["57K", "own folds, validation"].startswith(f"{auc(runs['57K'], 'validation'):.3f}")
     assert ladder.loc["57K", "own folds, test"].startswith(f"{auc(runs['57K'], 'test'):.3f}")
+
+
+def test_r3s_curve_stands_beside_numbers_of_the_same_part_alone(tmp_path):
+    runs = {"57K": arm(tmp_path, "57K"), "124K": arm(tmp_path, "124K", network="124K")}
+    figure = plots.parameter_curve({"validation": runs, "test": runs}, published=True)
+    for axis, part in zip(figure.axes, ("validation", "test"), strict=True):
+        assert axis.get_title() == f"{part} records"
+        lines = {line.get_label(): line for line in axis.lines}
+        joined = lines["here, table 2: mean, a point a seed"].get_ydata()
+        assert list(joined) == pytest.approx([auc(runs["57K"], part), auc(runs["124K"], part)])
+        assert any(label.startswith("R3") for label in lines) == (part == reports.CLAIMS["r3.ladder.57K"].part)
+    plt.close(figure)
 
 
 @pytest.fixture
