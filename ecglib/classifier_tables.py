@@ -63,7 +63,8 @@ def results(arms: Mapping[str, ClassifierArm], runs: Runs) -> pd.DataFrame:
                 "arm": arm.name,
                 "what is done": arm.text,
                 "parameters": f"{runs[name][0].parameters:,}",
-                "seeds": len(runs[name]),
+                "seeds": trained(runs[name]),
+                "validation, rounded": f"{rounded(runs[name], VALIDATION).mean():.3f}",
                 "last epoch, rounded": f"{rounded(runs[name]).mean():.3f}",
                 "macro-AUC, 95 % over seeds": shown(mean_interval(values(runs[name], part))),
                 "over patients": bounds(over_patients(runs[name], part)),
@@ -84,7 +85,7 @@ def per_class(arms: Mapping[str, ClassifierArm], runs: Runs) -> pd.DataFrame:
     for name, arm in arms.items():
         there = [label for label in SUPERCLASSES if f"auc_{label}" in runs[name][0].metrics[tested(arm)]]
         cells = {label: cell(runs[name], tested(arm), label) for label in there}
-        rows.append({"arm": arm.name, **cells, "seeds": len(runs[name])})
+        rows.append({"arm": arm.name, **cells, "seeds": trained(runs[name])})
     return pd.DataFrame(rows).set_index("arm")
 
 
@@ -126,12 +127,12 @@ def differences(
         {
             "arm": arms[name].name,
             "minus": known[arms[name].control].name,
-            "seeds": _seeds(arms[name]),
+            "seeds": trained(runs[name]),
             "difference, 95 % over seeds": shown(comparison.over_seeds, signed=True),
             "over records": bounds(comparison.over_beats, signed=True),
             "over patients": bounds(comparison.over_patients, signed=True),
             p_header(len(found)): "-" if np.isnan(p) else f"{p:.2g}",
-            "verdict": at_budget(verdict(comparison, p), comparable),
+            "verdict": at_budget(verdict(comparison, p, claimed_difference(arms[name].claim)), comparable),
             "could have shown": shown_detectable(comparison, len(found)),
             "at the last epoch, over seeds": shown(at_last(name), signed=True),
         }
@@ -145,11 +146,16 @@ def at_budget(text: str, comparable: bool) -> str:
     return text if comparable else f"{text} (at this budget)"
 
 
-def _seeds(arm: ClassifierArm) -> str:
-    """How many, and how many teachers where several students share one."""
-    teachers = {config.lesson.teacher for config in arm.configs if config.lesson} - {SELF, UNTRAINED}
-    shared = 0 < len(teachers) < len(arm.configs)
-    return f"{len(arm.configs)} ({len(teachers)} teachers)" if shared else str(len(arm.configs))
+def trained(runs: Sequence[ClassifierRun]) -> str:
+    """How many there are, and how many teachers they have where several share one: `5 (3 teachers)`."""
+    teachers = {lesson["teacher"] for run in runs if (lesson := run.config.get("lesson"))} - {SELF, UNTRAINED}
+    shared = 0 < len(teachers) < len(runs)
+    return f"{len(runs)} ({len(teachers)} teacher{'s' * (len(teachers) > 1)})" if shared else str(len(runs))
+
+
+def claimed_difference(claim: tuple[str, str] | None) -> float | None:
+    """What R3 says the second is more than the first (keys of `reports.CLAIMS`, in %); None where it says nothing."""
+    return None if claim is None else (reports.value(claim[1]) - reports.value(claim[0])) / 100
 
 
 def judged(compared: Mapping[str, Comparison]) -> dict[str, tuple[Comparison, float]]:
