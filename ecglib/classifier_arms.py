@@ -33,14 +33,17 @@ class ClassifierArm:
         text: what is done.
         configs: one a seed.
         control: key of the arm that it is compared with; empty for none.
+        claim: keys of `reports.CLAIMS` for control and arm, where R3 claims a difference between the two.
     """
 
     name: str
     text: str
     configs: list[ClassifierConfig]
     control: str = ""
+    claim: tuple[str, str] | None = None
 
 
+R3_GAIN = ("r3.alone.auc", "r3.kd.auc")
 TEXTS = {
     "teacher": "R3's teacher, figure 16",
     "resnet": f"resnet1d_wang of the benchmark, published: {reports.value('ptbxl.resnet1d_wang'):.3f} on all records",
@@ -106,6 +109,7 @@ def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_se
         lesson: Callable[[str], Lesson] | None = None,
         control: str = "alone",
         seeds: int = other_seeds,
+        claim: tuple[str, str] | None = None,
         **change: object,
     ) -> ClassifierArm:
         configs = []
@@ -113,7 +117,7 @@ def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_se
             settings = replace(base.training, seed=STUDENT_SEED + seed)
             taught = lesson(teachers[seed % len(teachers)].run_id) if lesson else None
             configs.append(replace(base, training=settings, lesson=taught, **change))  # type: ignore[arg-type]
-        return ClassifierArm(name, text, configs, control)
+        return ClassifierArm(name, text, configs, control, claim)
 
     def published(run: str) -> Lesson:
         return Lesson(run, "published")
@@ -124,15 +128,22 @@ def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_se
     def program(
         name: str, text: str, lesson: Callable[[str], Lesson] | None = None, control: str = ""
     ) -> ClassifierArm:
-        return arm(name, text, lesson, control, split="report", fold=LAST_FOLD, standardised=False)
+        claim = R3_GAIN if lesson else None
+        return arm(name, text, lesson, control, claim=claim, split="report", fold=LAST_FOLD, standardised=False)
 
     return {
         "R3 alone": program("as coded: student alone", "R3's split and last fold, no scaling"),
         "R3 kd": program("as coded: student with KD", "the same; untrained teacher, softmax", untrained, "R3 alone"),
         "alone": arm("student alone", "labels alone, patients apart, leads scaled", control="", seeds=main_seeds),
-        "untrained": arm("KD, untrained teacher", "the program's loss and teacher, patients apart", untrained),
-        "written": arm("KD, program's loss", "a softmax over sigmoids, from the trained teacher", _as_coded),
-        "kd": arm("KD corrected", "the trained teacher, each class a yes or no", Lesson, seeds=main_seeds),
+        "untrained": arm(
+            "KD, untrained teacher", "the program's loss and teacher, patients apart", untrained, claim=R3_GAIN
+        ),
+        "written": arm(
+            "KD, program's loss", "a softmax over sigmoids, from the trained teacher", _as_coded, claim=R3_GAIN
+        ),
+        "kd": arm(
+            "KD corrected", "the trained teacher, each class a yes or no", Lesson, seeds=main_seeds, claim=R3_GAIN
+        ),
         "frskd": arm("FRSKD", "a self-teacher that refines the student's features", lambda _: FRSKD),
         "raw": arm("student, no scaling", "millivolts as they are, as R3 trained", standardised=False),
         "lead I": arm("lead I alone", "one lead, labels alone", control="", leads=LEAD_I),
@@ -143,8 +154,8 @@ def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_se
     }
 
 
-# R3 figure 6: which optimizer, which batch size? Learning rates are each optimizer's usual ones. R3's own order is not
-# known.
+# R3 section 3.1: which optimizer, which batch size? Its figures there, 5 and 6, have the caption of figure 4, "Label
+# Counts". Learning rates are each optimizer's usual ones. R3's own order is not known.
 COMPARED: tuple[dict[str, dict[str, object]], ...] = (
     {
         "Adam": {"optimizer": "adam", "learning_rate": 1e-3},
@@ -191,15 +202,18 @@ def _chained(fresh: Mapping[str, ClassifierArm], reverse: bool = False) -> dict[
     return chained
 
 
-def pruned_arms(students: Mapping[str, ClassifierArm], seeds: int) -> dict[str, ClassifierArm]:
-    """Students without half of their channels after fine-tuning, and whole ones tuned for as long: their controls.
+def pruned_arms(
+    students: Mapping[str, ClassifierArm], seeds: int, names: Sequence[str] = ("alone", "kd", "lead I kd")
+) -> dict[str, ClassifierArm]:
+    """Networks without half of their channels after fine-tuning, and whole ones tuned for as long: their controls.
 
     Args:
-        students: `student_arms`.
+        students: `student_arms`, or other arms.
         seeds: of each.
+        names: which of them.
     """
     rows = {}
-    for name in ("alone", "kd", "lead I kd"):
+    for name in names:
         student = students[name]
         tuned = [
             replace(config, tuned=config.run_id, training=replace(config.training, epochs=_half(config)))

@@ -1,10 +1,12 @@
 """From the store to a file that can be used elsewhere: `ecglib export`."""
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from ecglib import classifier_runs, deploy, multilabel
 from ecglib.classifier_runs import ClassifierRun
@@ -105,3 +107,51 @@ def export_best(
     size, written = path.stat().st_size, deploy.read_contract(path)
     auc = (written.metrics or {})["auc"]
     return f"{path}: {written.source}, {written.precision}, {size:,} bytes, macro-AUC {auc:.4f} on test records"
+
+
+def contract_of_best(
+    kind: str, profile: str, int8: bool = False, data_root: str | None = None, output: str | None = None
+) -> Contract:
+    """What the file says of itself that `ecglib export` would write now: `export_best` writes it and it is read back.
+
+    Args:
+        kind: see `export_best`, as the others.
+        profile: whose runs.
+        int8: quantise it.
+        data_root: where the records are.
+        output: the folder that has `papermill_runs/`.
+
+    Raises:
+        EcglibError: as `export_best`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        export_best(kind, profile, path, int8, data_root, output)
+        return deploy.read_contract(path)
+
+
+def contract_table(contracts: Mapping[str, Contract]) -> pd.DataFrame:
+    """What models say of themselves, a column a model.
+
+    Args:
+        contracts: kind of run, as `export_best` takes it -> its contract.
+    """
+    columns = {}
+    for kind, contract in contracts.items():
+        measured = contract.metrics or {}
+        columns[kind] = {
+            "the run": contract.source,
+            "leads": " ".join(contract.leads),
+            "unit": contract.unit,
+            "scaling": f"in the model: mean {contract.mean[0]:.4f}, deviation {contract.deviation[0]:.4f} "
+            f"{contract.unit} of lead {contract.leads[0]}",
+            "rate, Hz": str(contract.rate),
+            "samples": str(contract.samples),
+            "labels": " ".join(contract.labels),
+            "thresholds": " ".join(map(str, contract.thresholds)),
+            "output": contract.output,
+            "precision": contract.precision,
+            "metrics": f"macro-AUC {measured['auc']:.3f}, AP {measured['ap']:.3f}; and those of each class",
+            "data": contract.data,
+        }
+    return pd.DataFrame(columns).rename_axis("contract")

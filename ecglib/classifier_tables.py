@@ -63,7 +63,8 @@ def results(arms: Mapping[str, ClassifierArm], runs: Runs) -> pd.DataFrame:
                 "arm": arm.name,
                 "what is done": arm.text,
                 "parameters": f"{runs[name][0].parameters:,}",
-                "seeds": len(runs[name]),
+                "seeds": trained(runs[name]),
+                "validation, rounded": f"{rounded(runs[name], VALIDATION).mean():.3f}",
                 "last epoch, rounded": f"{rounded(runs[name]).mean():.3f}",
                 "macro-AUC, 95 % over seeds": shown(mean_interval(values(runs[name], part))),
                 "over patients": bounds(over_patients(runs[name], part)),
@@ -84,8 +85,13 @@ def per_class(arms: Mapping[str, ClassifierArm], runs: Runs) -> pd.DataFrame:
     for name, arm in arms.items():
         there = [label for label in SUPERCLASSES if f"auc_{label}" in runs[name][0].metrics[tested(arm)]]
         cells = {label: cell(runs[name], tested(arm), label) for label in there}
-        rows.append({"arm": arm.name, **cells, "seeds": len(runs[name])})
+        rows.append({"arm": arm.name, **cells, "seeds": trained(runs[name])})
     return pd.DataFrame(rows).set_index("arm")
+
+
+def class_aucs(runs: Sequence[ClassifierRun]) -> np.ndarray:
+    """Test AUC of each class, (seeds, 5), columns in the order of `SUPERCLASSES`; NaN where a class does not occur."""
+    return np.array([[run.metrics[TEST].get(f"auc_{label}", np.nan) for label in SUPERCLASSES] for run in runs])
 
 
 def comparisons(arms: Mapping[str, ClassifierArm], runs: Runs) -> dict[str, Comparison]:
@@ -121,12 +127,12 @@ def differences(
         {
             "arm": arms[name].name,
             "minus": known[arms[name].control].name,
-            "seeds": _seeds(arms[name]),
+            "seeds": trained(runs[name]),
             "difference, 95 % over seeds": shown(comparison.over_seeds, signed=True),
             "over records": bounds(comparison.over_beats, signed=True),
             "over patients": bounds(comparison.over_patients, signed=True),
             p_header(len(found)): "-" if np.isnan(p) else f"{p:.2g}",
-            "verdict": at_budget(verdict(comparison, p), comparable),
+            "verdict": at_budget(verdict(comparison, p, claimed_difference(arms[name].claim)), comparable),
             "could have shown": shown_detectable(comparison, len(found)),
             "at the last epoch, over seeds": shown(at_last(name), signed=True),
         }
@@ -140,11 +146,16 @@ def at_budget(text: str, comparable: bool) -> str:
     return text if comparable else f"{text} (at this budget)"
 
 
-def _seeds(arm: ClassifierArm) -> str:
-    """How many, and how many teachers where several students share one."""
-    teachers = {config.lesson.teacher for config in arm.configs if config.lesson} - {SELF, UNTRAINED}
-    shared = 0 < len(teachers) < len(arm.configs)
-    return f"{len(arm.configs)} ({len(teachers)} teachers)" if shared else str(len(arm.configs))
+def trained(runs: Sequence[ClassifierRun]) -> str:
+    """How many there are, and how many teachers they have where several share one: `5 (3 teachers)`."""
+    teachers = {lesson["teacher"] for run in runs if (lesson := run.config.get("lesson"))} - {SELF, UNTRAINED}
+    shared = 0 < len(teachers) < len(runs)
+    return f"{len(runs)} ({len(teachers)} teacher{'s' * (len(teachers) > 1)})" if shared else str(len(runs))
+
+
+def claimed_difference(claim: tuple[str, str] | None) -> float | None:
+    """What R3 says the second is more than the first (keys of `reports.CLAIMS`, in %); None where it says nothing."""
+    return None if claim is None else (reports.value(claim[1]) - reports.value(claim[0])) / 100
 
 
 def judged(compared: Mapping[str, Comparison]) -> dict[str, tuple[Comparison, float]]:
@@ -280,29 +291,43 @@ def compression(costs: pd.DataFrame, losses: Mapping[str, Change]) -> pd.DataFra
     return pd.DataFrame(rows).set_index("model")
 
 
-def calibration(answers: Mapping[str, Sequence[np.ndarray]], targets: np.ndarray) -> pd.DataFrame:
+CONSTANT = "always each class's share"  # what a Brier score has to beat
+CALIBRATION = f"expected calibration error ({multilabel.BINS} bins of equal width), over seeds"
+
+
+def calibration(answers: Mapping[str, Sequence[np.ndarray]], targets: np.ndarray, patients: np.ndarray) -> pd.DataFrame:
     """Whether probabilities mean what they say, beside the AUC, which looks at their order alone.
+
+    The last row answers every record with the share of the test records that have each class: it is calibrated, and
+    knows nothing.
 
     Args:
         answers: model -> test logits (N, 5), one a seed.
         targets: (N, 5) of 0 and 1.
+        patients: (N,).
     """
+    said = {name: [classifiers.probabilities(one) for one in members] for name, members in answers.items()}
     rows = []
-    for name, members in answers.items():
-        said = [classifiers.probabilities(one) for one in members]
+    for name, members in said.items():
         aucs = [multilabel.class_metrics(targets, one)["auc"] for one in members]
+        scores = [multilabel.brier(targets, one) for one in members]
+        drawn = np.mean([multilabel.resampled_brier(targets, one, patients) for one in members], axis=0)
+        errors = [multilabel.calibration_error(targets, one) for one in members]
         rows.append(
             {
                 "model": name,
                 "macro-AUC": shown(mean_interval(aucs), 3),
-                "Brier score": shown(mean_interval([multilabel.brier(targets, one) for one in said]), 4),
-                "expected calibration error": shown(
-                    mean_interval([multilabel.calibration_error(targets, one) for one in said]), 4
-                ),
-                "seeds": len(members),
+                "Brier score, over seeds": shown(mean_interval(scores), 4),
+                "Brier score, over patients": bounds(metrics.percentiles(float(np.mean(scores)), drawn), 4),
+                CALIBRATION: shown(mean_interval(errors), 4),
+                "seeds": str(len(members)),
             }
         )
-    return pd.DataFrame(rows).set_index("model")
+    share = np.broadcast_to(targets.mean(axis=0), targets.shape)
+    constant = {"macro-AUC": "0.500", "seeds": "no seed", "Brier score, over patients": "-"}
+    constant["Brier score, over seeds"] = f"{multilabel.brier(targets, share):.4f}"
+    constant[CALIBRATION] = f"{multilabel.calibration_error(targets, share):.4f}"
+    return pd.DataFrame([*rows, {"model": CONSTANT, **constant}]).set_index("model")
 
 
 SMALLER, LOST = 3.8, 0.002  # what INT8 has to reach: size of the file, macro-AUC

@@ -29,7 +29,8 @@ def beside_report(network: nn.Module, published: Sequence[Row]) -> pd.DataFrame:
     """A row a layer: what the report prints, and what it is here with its parameters.
 
     Keras counts a BatchNorm's two running statistics a channel as parameters; torch counts the two trained ones alone.
-    So a BatchNorm of figure 7-1 has twice as many parameters as here; `extra` has the running ones.
+    So a BatchNorm of figure 7-1 has twice as many parameters as here; the last column has the running ones. The sigmoid
+    that ends figures 16-1 and 17-1 is part of the loss here and has a row that says so.
 
     Args:
         network: of 12 leads and 1,000 samples.

@@ -200,6 +200,21 @@ def resampled(
     return {name: np.concatenate(parts) for name, parts in values.items()}
 
 
+def resampled_mean(values: np.ndarray, groups: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+    """The mean of `values` (N,) in each resample of whole groups, the resamples that `resampled` draws: (R,).
+
+    Args:
+        values: (N,).
+        groups: (N,) patient of each value.
+        resamples: how many resamples.
+        seed: of the draws.
+    """
+    members = np.unique(groups, return_inverse=True)[1]
+    draws = _draws(int(members.max()) + 1, resamples, seed).astype(np.float64)
+    sums, sizes = np.bincount(members, values), np.bincount(members)
+    return (draws @ sums) / (draws @ sizes)
+
+
 def percentiles(value: float, resampled_values: np.ndarray) -> Interval:
     """A value with the percentile interval of its resamples; resamples without a defined value are left out."""
     tail = (1 - LEVEL) / 2

@@ -58,6 +58,17 @@ def brier(targets: np.ndarray, probabilities: np.ndarray) -> float:
     return float(np.mean((probabilities - targets) ** 2))
 
 
+def resampled_brier(targets: np.ndarray, probabilities: np.ndarray, patients: np.ndarray) -> np.ndarray:
+    """Brier score of each bootstrap resample of whole patients: (R,), of the resamples that `resampled_auc` draws.
+
+    Args:
+        targets: (N, 5) of 0 and 1.
+        probabilities: (N, 5).
+        patients: (N,).
+    """
+    return metrics.resampled_mean(((probabilities - targets) ** 2).mean(axis=1), patients)
+
+
 def calibration_error(targets: np.ndarray, probabilities: np.ndarray) -> float:
     """Expected calibration error, the mean over classes (Guo et al. 2017).
 

@@ -18,14 +18,19 @@ from ecglib.classifier_runs import ClassifierConfig, ClassifierRun
 from ecglib.data.ptbxl import Records
 from ecglib.deploy import Contract
 from ecglib.metrics import Interval, mean_interval
+from ecglib.models.ecgcnn import build
 from ecglib.multilabel import class_metrics, rounded_auc
+from ecglib.reproducibility import seed_everything
 from ecglib.tables import shown
 
 FLOAT, MASKED, DYNAMIC = "float", "masked, as R3", "quantize_dynamic, as R3"
 BOTH, TRAINED, SOUND = "both, as R3", "QAT, never converted, as R3", "INT8, sound"
 WHOLE, ONE = "INT8 of everything, one scale a layer", "the same, calibrated on one record"
 ARTEFACT, FLAT = "the same, that record with an artefact", "the same, calibrated on a flat record"
+BAD, WORSE = "INT8, sound, but one bad record", "INT8, sound, but one record with a larger artefact"
+UNIT, FRESH = "INT8, sound, but calibrated in microvolts", "weights not loaded"
 ARTEFACT_MV = 50.0  # a step in all leads for half a second: a loose cable, a defibrillator
+LARGE_MV = 300.0
 TEXTS = {
     FLOAT: "the trained network",
     MASKED: "masks over the smallest fifth of the weights",
@@ -37,6 +42,10 @@ TEXTS = {
     ONE: "one training record calibrates",
     ARTEFACT: f"{ARTEFACT_MV:g} mV added to half a second of it",
     FLAT: "a record of zeros calibrates: every range is too small",
+    BAD: f"of the {CALIBRATION} records that calibrate, one has {ARTEFACT_MV:g} mV added to half a second of it",
+    WORSE: f"the same with {LARGE_MV:g} mV",
+    UNIT: "ranges are those of microvolts, records come in millivolts",
+    FRESH: "a new network of the same layout, as when what was trained is not loaded into what is converted",
 }
 
 
@@ -64,6 +73,8 @@ def attempts(
     }
     found = {name: classifiers.predict(model, seen).numpy() for name, model in forms.items()}
     found[TRAINED] = trained.predictions["validation_logits"]
+    seed_everything(config.training.seed)
+    found[FRESH] = classifiers.predict(build(config.network, len(run.leads)), seen).numpy()
     chosen = np.sort(np.random.default_rng(0).permutation(split.train)[:CALIBRATION])
     calibration = np.asarray(records.signals[chosen])[:, run.leads]
     with tempfile.TemporaryDirectory() as folder:
@@ -75,16 +86,19 @@ def attempts(
             (ONE, calibration[:1], True),
             (ARTEFACT, with_artefact(calibration[:1]), True),
             (FLAT, np.zeros_like(calibration[:1]), True),
+            (BAD, np.concatenate([with_artefact(calibration[:1]), calibration[1:]]), False),
+            (WORSE, np.concatenate([with_artefact(calibration[:1], LARGE_MV), calibration[1:]]), False),
+            (UNIT, 1000 * calibration, False),
         ):
             deploy.quantise(source, path, some, whole)
             found[name] = deploy.run(deploy.open_model(path), millivolts)
     return {name: found[name] for name in TEXTS}
 
 
-def with_artefact(records: np.ndarray) -> np.ndarray:
-    """Records (N, L, T) in mV with a step of `ARTEFACT_MV` in the middle twentieth of every lead."""
+def with_artefact(records: np.ndarray, millivolts: float = ARTEFACT_MV) -> np.ndarray:
+    """Records (N, L, T) in mV with a step of so much in the middle twentieth of every lead."""
     result, samples = records.copy(), records.shape[2]
-    result[:, :, samples // 2 : samples // 2 + samples // 20] += ARTEFACT_MV
+    result[:, :, samples // 2 : samples // 2 + samples // 20] += millivolts
     return result
 
 
@@ -110,6 +124,22 @@ def results(answers: Sequence[Mapping[str, np.ndarray]], targets: np.ndarray) ->
             }
         )
     return pd.DataFrame(rows).set_index("attempt")
+
+
+def epochs(plain: Sequence[ClassifierRun], trained: Sequence[ClassifierRun]) -> pd.DataFrame:
+    """Macro-AUC on validation records after every epoch, without and with quantisation-aware training.
+
+    Args:
+        plain: R3's network, one a seed.
+        trained: the same with quantisation-aware training, never converted.
+    """
+    rows = []
+    for name, runs in (("float", plain), (TRAINED, trained)):
+        for run in runs:
+            aucs = run.history["auc"]
+            row = {"training": name, "seed": run.config["training"]["seed"]}
+            rows.append(row | {f"epoch {n + 1}": f"{auc:.3f}" for n, auc in enumerate(aucs)})
+    return pd.DataFrame(rows).fillna("-").set_index(["training", "seed"])
 
 
 def as_r3(answers: Sequence[Mapping[str, np.ndarray]], targets: np.ndarray) -> dict[str, Interval]:

@@ -64,7 +64,7 @@ TABLES = {
     "05_compression": Shown("What each model costs and knows; times of one record on one thread", "desk"),
     "05_targets": Shown("What INT8 has to reach", "desk"),
     "05_table2": Shown("R3's table 2: how many parameters does it take?", "desk"),
-    "05_slips": Shown("Where R3's 51.4 % can come from: the masked student with labels that slipped", "desk"),
+    "05_slips": Shown("Where R3's 51.4 % can come from: the masked network with labels that slipped", "desk"),
     "05_settings": Shown("R3's figure 6: optimizer and batch size, validation macro-AUC", "desk"),
 }
 

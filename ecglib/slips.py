@@ -5,11 +5,18 @@ the labels by their position, which counts from zero; and it took the order of t
 R3 point 5).
 """
 
+from collections.abc import Sequence
 from itertools import permutations
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import torch
+from torch import nn
 
-from ecglib import metrics
+from ecglib import classifiers, metrics, reports
+from ecglib.data import ptbxl
+from ecglib.data.ptbxl import SUPERCLASSES, Records, Scaler
 from ecglib.multilabel import class_metrics
 
 
@@ -54,6 +61,18 @@ def auc_mispaired(targets: np.ndarray, scores: np.ndarray, share: float, draws: 
     return np.array([class_metrics(targets, mispaired(scores, share, seed))["auc"] for seed in range(draws)])
 
 
+def auc_of_both(targets: np.ndarray, scores: np.ndarray, share: float, draws: int = 10) -> np.ndarray:
+    """Macro-AUC when a share of the pairs is wrong and the labels stand in another order, too: (draws * (C! - 1),).
+
+    Args:
+        targets: (N, C) of 0 and 1.
+        scores: (N, C).
+        share: see `mispaired`.
+        draws: random choices of wrong pairs, each with every wrong order.
+    """
+    return np.concatenate([auc_in_other_orders(targets, mispaired(scores, share, seed)) for seed in range(draws)])
+
+
 def auc_in_other_orders(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Macro-AUC when the columns of the labels stand in another order than those of the scores.
 
@@ -70,3 +89,55 @@ def auc_in_other_orders(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
     )
     wrong = [order for order in permutations(classes) if order != tuple(classes)]
     return np.array([np.mean([pairs[label, column] for label, column in enumerate(order)]) for order in wrong])
+
+
+def results(
+    networks: Sequence[nn.Module], scaler: Scaler, records: Records, members: np.ndarray, root: Path
+) -> pd.DataFrame:
+    """What each mistake, and both together, leave of the macro-AUC of pruned networks.
+
+    Args:
+        networks: one a seed.
+        scaler: of their input.
+        records: those at hand that have a label.
+        members: positions among them of R3's validation records.
+        root: where the index and the waveforms are.
+    """
+    here, whole = ptbxl.load_index(root, with_waveforms=True), ptbxl.load_index(root)
+    labelled, all_labelled = (frame[list(SUPERCLASSES)].any(axis=1).to_numpy() for frame in (here, whole))
+    truth = records.targets[members]
+
+    def answers(positions: np.ndarray) -> list[np.ndarray]:
+        x = torch.from_numpy(scaler(ptbxl.load_signals(root, here.iloc[positions])))
+        return [classifiers.predict(network, x).numpy() for network in networks]
+
+    def aucs(found: Sequence[np.ndarray]) -> np.ndarray:
+        return np.array([class_metrics(truth, logits)["auc"] for logits in found])
+
+    own = answers(np.flatnonzero(labelled)[members])
+    rows = {"masked, labels in place": (0.0, aucs(own))}
+    for name, one_by_one in (("deleted at once", False), ("deleted one by one", True)):
+        beside = signals_beside(labelled, one_by_one)
+        wrong = float((beside != np.flatnonzero(labelled)).mean())
+        rows[f"signals slipped, {name}"] = (wrong, aucs(answers(beside[members])))
+    share = float((signals_beside(all_labelled, one_by_one=True) != np.flatnonzero(all_labelled)).mean())
+    drawn = [auc_mispaired(truth, logits, share) for logits in own]
+    rows["as many wrong pairs as in the whole index, at random"] = (share, np.concatenate(drawn))
+    drawn = [auc_in_other_orders(truth, logits) for logits in own]
+    rows["labels in another order"] = (0.0, np.concatenate(drawn))
+    drawn = [auc_of_both(truth, logits, share) for logits in own]
+    rows["both, at random"] = (share, np.concatenate(drawn))
+    published = reports.value("r3.pruned.auc") / 100
+    frame = {
+        name: {
+            "share of wrong pairs": f"{wrong:.3f}",
+            "macro-AUC, mean": f"{found.mean():.3f}",
+            "lowest": f"{found.min():.3f}",
+            "highest": f"{found.max():.3f}",
+            "results": f"{len(found):,}",
+            "seeds": str(len(networks)),
+            f"of them at most R3's {published:.3f}": f"{(found <= published).mean():.0%}",
+        }
+        for name, (wrong, found) in rows.items()
+    }
+    return pd.DataFrame.from_dict(frame, orient="index").rename_axis("mistake")

@@ -1,6 +1,7 @@
 """From a WFDB record to probabilities: leads by name, any unit and rate; one clear error for all that does not fit."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 import wfdb
 from scipy import signal
 
-from ecglib import classify, deploy, multilabel
+from ecglib import classifier_export, classifier_runs, classify, deploy, multilabel
 from ecglib.classifier_experiments import train_classifier
 from ecglib.classifier_runs import ClassifierConfig
 from ecglib.classifiers import Settings, probabilities
@@ -189,8 +190,24 @@ def test_the_exported_student_can_be_used(tmp_path, simulated_root, monkeypatch,
     auc = multilabel.class_metrics(records.targets[test], logits)["auc"]
     assert contract.metrics["auc"] == pytest.approx(auc, abs=1e-4), "what INT8 gives, not what float gave"
     assert auc == pytest.approx(runs[1].metrics["test"]["auc"], abs=0.006)
+    # What notebook 05 shows is what the command writes: the run with the lowest validation loss, not the first seed.
+    assert classifier_export.contract_of_best("57K", "smoke", int8=True) == contract
+    assert contract.source == classifier_runs.best_run(store, "57K").folder.name != runs[0].folder.name
+    shown = classifier_export.contract_table({"57K": contract})["57K"]
+    assert (shown["the run"], shown["precision"], shown["rate, Hz"]) == (runs[1].folder.name, "int8", "100")
+    assert shown["metrics"].startswith(f"macro-AUC {contract.metrics['auc']:.3f}")
     assert main(["export", "teacher", str(tmp_path / "x.onnx"), "--profile", "smoke"]) == 1
     assert "no finished 'teacher' with weights" in capsys.readouterr().err
+
+
+def test_notebook_05_shows_what_the_command_writes():
+    """It calls the function that is tested above, and reads no other file's contract."""
+    path = Path(__file__).parents[1] / "notebooks" / "05_ptbxl_compression.ipynb"
+    code = "".join(
+        "".join(cell["source"]) for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"
+    )
+    assert "classifier_export.contract_of_best(kind, profile, int8=True)" in code
+    assert "read_contract" not in code
 
 
 def test_published_weights_serve_where_the_full_ones_are_absent(tmp_path, simulated_root):

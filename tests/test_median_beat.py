@@ -1,10 +1,15 @@
 """Numbers of the median beat on records whose beat is known; baselines on simulated records."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
+import pandas as pd
 import pytest
 
-from ecglib import median_beat
+from ecglib import median_beat, multilabel
 from ecglib.data import ptbxl
+from ecglib.errors import EcglibError
 
 
 def known_record(leads=2, noise=0.0):
@@ -39,12 +44,78 @@ def test_a_record_without_beats_has_numbers_too():
     assert (found == 0).all()
 
 
-def test_baselines_are_repeatable_and_better_than_chance(simulated_root):
-    records = ptbxl.load_records(simulated_root)
-    first, again = (median_beat.baselines(records) for _ in range(2))
-    for name, answered in first.items():
+def test_few_peaks_have_numbers_too():
+    """One whole beat has no RR interval; beats that the record's ends cut off leave a flat line at the lead's level."""
+    record = known_record()
+    one = record.copy()
+    one[:, 200:] = 0
+    one[:, :100] = 0
+    found = median_beat.describe(one)
+    assert found[:2] == pytest.approx([1.0, 0.0], abs=0.05)
+    assert found[-3:].tolist() == [0, 0, 1]
+    cut = np.zeros_like(record)
+    cut[:, :36] = record[:, 30:66]  # a peak 20 samples after the beginning
+    assert len(median_beat.r_peaks(cut)) == 1
+    beat = median_beat.median_beat(cut, median_beat.r_peaks(cut))
+    assert beat.shape == (2, 96)
+    assert (beat == 0).all()
+    assert median_beat.describe(cut)[-1] == 1
+
+
+@pytest.fixture(scope="module")
+def records(simulated_root):
+    return ptbxl.load_records(simulated_root)
+
+
+@pytest.fixture(scope="module")
+def found(records):
+    return median_beat.baselines(records)
+
+
+def test_answers_are_repeatable_and_owe_nothing_to_the_labels_of_test_records(found, records):
+    targets, test = records.targets.copy(), ptbxl.benchmark_split(records).test
+    targets[test] = 1 - targets[test]
+    again = median_beat.baselines(replace(records, targets=targets))
+    assert list(again) == list(found)
+    for name, answered in found.items():
         assert (answered.scores == again[name].scores).all(), name
-    table = median_beat.baseline_results(first, records)
-    assert table.loc["boosted trees, all leads", "numbers a record"] == 363
-    assert table.loc["boosted trees, lead I", "numbers a record"] == 33
-    assert float(table["macro-AUC, over patients"].iloc[0][:5]) > 0.6
+
+
+def test_the_table_has_the_networks_beside_the_trees(found, records):
+    test = ptbxl.benchmark_split(records).test
+    targets, patients = records.targets[test], records.patients[test]
+    logits = np.random.default_rng(0).normal(size=(2, *targets.shape)) + targets
+
+    def run(scores):
+        predictions = {"test_logits": scores, "test_patients": patients}
+        history = pd.DataFrame({"seconds": [20.0, 30.0]})
+        return SimpleNamespace(predictions=predictions, history=history, leads=list(range(12)))
+
+    table = median_beat.baseline_results(found, records, {"network": [run(scores) for scores in logits]})
+    assert list(table.index) == [*found, "network"]
+    trees, network = table.loc[median_beat.TREES], table.loc["network"]
+    expected = multilabel.auc_interval(targets, found[median_beat.TREES].scores, patients)
+    assert trees["macro-AUC, over patients"] == f"{expected.value:.3f} [{expected.low:.3f}, {expected.high:.3f}]"
+    assert expected.value > 0.6
+    assert table["numbers a record"].tolist() == ["363", "363", "33", "12,000"]
+    assert table["seeds"].tolist() == ["no seed"] * 3 + ["2"]
+    assert (network["seconds"], trees["trees minus it, over patients"]) == ("50", "-")
+    mean = np.mean([multilabel.class_metrics(targets, scores)["auc"] for scores in logits])
+    assert float(network["trees minus it, over patients"].split(" ")[0]) == pytest.approx(
+        expected.value - mean, abs=6e-4
+    )
+    norm = np.mean([multilabel.class_metrics(targets, scores)["auc_NORM"] for scores in logits])
+    assert float(network["NORM"]) == pytest.approx(norm, abs=6e-4)
+    other = run(logits[0])
+    other.predictions["test_patients"] = patients[::-1]
+    with pytest.raises(EcglibError, match="network was tested on other records than the"):
+        median_beat.baseline_results(found, records, {"network": [other]})
+
+
+def test_records_that_cannot_be_learned_from_are_named(records):
+    without = records.targets.copy()
+    without[:, 4] = 0
+    with pytest.raises(EcglibError, match="training records lack HYP: fetch more"):
+        median_beat.baselines(replace(records, targets=without))
+    with pytest.raises(EcglibError, match="records at hand is for test"):
+        median_beat.baselines(replace(records, folds=np.ones_like(records.folds) * 9 - (np.arange(len(records)) % 2)))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ecglib import multilabel
+from ecglib import classifier_tables, classifiers, metrics, multilabel
 
 
 def slow_calibration_error(targets, probabilities):
@@ -42,3 +42,47 @@ def test_known_cases():
     half[:5] = 1
     assert multilabel.calibration_error(half, np.full((10, 5), 0.5)) == 0, "right half of the time, as it says"
     assert multilabel.calibration_error(half, np.full((10, 5), 0.8)) == pytest.approx(0.3)
+
+
+def test_resamples_of_the_brier_score_draw_whole_patients():
+    """As slow loops over the patients that `metrics.resampled` draws."""
+    rng = np.random.default_rng(0)
+    targets, probabilities = rng.integers(2, size=(12, 5)), rng.random((12, 5))
+    patients = np.array([3, 3, 3, 1, 1, 7, 7, 7, 7, 2, 2, 5])
+    found = multilabel.resampled_brier(targets, probabilities, patients)
+    draws = metrics._draws(5, metrics.RESAMPLES, 0)
+    names = np.unique(patients)
+    for number in (0, 1, 999):
+        squares = []
+        for name, count in zip(names, draws[number], strict=True):
+            for row in np.flatnonzero(patients == name):
+                squares += [(probabilities[row, n] - targets[row, n]) ** 2 for n in range(5)] * int(count)
+        assert found[number] == pytest.approx(np.mean(squares))
+    same = multilabel.resampled_brier(targets, np.full((12, 5), 0.5), patients)
+    assert same == pytest.approx(np.full(metrics.RESAMPLES, 0.25)), "nothing to draw: every record errs alike"
+
+
+def test_the_calibration_table_is_made_of_every_seed():
+    rng = np.random.default_rng(1)
+    targets = (rng.random((60, 5)) < 0.4).astype(int)
+    logits = [rng.normal(size=(60, 5)) + 2 * targets for _ in range(3)]
+    table = classifier_tables.calibration({"net": logits, "net, INT8": logits[:1]}, targets, np.arange(60))
+    said = [classifiers.probabilities(one) for one in logits]
+    scores = metrics.mean_interval([multilabel.brier(targets, one) for one in said])
+    assert table.loc["net", "Brier score, over seeds"] == f"{scores.value:.4f} [{scores.low:.4f}, {scores.high:.4f}]"
+    errors = metrics.mean_interval([multilabel.calibration_error(targets, one) for one in said])
+    column = "expected calibration error (10 bins of equal width), over seeds"
+    assert table.loc["net", column] == f"{errors.value:.4f} [{errors.low:.4f}, {errors.high:.4f}]"
+    low, high = (float(one) for one in table.loc["net", "Brier score, over patients"].strip("[]").split(", "))
+    assert low < scores.value < high
+    assert table["seeds"].tolist() == ["3", "1", "no seed"]
+    assert "fewer than 3 seeds" in table.loc["net, INT8", "macro-AUC"]
+
+
+def test_who_always_says_each_classs_share_is_calibrated_and_knows_nothing():
+    targets = np.zeros((20, 5), dtype=int)
+    targets[:5] = 1
+    row = classifier_tables.calibration({}, targets, np.arange(20)).loc[classifier_tables.CONSTANT]
+    assert row["macro-AUC"] == "0.500"
+    assert row["Brier score, over seeds"] == "0.1875", "p (1 - p)"
+    assert row[classifier_tables.CALIBRATION] == "0.0000"

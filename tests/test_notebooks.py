@@ -112,6 +112,13 @@ def enough_compared(notebook):
     return [] if count >= 3 else [f"{count} cells are tagged nbval-check-output (at least 3)"]
 
 
+def sections_in_order(notebook):
+    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    numbers = [int(number) for text in texts for number in re.findall(r"^## (\d+) ·", text, re.MULTILINE)]
+    expected = list(range(1, len(numbers) + 1))
+    return [] if numbers == expected else [f"sections are numbered {numbers}: a heading is missing, or there twice"]
+
+
 CHECKS: list[Callable[[nbformat.NotebookNode], list[str]]] = [
     valid_format,
     run_top_to_bottom,
@@ -124,6 +131,7 @@ CHECKS: list[Callable[[nbformat.NotebookNode], list[str]]] = [
     enough_text,
     small_file,
     enough_compared,
+    sections_in_order,
 ]
 
 
@@ -200,6 +208,7 @@ def test_the_good_notebook_passes(check):
         (enough_text, remove_text, "2 text cells for 4 code cells"),
         (small_file, add_output("display_data", data={"image/png": "x" * MAX_BYTES}), "draw smaller"),
         (enough_compared, lambda nb: nb.cells[3].metadata.tags.clear(), "^2 cells"),
+        (sections_in_order, lambda nb: nb.cells[0].update(source="## 2 · Networks"), r"numbered \[2\]: a heading"),
     ],
 )
 def test_each_check_can_fail(check, spoil, problem):

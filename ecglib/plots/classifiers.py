@@ -1,6 +1,6 @@
 """Figures of notebook 05: curves of each class, size against AUC, claims as arrows, what a network saw on ECG paper."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from ecglib import reports
+from ecglib.classifier_runs import ClassifierRun
 from ecglib.cost import count_parameters
 from ecglib.data.ptbxl import FS, LEADS, SUPERCLASSES
 from ecglib.metrics import Change
@@ -85,32 +86,36 @@ def roc_panels(
     return figure
 
 
-def parameter_curve(found: Mapping[str, Mapping[str, tuple[int, np.ndarray]]], published: bool) -> Figure:
+def parameter_curve(found: Mapping[str, Mapping[str, Sequence[ClassifierRun]]], published: bool) -> Figure:
     """R3 figures 12 and 15: macro-AUC against the number of parameters, a panel for each part of the data.
 
-    R3's curve is one of validation numbers, so it stands in the panel of these alone.
+    R3's curve is one of validation numbers (`Claim.part`), so it stands in the panel of these alone.
 
     Args:
-        found: part of the data ("validation" or "test") with what was trained, as a panel's title -> network -> its
-            parameters, (seeds,) macro-AUC. Those of table 2 are joined, others stand by themselves.
+        found: part of the data, "validation" or "test" -> network -> its runs; their macro-AUCs of that part are drawn.
+            Those of table 2 are joined, others stand by themselves.
         published: whether R3's curve is drawn beside them.
     """
     figure, axes = plt.subplots(1, len(found), figsize=(5.2 * len(found), 4.0), sharey=True, squeeze=False)
     rungs = {ecgcnn.network_of(size) for size in ecgcnn.LADDER}
     part_of_claims = reports.CLAIMS["r3.ladder.6.5M"].part
-    for axis, (title, networks) in zip(axes[0], found.items(), strict=True):
-        for name, (count, values) in networks.items():
+    for axis, (part, networks) in zip(axes[0], found.items(), strict=True):
+        drawn = {
+            name: (runs[0].parameters, np.array([run.metrics[part]["auc"] for run in runs]))
+            for name, runs in networks.items()
+        }
+        for name, (count, values) in drawn.items():
             colour = OUTPUT if name in rungs else INPUT
             axis.plot([count] * len(values), values, "o", color=colour, alpha=0.45, markersize=5)
             axis.plot(count, values.mean(), "D", color=colour)
             axis.annotate(name, (count, values.mean()), (6, 5), textcoords="offset points", fontsize=8, color=colour)
-        joined = sorted((count, values.mean()) for name, (count, values) in networks.items() if name in rungs)
+        joined = sorted((count, values.mean()) for name, (count, values) in drawn.items() if name in rungs)
         axis.plot(*zip(*joined, strict=True), "-", color=OUTPUT, label="here, table 2: mean, a point a seed")
-        if published and title.startswith(part_of_claims):
+        if published and part == part_of_claims:
             sizes = [count_parameters(ecgcnn.convnet(size)) for size in ecgcnn.LADDER]
             claimed = [reports.value(f"r3.ladder.{size}") / 100 for size in ecgcnn.LADDER]
             axis.plot(sizes, claimed, "s--", color=REPORT, markersize=5, label="R3, all records, one run")
-        axis.set(xscale="log", xlabel="parameters (log scale)", title=title)
+        axis.set(xscale="log", xlabel="parameters (log scale)", title=f"{part} records")
         axis.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_minor_formatter(NullFormatter())
