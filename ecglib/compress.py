@@ -84,6 +84,9 @@ def fake_quantised(model: nn.Module) -> nn.Module:
     torch's `prepare_qat` rounds what comes out of each convolution, and weights and output of linear layers; it has no
     version of Conv1d by itself that would round the weights, too. R3 never converted the result to integers.
 
+    As torch has it, the ranges follow what was seen by 1 % a step, so that they lag in a short training, and go on
+    following in evaluation mode.
+
     Raises:
         EcglibError: this torch no longer has it.
     """

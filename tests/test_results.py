@@ -7,7 +7,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecglib import arm_tables, arms, contrast_tables, cost, experiments, metrics, novelty, reports, tables
+from ecglib import (
+    arm_tables,
+    arms,
+    classifier_arms,
+    classifier_runs,
+    classifier_tables,
+    contrast_tables,
+    cost,
+    experiments,
+    metrics,
+    novelty,
+    reports,
+    tables,
+)
+from ecglib.classifier_runs import ClassifierConfig, ClassifierRun
+from ecglib.classifiers import Settings
 from ecglib.data import mitbih
 from ecglib.experiments import BeatGANConfig, Run, is_finished
 from ecglib.files import project_root
@@ -144,3 +159,34 @@ def test_the_tables_of_04_follow_from_the_committed_runs_and_scores(profile, mon
         expected = stored_table(profile, f"04_detector_differences{suffix}", table.index.nlevels)
         assert expected.columns.tolist() == table.columns.tolist()
         pd.testing.assert_frame_equal(table.loc[rows, columns].astype(str), expected.loc[rows, columns])
+
+
+COMMITTED_05 = [
+    profile
+    for profile in COMMITTED
+    if (project_root() / "papermill_runs" / profile / "results" / "05_students.csv").exists()
+]
+REAL_RECORDS = "42a0410ce7b8"  # `Records.fingerprint` of the first 1,987 records of PTB-XL
+
+
+@pytest.mark.parametrize("profile", COMMITTED_05)
+def test_the_tables_of_05_follow_from_the_committed_runs(profile):
+    values = PROFILES[profile]["05_ptbxl_compression"]
+    settings = Settings(0, epochs=values["epochs"], batch_size=values["batch_size"])
+    base = ClassifierConfig(REAL_RECORDS, settings, network=values["student_network"])
+    teacher, few = values["teacher_network"], values["other_seeds"]
+    others = classifier_arms.network_arms(base, [teacher, *values["networks"].split()], few)
+    coded = classifier_arms.report_arms(base, [teacher, "614K", *values["coded_networks"].split()], few)
+    pupils = classifier_arms.student_arms(base, teacher, values["seeds"], few)
+    store, runs = project_root() / "papermill_runs" / profile / "runs", {}
+    for name, arm in (others | coded | pupils).items():
+        for config in arm.configs:
+            assert classifier_runs.is_finished(store / config.run_id), f"{arm.name}: {config.run_id}"
+        runs[name] = [ClassifierRun(store / config.run_id) for config in arm.configs]
+    expected = {
+        "05_per_class": (classifier_tables.per_class(others | coded | pupils, runs), 1),
+        "05_differences": (classifier_tables.differences(pupils, runs, comparable=False), 1),
+        "05_network_claims": (classifier_tables.network_claims(runs, comparable=False), 2),
+    }
+    for name, (table, levels) in expected.items():
+        pd.testing.assert_frame_equal(table.astype(str), stored_table(profile, name, levels))
