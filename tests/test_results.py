@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from awaited import marks
 
 from ecglib import (
     arm_tables,
@@ -149,9 +150,8 @@ def test_the_tables_of_04_follow_from_the_committed_runs_and_scores(profile, mon
         pd.testing.assert_frame_equal(table.drop(columns=rule), expected.drop(columns=rule))
         # The rhythm is with the beats, too: another stands for it, and its rows and what depends on them are left out.
         scores["BeatGAN + rhythm"] = scores["BeatGAN"]
-        with (
-            monkeypatch.context() as patch
-        ):  # two resamples take a moment, a thousand minutes: their column is left out
+        # Two resamples take a moment, a thousand minutes: their column is left out.
+        with monkeypatch.context() as patch:
             patch.setattr(metrics, "resampled", partial(metrics.resampled, resamples=2))
             table = contrast_tables.detector_differences(scores, stored["labels"], stored["patients"], comparable=False)
         rows = [row for row in table.index if "BeatGAN + rhythm" not in row]
@@ -169,7 +169,9 @@ COMMITTED_05 = [
 REAL_RECORDS = "42a0410ce7b8"  # `Records.fingerprint` of the first 1,987 records of PTB-XL
 
 
-@pytest.mark.parametrize("profile", COMMITTED_05)
+@pytest.mark.parametrize(
+    "profile", [pytest.param(name, marks=marks(f"{name}-05_ptbxl_compression")) for name in COMMITTED_05]
+)
 def test_the_tables_of_05_follow_from_the_committed_runs(profile):
     values = PROFILES[profile]["05_ptbxl_compression"]
     settings = Settings(0, epochs=values["epochs"], batch_size=values["batch_size"])
