@@ -1,4 +1,4 @@
-"""Executed pages whose trainings are under way: a check that must fail until they are made again, and then must pass."""
+"""Executed pages whose trainings are under way: their checks must fail until they are made again, and then pass."""
 
 import pytest
 
