@@ -209,8 +209,9 @@ def detector_differences(
 ) -> pd.DataFrame:
     """AUC of one detector minus that of another, a row a question: over all abnormal beats, and for S alone.
 
-    All rows are one family for Holm's correction; "could have shown" is the difference that so many runs show with a
-    power of 80 % in its first step. The column "test" says what was compared, see `_compared`.
+    All rows are one family for Holm's correction. "Could have shown" is the difference that so many runs show with a
+    power of 80 % in its first step, "-" where no two AUCs are so far apart. The column "test" says what was compared,
+    see `_compared`.
 
     Args:
         scores: detector -> (M,) scores of each run.
@@ -242,7 +243,7 @@ def detector_differences(
             p_header(questions): _p(p),
             "verdict": _higher_or_lower(verdict(found, float(p), over_patients=over_patients))
             + ("" if comparable else " (at this budget)"),
-            "could have shown": shown_detectable(found, questions),
+            "could have shown": shown_detectable(found, questions) if found.detectable(questions) <= 1 else "-",
         }
         for (question, found, over_patients), p in zip(compared, adjusted, strict=True)
     ]

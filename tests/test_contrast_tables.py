@@ -174,6 +174,15 @@ def test_one_training_is_no_constant(strangers):
         assert table["verdict"][("contrast", other, "all abnormal")] == "fewer than 3 seeds: no verdict"
 
 
+def test_no_difference_of_aucs_beyond_one_is_named(strangers):
+    scores, labels, patients = strangers
+    noise = scores["BeatGAN"][0]
+    wild = scores | {"BeatGAN": [noise + shift * (labels != "N") for shift in (-3, 0, 3)]}
+    table = contrast_tables.detector_differences(wild, labels, patients, comparable=True)
+    assert table["could have shown"][("contrast", "BeatGAN", "all abnormal")] == "-"
+    assert table["verdict"][("contrast", "BeatGAN", "all abnormal")] == "no difference shown"
+
+
 def test_only_one_program_is_pooled(grid, beats, trained):
     runs, _ = trained
     with pytest.raises(EcglibError, match="more than their seeds"):

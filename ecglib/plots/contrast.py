@@ -106,10 +106,12 @@ def embeddings(maps: Mapping[str, np.ndarray], labels: np.ndarray) -> Figure:
 def detector_ladder(
     found: Mapping[str, Mapping[str, Sequence[float]]], published: Mapping[str, float], title: str
 ) -> Figure:
-    """AUC of each detector, of all abnormal beats and of each class against N: a point a seed, a diamond at the mean.
+    """AUC of each detector, of all abnormal beats and of each class against N: a point a run, a diamond at the mean.
+
+    The number of runs stands beside a detector's name; one without a seed has none.
 
     Args:
-        found: detector -> "all" or a class -> AUC of each seed.
+        found: detector -> "all" or a class -> AUC of each run.
         published: label -> AUC, drawn as a line where all abnormal beats are shown.
         title: which beats were tested.
     """
@@ -127,7 +129,8 @@ def detector_ladder(
         axis.set(title="all abnormal beats" if group == "all" else f"{group} against N", xlabel="test AUC")
     for (label, value), style in zip(published.items(), ("-", "--"), strict=False):
         axes[0].axvline(value, color=REPORT, linestyle=style, linewidth=1, label=f"{label}: {value:.4f}")
-    axes[0].set_yticks(range(len(found)), list(found))
+    runs = {name: len(classes["all"]) for name, classes in found.items()}
+    axes[0].set_yticks(range(len(found)), [f"{name} ({n} runs)" if n > 1 else name for name, n in runs.items()])
     axes[0].invert_yaxis()
     figure.suptitle(title, fontsize=11)
     if published:
