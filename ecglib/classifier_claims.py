@@ -53,6 +53,9 @@ def change(before: Sequence[ClassifierRun], after: Sequence[ClassifierRun], part
         before: runs in the order of their seeds.
         after: likewise.
         part: "validation", "test", or "test_last" for the last epoch on test records.
+
+    Raises:
+        EcglibError: the two were tested on different data.
     """
     count, on = min(len(before), len(after)), part.removesuffix("_last")
     if all(_related(*pair) for pair in zip(before[:count], after[:count], strict=True)):
@@ -61,6 +64,11 @@ def change(before: Sequence[ClassifierRun], after: Sequence[ClassifierRun], part
         ends = _ends(before, after, part)
         return Measured(
             *ends, paired.over_seeds, paired.over_patients, part=on, test=paired, trained=f"seeds: {trained(after)}"
+        )
+    seen = [run.predictions[f"{on}_targets"] for run in (*before, *after)]
+    if not all(np.array_equal(one, seen[0]) for one in seen):
+        raise EcglibError(
+            f"{before[0].folder.name} and {after[0].folder.name} saw other {on} records: compare one split."
         )
     apart = unpaired(values(after, part), values(before, part))
     drawn = [np.mean([run.resampled(part, patients=True)["auc"] for run in runs], axis=0) for runs in (before, after)]

@@ -105,6 +105,10 @@ def test_a_change_has_the_numbers_of_its_part_and_says_how_many_trainings(tmp_pa
     apart = change(teachers, before)
     assert apart.trained == "unpaired, seeds: 3 and 5"
     assert apart.test.counts == (5, 3)
+    other = [stored(tmp_path / "other", seed=50)]
+    other[0].predictions["test_targets"] = 1 - other[0].predictions["test_targets"]
+    with pytest.raises(EcglibError, match="saw other test records: compare one split"):
+        change(teachers, other)
     assert apart.over_seeds.value == pytest.approx(auc(before, "test") - auc(teachers, "test"))
     assert apart.over_patients.low < apart.over_seeds.value < apart.over_patients.high
 
