@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ecglib import arms, contrast_tables, experiments, ledger, metrics, novelty, reports
+from ecglib import arms, contrast_tables, experiments, ledger, metrics, novelty, plots, reports
 from ecglib.arm_tables import values
 from ecglib.comparisons import holm
 from ecglib.errors import EcglibError
@@ -94,6 +94,8 @@ def test_detectors_and_their_differences(tiny, grid, beats, trained, tmp_path):
     found = contrast_tables.seed_aucs(scores, labels)
     assert np.mean(found["all four"]["all"]) == pytest.approx(expected)
     assert [len(found[name]["all"]) for name in ("BeatGAN", "contrast", "rhythm")] == [4, 2, 1]
+    drawn = plots.detector_ladder(found, {}, "title").axes[0].get_yticklabels()
+    assert {"BeatGAN (4 runs)", "contrast (2 runs)", "rhythm"} <= {label.get_text() for label in drawn}
     differences = contrast_tables.detector_differences(scores, labels, patients, comparable=True)
     s_or_n = np.isin(labels, ("S", "N"))
 
