@@ -5,7 +5,7 @@ start from seed 100 + s, so that they share initial weights (where their widths 
 differ in what they are taught alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -179,3 +179,32 @@ def train_arms(arms: Mapping[str, Arm], beats: Beats, store: Path, device: str =
 def best_without_labels(runs: list[Run]) -> Run:
     """The run whose chosen epoch redraws normal validation beats best."""
     return min(runs, key=lambda run: float(run.history["error_normal"].min()))
+
+
+def publish_best(
+    configs: Sequence[BeatGANConfig],
+    teachers: Sequence[BeatGANConfig],
+    beats: Beats,
+    store: Path,
+    device: str = "auto",
+) -> Run:
+    """Keep the weights of the finished run that redraws normal validation beats best.
+
+    A store that came without weights has the run trained again, after the teacher that it learned from.
+
+    Args:
+        configs: of finished runs, to choose among.
+        teachers: those that these runs may have learned from.
+        beats: the beats that the configs were made for.
+        store: the folder of all runs.
+        device: "auto", "cpu" or "cuda".
+    """
+    run_id = best_without_labels([Run(store / config.run_id) for config in configs]).folder.name
+    best = next(config for config in configs if config.run_id == run_id)
+    if best.distillation and not is_finished(store / run_id, weights=True):
+        for teacher in teachers:
+            if teacher.run_id == best.distillation.teacher:
+                train_beatgan(teacher, beats, store, device, weights=True)
+    run = train_beatgan(best, beats, store, device, weights=True)
+    run.publish()
+    return run

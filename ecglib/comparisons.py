@@ -270,9 +270,9 @@ def for_whom(word: str, over_patients: Interval) -> str:
 
 
 def shown_detectable(comparison: Comparison | Unpaired, questions: int = 1, digits: int = 4) -> str:
-    """`Comparison.detectable` as a table shows it."""
+    """`Comparison.detectable` as a table shows it; "-" above 1, as no two AUCs lie that far apart."""
     smallest = comparison.detectable(questions)
-    return f"{smallest:.{digits}f}" if np.isfinite(smallest) else "-"
+    return f"{smallest:.{digits}f}" if smallest <= 1 else "-"
 
 
 def equivalence(differences: np.ndarray, margin: float) -> float:

@@ -243,7 +243,7 @@ def detector_differences(
             p_header(questions): _p(p),
             "verdict": _higher_or_lower(verdict(found, float(p), over_patients=over_patients))
             + ("" if comparable else " (at this budget)"),
-            "could have shown": shown_detectable(found, questions) if found.detectable(questions) <= 1 else "-",
+            "could have shown": shown_detectable(found, questions),
         }
         for (question, found, over_patients), p in zip(compared, adjusted, strict=True)
     ]
@@ -264,7 +264,8 @@ def _compared(one: _Asked, other: _Asked) -> tuple[Unpaired, str]:
     if len(seeded) == 2:
         test = f"unpaired, {len(one.aucs)} and {len(other.aucs)} runs"
     else:
-        test = f"one sample, {len(seeded[0].aucs)} runs"
+        count = len(seeded[0].aucs)
+        test = f"one sample, {count} {'run' if count == 1 else 'runs'}"
     if any(len(asked.aucs) < metrics.MIN_SEEDS for asked in seeded):  # a single run is not taken for a constant
         unknown = Interval(float(one.aucs.mean() - other.aucs.mean()), float("-inf"), float("inf"))
         return Unpaired(unknown, np.nan, (len(one.aucs), len(other.aucs)), np.nan, np.nan), test

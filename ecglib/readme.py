@@ -26,7 +26,7 @@ class Shown:
     """
 
     heading: str
-    profile: str = "quick"
+    profile: str = "desk"
     left_out: tuple[str, ...] = ()
     page: str = ALL
 
@@ -35,37 +35,30 @@ TABLES = {
     "01_beats": Shown("MIT-BIH, all beats"),
     "01_split": Shown("R1's split"),
     "01_ptbxl": Shown("PTB-XL"),
-    "02_teacher": Shown("BeatGAN, the teacher", "desk", left_out=("95 % over beats",)),
-    "02_per_class": Shown(
-        "Which anomalies BeatGAN finds: AUC of each class against N, mean over seeds and interval", "desk"
-    ),
-    "03_gains": Shown("R1's claim: what distillation adds to the AUC", "desk", page=SUMMARY),
-    "03_differences": Shown("Every arm minus its control with the same seeds", "desk"),
-    "03_protocol": Shown("What the protocol does to the teacher's number", "desk"),
-    "03_baselines": Shown("Cheap baselines on the same beats", "desk"),
+    "02_teacher": Shown("BeatGAN, the teacher", left_out=("95 % over beats",)),
+    "02_per_class": Shown("Which anomalies BeatGAN finds: AUC of each class against N, mean over seeds and interval"),
+    "03_gains": Shown("R1's claim: what distillation adds to the AUC", page=SUMMARY),
+    "03_differences": Shown("Every arm minus its control with the same seeds"),
+    "03_protocol": Shown("What the protocol does to the teacher's number"),
+    "03_baselines": Shown("Cheap baselines on the same beats"),
     "04_scenarios": Shown(
         "R2's scenarios: proposed and measured",
-        "desk",
         left_out=("minus BeatGAN (B), paired, over seeds",),
         page=SUMMARY,
     ),
-    "04_detector_differences": Shown(
-        "Beyond R2: label-free detectors, AUC minus AUC on R1's split", "desk", page=SUMMARY
-    ),
-    "04_detector_differences_new_patients": Shown("The same for new patients, DS1 to DS2", "desk", page=SUMMARY),
-    "04_detectors": Shown(
-        "Label-free detectors on R1's split, where patients are known: AUC, and AUC of each class", "desk"
-    ),
-    "04_detectors_new_patients": Shown("The same for new patients, DS1 to DS2", "desk"),
-    "05_claims": Shown("R3's claims: macro-AUC before -> after", "desk", page=SUMMARY),
-    "05_students": Shown("R3's student alone, and taught in every way", "desk"),
-    "05_differences": Shown("Each minus its control with the same seeds", "desk"),
-    "05_pruned_differences": Shown("Without half of the channels, minus the whole student tuned for as long", "desk"),
-    "05_compression": Shown("What each model costs and knows; times of one record on one thread", "desk"),
-    "05_targets": Shown("What INT8 has to reach", "desk"),
-    "05_table2": Shown("R3's table 2: how many parameters does it take?", "desk"),
-    "05_slips": Shown("Where R3's 51.4 % can come from: the masked network with labels that slipped", "desk"),
-    "05_settings": Shown("R3's figure 6: optimizer and batch size, validation macro-AUC", "desk"),
+    "04_detector_differences": Shown("Beyond R2: label-free detectors, AUC minus AUC on R1's split", page=SUMMARY),
+    "04_detector_differences_new_patients": Shown("The same for new patients, DS1 to DS2", page=SUMMARY),
+    "04_detectors": Shown("Label-free detectors on R1's split, where patients are known: AUC, and AUC of each class"),
+    "04_detectors_new_patients": Shown("The same for new patients, DS1 to DS2"),
+    "05_claims": Shown("R3's claims: macro-AUC before -> after", page=SUMMARY),
+    "05_students": Shown("R3's student alone, and taught in every way"),
+    "05_differences": Shown("Each minus its control with the same seeds"),
+    "05_pruned_differences": Shown("Without half of the channels, minus the whole student tuned for as long"),
+    "05_compression": Shown("What each model costs and knows; times of one record on one thread"),
+    "05_targets": Shown("What INT8 has to reach"),
+    "05_table2": Shown("R3's table 2: how many parameters does it take?"),
+    "05_slips": Shown("Where R3's 51.4 % can come from: the masked network with labels that slipped"),
+    "05_settings": Shown("R3's figure 6: optimizer and batch size, validation macro-AUC"),
 }
 
 

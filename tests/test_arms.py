@@ -3,6 +3,7 @@
 import html
 import math
 import re
+import shutil
 from dataclasses import replace
 from itertools import combinations
 from types import SimpleNamespace
@@ -124,6 +125,19 @@ def test_finished_arms_are_loaded_even_without_the_teachers_weights(grid, runs, 
         for path, content in kept.items():
             path.write_bytes(content)
     assert [run.folder for run in again["D"]] == [run.folder for run in runs["D"]]
+
+
+def test_the_best_student_of_a_store_without_weights_is_trained_again_to_be_published(
+    grid, runs, beats, store, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(experiments, "check_teacher", lambda *_: None)
+    expected = arms.best_without_labels(runs["D"]).generator().state_dict()
+    for run in (*runs["A"], *runs["D"]):
+        shutil.copytree(run.folder, tmp_path / run.folder.name, ignore=shutil.ignore_patterns("*.safetensors"))
+    found = arms.publish_best(grid["D"].configs, grid["A"].configs, beats, tmp_path, "cpu")
+    assert (found.folder / "weights_float16.safetensors").exists()
+    for name, tensor in found.generator().state_dict().items():
+        assert torch.equal(tensor, expected[name]), name
 
 
 def test_a_student_without_its_teacher_is_refused(grid, beats, tmp_path):

@@ -34,6 +34,12 @@ def test_two_seeds_can_show_nothing():
     assert np.isnan(compared([0.01, 0.02]).p)
 
 
+def test_a_difference_that_no_two_aucs_have_is_not_shown_as_one_that_could_have_been():
+    wide = compared([-0.4, 0.1, 0.4])
+    assert 1 < wide.detectable() < float("inf")
+    assert comparisons.shown_detectable(wide) == "-"
+
+
 def test_unpaired_is_welchs_test():
     rng = np.random.default_rng(1)
     one, other = rng.normal(0.94, 0.002, 5), rng.normal(0.87, 0.03, 10)
