@@ -5,8 +5,8 @@ from functools import partial
 import torch
 
 from benchmarks.literal_beatgan import literal_update
-from ecglib import cost
-from ecglib.training import Hyperparameters, new_state, update
+from ecglib.beatgan.training import Hyperparameters, new_state, update
+from ecglib.core import cost
 
 ROUNDS = 15
 

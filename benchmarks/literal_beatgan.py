@@ -7,8 +7,8 @@ D's gradients are computed in the G step although nothing uses them.
 from torch import Tensor
 from torch.nn import functional as F
 
-from ecglib.models.beatgan import initialise
-from ecglib.training import BATCHNORM_MOMENTUM, Hyperparameters, State, set_momentum
+from ecglib.beatgan.networks import initialise
+from ecglib.beatgan.training import BATCHNORM_MOMENTUM, Hyperparameters, State, set_momentum
 
 
 def literal_update(state: State, x: Tensor, settings: Hyperparameters) -> dict[str, float]:

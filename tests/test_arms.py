@@ -14,12 +14,18 @@ import pytest
 import torch
 from scipy import stats
 
-from ecglib import arm_tables, arms, baselines, comparisons, experiments, ledger, metrics, reports
-from ecglib.distillation import SELF
-from ecglib.errors import EcglibError
-from ecglib.experiments import BeatGANConfig
-from ecglib.files import project_root
-from ecglib.training import Hyperparameters
+from ecglib import reports
+from ecglib.beatgan import arms as beatgan_arms
+from ecglib.beatgan import baselines, experiments, tables
+from ecglib.beatgan import ledger as beatgan_ledger
+from ecglib.beatgan.distillation import SELF
+from ecglib.beatgan.experiments import BeatGANConfig
+from ecglib.beatgan.training import Hyperparameters
+from ecglib.core.errors import EcglibError
+from ecglib.core.files import project_root
+from ecglib.show import ledger as show_ledger
+from ecglib.simclr import arms as simclr_arms
+from ecglib.stats import comparisons, metrics
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +35,7 @@ def base(tiny):
 
 @pytest.fixture(scope="module")
 def grid(base):
-    return arms.distillation_arms(base, main_seeds=2, other_seeds=1)
+    return beatgan_arms.distillation_arms(base, main_seeds=2, other_seeds=1)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +48,7 @@ def runs(grid, beats, store):
     # After eight steps no teacher beats chance yet; what is tested here is not who may teach.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiments, "check_teacher", lambda *_: None)
-        return arms.train_arms(grid, beats, store, "cpu")
+        return beatgan_arms.train_arms(grid, beats, store, "cpu")
 
 
 def test_arms_differ_in_what_they_are_taught_alone(grid):
@@ -57,7 +63,7 @@ def test_arms_differ_in_what_they_are_taught_alone(grid):
 
 
 def test_the_sweep_varies_gamma_and_tau_alone(base):
-    sweep = arms.sweep_arms(base, seeds=2)
+    sweep = simclr_arms.sweep_arms(base, seeds=2)
     plain = sweep["D"].configs[1].facts
     assert plain["width"] == base.width / 2
     settings = set()
@@ -68,9 +74,9 @@ def test_the_sweep_varies_gamma_and_tau_alone(base):
         if name != "D":
             settings.add((arm.configs[1].contrast.gamma, arm.configs[1].contrast.temperature))
             assert set(added["places"]) == {"discriminator", "generator"}
-    assert settings == set(arms.SWEEP)
+    assert settings == set(simclr_arms.SWEEP)
     # At these settings the scenarios themselves are trained.
-    default = arms.contrast_arms(base, seeds=1)["12"].configs[0].contrast
+    default = simclr_arms.contrast_arms(base, seeds=1)["12"].configs[0].contrast
     assert (default.gamma, default.temperature) in settings
 
 
@@ -85,7 +91,7 @@ def test_students_are_paired_with_the_teacher_of_their_seed(grid):
 
 
 def test_scenarios_add_contrast_to_the_corrected_student_alone(base, grid):
-    found = arms.contrast_arms(base, 2)
+    found = simclr_arms.contrast_arms(base, 2)
     for name in ("A", "B", "D"):
         assert [config.run_id for config in found[name].configs] == [config.run_id for config in grid[name].configs]
     for name, places in {"1": 1, "1p": 1, "2": 1, "12": 2}.items():
@@ -97,7 +103,7 @@ def test_scenarios_add_contrast_to_the_corrected_student_alone(base, grid):
 
 def test_as_coded_ends_where_no_distillation_ends_and_corrected_does_not(base, grid, runs, beats, store, monkeypatch):
     monkeypatch.setattr(experiments, "check_teacher", lambda *_: None)  # too short a training to beat chance
-    twins = arms.as_coded_twins(base, grid["A"].configs[0].run_id)
+    twins = beatgan_arms.as_coded_twins(base, grid["A"].configs[0].run_id)
     assert twins[1].run_id == grid["B"].configs[0].run_id
     coded, plain = (experiments.train_beatgan(twin, beats, store, "cpu", weights=True) for twin in twins)
     assert (coded.history["gradient_ratio"] == 0).all()
@@ -120,7 +126,7 @@ def test_finished_arms_are_loaded_even_without_the_teachers_weights(grid, runs, 
             path.unlink()
     monkeypatch.setattr(experiments.training, "train", lambda *_: pytest.fail("trained again"))
     try:
-        again = arms.train_arms(grid, beats, store, "cpu")
+        again = beatgan_arms.train_arms(grid, beats, store, "cpu")
     finally:
         for path, content in kept.items():
             path.write_bytes(content)
@@ -131,10 +137,10 @@ def test_the_best_student_of_a_store_without_weights_is_trained_again_to_be_publ
     grid, runs, beats, store, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(experiments, "check_teacher", lambda *_: None)
-    expected = arms.best_without_labels(runs["D"]).generator().state_dict()
+    expected = beatgan_arms.best_without_labels(runs["D"]).generator().state_dict()
     for run in (*runs["A"], *runs["D"]):
         shutil.copytree(run.folder, tmp_path / run.folder.name, ignore=shutil.ignore_patterns("*.safetensors"))
-    found = arms.publish_best(grid["D"].configs, grid["A"].configs, beats, tmp_path, "cpu")
+    found = beatgan_arms.publish_best(grid["D"].configs, grid["A"].configs, beats, tmp_path, "cpu")
     assert (found.folder / "weights_float16.safetensors").exists()
     for name, tensor in found.generator().state_dict().items():
         assert torch.equal(tensor, expected[name]), name
@@ -147,7 +153,7 @@ def test_a_student_without_its_teacher_is_refused(grid, beats, tmp_path):
 
 def test_a_teacher_no_better_than_chance_is_refused_before_training(grid, runs, beats, store, monkeypatch):
     monkeypatch.setattr(experiments.training, "train", lambda *_: pytest.fail("trained"))
-    config = arms.distillation_arms(grid["A"].configs[0], 1, 1)["D"].configs[0]
+    config = beatgan_arms.distillation_arms(grid["A"].configs[0], 1, 1)["D"].configs[0]
     noise = {"validation_labels": np.array(["N", "V"] * 30), "validation_scores_corrected": np.tile([0.1, 0.1], 30)}
     monkeypatch.setattr(experiments.Run, "predictions", noise)
     folder = store / config.run_id
@@ -210,17 +216,17 @@ def test_verdicts(difference, p, words):
 
 
 def test_tables_of_the_arms(grid, runs):
-    table = arm_tables.arm_results(grid, runs, dict.fromkeys(grid, 7))
+    table = tables.arm_results(grid, runs, dict.fromkeys(grid, 7))
     assert list(table.index) == [arm.name for arm in grid.values()]
-    differences = arm_tables.arm_differences(grid, runs)
+    differences = tables.arm_differences(grid, runs)
     assert "p (Holm, 13 questions)" in differences.columns
     assert differences.loc["H 1/2 width + KD", "minus"] == "H 1/2 width"
     assert differences.loc["H 1/2 width", "minus"] == "B second run"
     assert differences.loc["E KD on z", "verdict"] == "fewer than 3 seeds: no verdict"
     assert differences.loc["E KD on z", "could have shown"] == "-"
-    claims = arm_tables.experiments(runs)
+    claims = tables.experiments(runs)
     assert claims.loc[("student with KD", "AUC"), "report (1 run)"] == "0.9464"
-    gains = arm_tables.gains(runs, comparable=False)
+    gains = tables.gains(runs, comparable=False)
     assert gains.loc["student with KD", "as coded: student - control"] == "0 (the term is a constant)"
     assert gains.loc["student with KD", "report: student - teacher (1 run)"] == "+0.0092"
 
@@ -248,16 +254,16 @@ def test_a_column_has_the_numbers_of_the_rule_that_its_heading_names(tmp_path):
         name: [ruled_run(tmp_path / name, coded + shift, corrected + shift) for shift in (0, 0.001, 0.002)]
         for name, (coded, corrected) in levels.items()
     }
-    row = arm_tables.gains(runs, comparable=False).loc["student with feature distillation"]
+    row = tables.gains(runs, comparable=False).loc["student with feature distillation"]
     assert row["as coded: student - teacher"].startswith("+0.0400 ")  # Fc - A
     assert row["as coded: student - control"].startswith("+0.0300 ")  # Fc - B
     assert row["as written: student - control"].startswith("+0.0400 ")  # Fw - B
     assert row["corrected: student - control"].startswith("-0.1500 ")  # F - B
-    both = arm_tables.gains(runs, comparable=False).loc["student with KD and feature distillation"]
+    both = tables.gains(runs, comparable=False).loc["student with KD and feature distillation"]
     assert both["as coded: student - control"].startswith("+0.0300 ")
     assert both["as written: student - control"] == "-"
     assert (row["arms and seeds"], both["arms and seeds"]) == ("Fc 3, Fw 3, F 3", "Fc 3, G 3")
-    table = arm_tables.experiments(runs)
+    table = tables.experiments(runs)
     feature = table.loc[("student with feature distillation", "AUC")]
     assert [feature[rule][:6] for rule in ("as coded", "as written", "corrected")] == ["0.9410", "0.9510", "0.7010"]
     assert feature["arms and seeds"] == "Fc 3, Fw 3, F 3"
@@ -267,7 +273,7 @@ def test_a_column_has_the_numbers_of_the_rule_that_its_heading_names(tmp_path):
 def test_re_runs_are_compared_pair_by_pair(tmp_path):
     aucs = {"A": (0.90, 0.92), "B": (0.91, 0.85)}
     runs = {name: [ruled_run(tmp_path, auc, auc) for auc in values] for name, values in aucs.items()}
-    row = arm_tables.reruns(runs).loc["as coded"]
+    row = tables.reruns(runs).loc["as coded"]
     apart = sorted(abs(a - b) for a, b in combinations([0.90, 0.92, 0.91, 0.85], 2))
     assert (row["runs"], row["pairs"]) == ("4", "6")
     assert row["furthest apart"] == f"{apart[-1]:.4f}" == "0.0700"
@@ -276,9 +282,9 @@ def test_re_runs_are_compared_pair_by_pair(tmp_path):
 
 
 def test_protocol_and_baselines(base, runs, beats, store):
-    protocol = arms.train_arms(arms.protocol_arms(base, 1), beats, store, "cpu")
+    protocol = beatgan_arms.train_arms(beatgan_arms.protocol_arms(base, 1), beats, store, "cpu")
     test = base.choose(beats).test
-    table = arm_tables.protocol_results(runs, protocol, beats.near_peak[test])
+    table = tables.protocol_results(runs, protocol, beats.near_peak[test])
     assert len(table) == 9
     reference = table.loc["epoch without labels, BatchNorm in evaluation mode"]
     assert reference["difference"] == "-"
@@ -293,7 +299,7 @@ def test_protocol_and_baselines(base, runs, beats, store):
         assert 0 <= auc <= 1
         found[name] = (baseline.published, np.array([auc]))
     assert found["PCA"][1][0] > 0.7
-    rows = arm_tables.baseline_results(found, runs["A"])
+    rows = tables.baseline_results(found, runs["A"])
     assert rows.loc["PCA", "BeatGAN paper"] == "0.8164"
     assert rows.loc["isolation forest", "BeatGAN paper"] == "-"
 
@@ -310,7 +316,7 @@ def test_pca_is_the_error_of_a_projection():
 def test_the_vae_bound_is_reconstruction_plus_divergence():
     import torch
 
-    from ecglib.models.vae import VAE
+    from ecglib.beatgan.vae import VAE
 
     torch.manual_seed(0)
     x, x_hat, code = torch.rand(2, 1, 4), torch.rand(2, 1, 4), torch.randn(2, 6, 1)
@@ -323,9 +329,9 @@ def test_the_vae_bound_is_reconstruction_plus_divergence():
 
 
 def test_every_number_of_r1_is_in_the_ledger(runs, base, beats):
-    measured, reasons = ledger.measured_r1(runs, base, beats)
+    measured, reasons = beatgan_ledger.measured_r1(runs, base, beats)
     assert set(measured) | set(reasons) == {key for key, claim in reports.CLAIMS.items() if claim.report == "R1"}
-    table = ledger.ledger("R1", measured, reasons)
+    table = show_ledger.ledger("R1", measured, reasons)
     assert ((table["measured"] == "-") == (table["why not"] != "")).all()
     # R1's thresholds are on scores scaled over the set; raw errors of so short a training are larger than 1.
     scores = runs["Fc"][0].predictions["scores_as_coded"]
@@ -334,7 +340,7 @@ def test_every_number_of_r1_is_in_the_ledger(runs, base, beats):
     assert measured["r1.feature.threshold"] == pytest.approx(float(scaled), rel=1e-5)
     assert measured["r1.figure9.last_f1"] == pytest.approx(runs["A"][0].history["f1_as_coded"].iloc[-1], abs=0.1)
     with pytest.raises(EcglibError, match="neither measured nor"):
-        ledger.ledger("R1", {}, reasons)
+        show_ledger.ledger("R1", {}, reasons)
     claims = [claim for claim in reports.CLAIMS.values() if claim.report == "R1"]
     assert len(claims) >= 55
     assert list(table.index) == [claim.text for claim in claims]
@@ -361,23 +367,23 @@ def test_a_notebook_shows_every_number_of_its_report(name, report):
         rows.add(tuple(cells[:3]))
     for key, claim in reports.CLAIMS.items():
         if claim.report == report:
-            assert (claim.text, claim.where, ledger.published(claim)) in rows, key
+            assert (claim.text, claim.where, show_ledger.published(claim)) in rows, key
     if report == "R1":
         assert "FIGURE9_LOG" in "\n".join(cell.source for cell in notebook.cells)
 
 
 def test_the_files_of_a_run_stand_beside_figure_10(runs):
-    table = ledger.run_files(runs["A"][0])
+    table = beatgan_ledger.run_files(runs["A"][0])
     assert table.loc["weights of G", "size there"] == "7,505 KiB"
     weights = runs["A"][0].folder / table.loc["weights of G", "here"]
-    assert table.loc["weights of G", "size here"] == ledger.number(weights.stat().st_size / 1024, "KiB")
+    assert table.loc["weights of G", "size here"] == show_ledger.number(weights.stat().st_size / 1024, "KiB")
     assert table.loc["losses and validation numbers", "R1, figure 10"] == "beatgan_s_history.pkl"
     kept = {path.name for path in runs["A"][0].folder.iterdir()} - {"weights_as_coded.safetensors"}
     assert set(table["here"]) - {"-"} == kept
 
 
 def test_contradictions_name_both_sides():
-    table = ledger.contradictions("R1")
+    table = show_ledger.contradictions("R1")
     assert table.loc["AUC with feature distillation", "other"].startswith("0.934073")
     assert len(table) == 14
     assert table.loc["what the student learns from", "one"].endswith("(section 3.3.4.3)")
@@ -389,7 +395,7 @@ def test_numbers_of_r1_are_those_that_each_place_prints():
     assert reports.value("r1.student.auc") == 0.946423
     assert reports.CLAIMS["r1.student.auc"].where == "table 1"
     assert reports.value("r1.student.log_auc") == 0.94642384
-    assert ledger.published(reports.CLAIMS["r1.student.auc"]) == "0.946423"
-    assert ledger.published(reports.CLAIMS["r1.student.log_auc"]) == "0.94642384"
-    assert ledger.published(reports.CLAIMS["r1.quoted_auc"]) == "0.9500"
+    assert show_ledger.published(reports.CLAIMS["r1.student.auc"]) == "0.946423"
+    assert show_ledger.published(reports.CLAIMS["r1.student.log_auc"]) == "0.94642384"
+    assert show_ledger.published(reports.CLAIMS["r1.quoted_auc"]) == "0.9500"
     assert "README" not in reports.CLAIMS["r1.teacher.seconds"].where

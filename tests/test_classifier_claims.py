@@ -11,29 +11,19 @@ import numpy as np
 import pytest
 import torch
 
-from ecglib import (
-    classifier_arms,
-    classifier_claims,
-    classifier_runs,
-    classifier_tables,
-    deploy,
-    ledger,
-    metrics,
-    multilabel,
-    plots,
-    quantisation_attempts,
-    reports,
-    slips,
-)
-from ecglib.classifier_arms import ClassifierArm
-from ecglib.classifier_claims import Claimed, change, claims
-from ecglib.classifier_runs import UNTRAINED, ClassifierConfig, ClassifierRun
-from ecglib.classifiers import Settings
+from ecglib import reports
+from ecglib.classifier import arms, attempts, claims, figures, networks, onnx, slips, tables
+from ecglib.classifier import ledger as classifier_ledger
+from ecglib.classifier.arms import ClassifierArm
+from ecglib.classifier.claims import Claimed, change, claims
+from ecglib.classifier.config import UNTRAINED, ClassifierConfig, ClassifierRun
+from ecglib.classifier.training import Settings
+from ecglib.core.errors import EcglibError
 from ecglib.data import ptbxl
 from ecglib.data.ptbxl import Scaler
-from ecglib.errors import EcglibError
-from ecglib.models import ecgcnn
-from ecglib.store import write_arrays
+from ecglib.runs.store import write_arrays
+from ecglib.show import ledger as show_ledger
+from ecglib.stats import metrics, multilabel
 
 RECORDS = 120
 # How well runs separate the classes on each part; no two alike, so that a number of a wrong part is found out.
@@ -59,7 +49,7 @@ def stored(folder, network="57K", seed=0, skill=0.0, **config):
     write_arrays(folder / "predictions.npz", predictions)
     facts = {"network": network, "training": {"seed": seed, "epochs": 2, "batch_size": 32}, **config}
     (folder / "config.json").write_text(json.dumps(facts))
-    (folder / "metrics.json").write_text(json.dumps(classifier_runs.evaluate(predictions, 0, 1)))
+    (folder / "metrics.json").write_text(json.dumps(config.evaluate(predictions, 0, 1)))
     (folder / "history.csv").write_text("epoch,auc\n0,0.49\n1,0.82\n")
     return ClassifierRun(folder)
 
@@ -118,7 +108,7 @@ def measured(differences, patients=None, part="test", before=0.9):
     over_seeds = metrics.mean_interval(differences)
     others = metrics.Interval(over_seeds.value, *(patients or (over_seeds.value - 0.004, over_seeds.value + 0.004)))
     found = metrics.Change(before, before + over_seeds.value, over_seeds, others, differences)
-    return classifier_claims.of_differences(found, part)
+    return claims.of_differences(found, part)
 
 
 def test_verdicts_are_of_one_family_and_say_what_these_runs_could_have_shown():
@@ -147,7 +137,7 @@ def test_verdicts_are_of_one_family_and_say_what_these_runs_could_have_shown():
     ]
     assert table["records"].tolist() == ["test"] * 4 + ["validation"] + ["test"] * 2
     p = [float(value) for value in table["p (Holm, 7 questions)"] if value != "-"]
-    raw = [classifier_claims.p_value(np.array(values)) for values in (clear, clear, near, wide, near, clear)]
+    raw = [claims.p_value(np.array(values)) for values in (clear, clear, near, wide, near, clear)]
     assert p == pytest.approx(metrics_holm(raw), rel=0.05)
     assert float(table.loc["excluded", "could have shown"]) < float(table.loc["unclear", "could have shown"])
     assert "inf" not in table.loc["two", "corrected"]
@@ -173,14 +163,14 @@ def test_equality_is_asked_with_a_margin_of_pairs_alone(tmp_path):
         "INT8 = float": measured(near, (-0.002, 0.002)),
         "pruned = whole": measured([-0.01, -0.012, -0.011, -0.01]),
     }
-    table = classifier_claims.equal(found, comparable=False)
+    table = claims.equal(found, comparable=False)
     assert table["within 0.005"].tolist() == ["equal (at this budget)"] * 2 + ["not shown (at this budget)"]
     assert "within 0.0025: p (Holm, 3 questions)" in table.columns
     assert table["records"].tolist() == ["validation", "test", "test"]
     assert table["seeds"].tolist() == ["4"] * 3
     apart = change(arm(tmp_path, "one"), arm(tmp_path, "other", first=50))
     with pytest.raises(EcglibError, match="not paired"):
-        classifier_claims.equal({"apart": apart})
+        claims.equal({"apart": apart})
 
 
 def test_differences_are_one_family_and_know_what_r3_claims(tmp_path):
@@ -192,11 +182,11 @@ def test_differences_are_one_family_and_know_what_r3_claims(tmp_path):
     config = ClassifierConfig("data", Settings(seed=0))
     arms = {
         "alone": ClassifierArm("student alone", "", [config] * 3),
-        "kd": ClassifierArm("KD", "", [config] * 3, "alone", classifier_arms.R3_GAIN),
+        "kd": ClassifierArm("KD", "", [config] * 3, "alone", arms.R3_GAIN),
         "raw": ClassifierArm("raw", "", [config] * 3, "alone"),
     }
-    table = classifier_tables.differences(arms, runs, comparable=False)
-    compared = classifier_tables.comparisons(arms, runs)
+    table = tables.differences(arms, runs, comparable=False)
+    compared = tables.comparisons(arms, runs)
     expected = metrics_holm([compared[name].p for name in ("kd", "raw")])
     assert table["p (Holm, 2 questions)"].astype(float).tolist() == pytest.approx(expected, rel=0.05)
     assert "the report's +0.0100" in table.loc["KD", "verdict"]
@@ -207,10 +197,10 @@ def test_differences_are_one_family_and_know_what_r3_claims(tmp_path):
 
 def test_every_arm_that_teaches_by_softmax_or_corrected_knows_r3s_claim():
     base = ClassifierConfig("data", Settings(seed=0))
-    arms = classifier_arms.student_arms(base, "teacher", 5, 3)
-    claimed = {name for name, one in arms.items() if one.claim == classifier_arms.R3_GAIN}
+    arms = arms.student_arms(base, "teacher", 5, 3)
+    claimed = {name for name, one in arms.items() if one.claim == arms.R3_GAIN}
     assert claimed == {"R3 kd", "untrained", "written", "kd"}
-    assert classifier_tables.claimed_difference(classifier_arms.R3_GAIN) == pytest.approx(0.01)
+    assert tables.claimed_difference(arms.R3_GAIN) == pytest.approx(0.01)
     assert not [one.name for one in arms.values() if "written" in one.name], "R3's text gives no formula for KD"
 
 
@@ -222,14 +212,14 @@ def test_networks_are_judged_on_r3s_validation_records(tmp_path):
         "R3 57K": arm(tmp_path, "57K", first=30, skill=-1),
         "57K": arm(tmp_path, "own", first=40),
     }
-    table = classifier_tables.network_claims(runs, comparable=False)
+    table = tables.network_claims(runs, comparable=False)
     assert list(table.index) == [("plain", "inception"), ("57K", "teacher")]
     difference = auc(runs["R3 57K"], "validation") - auc(runs["R3 teacher"], "validation")
     found = table.loc[("57K", "teacher")]
     assert found["as coded, validation"].startswith(f"{difference:+.3f}")
     assert found["report, validation"] == "-0.024"
     assert found["verdict"] == "worse (at this budget)"
-    ladder = classifier_tables.ladder(runs)
+    ladder = tables.ladder(runs)
     assert ladder.loc["57K", "as coded, validation, rounded"].startswith(
         f"{auc(runs['R3 57K'], 'validation', True):.3f}"
     )
@@ -239,7 +229,7 @@ def test_networks_are_judged_on_r3s_validation_records(tmp_path):
 
 def test_r3s_curve_stands_beside_numbers_of_the_same_part_alone(tmp_path):
     runs = {"57K": arm(tmp_path, "57K"), "124K": arm(tmp_path, "124K", network="124K")}
-    figure = plots.parameter_curve({"validation": runs, "test": runs}, published=True)
+    figure = figures.parameter_curve({"validation": runs, "test": runs}, published=True)
     for axis, part in zip(figure.axes, ("validation", "test"), strict=True):
         assert axis.get_title() == f"{part} records"
         lines = {line.get_label(): line for line in axis.lines}
@@ -263,7 +253,7 @@ def everything(tmp_path):
 def test_every_number_of_r3_is_in_the_ledger_on_its_own_part(everything, simulated_root):
     index, attempts = ptbxl.load_index(simulated_root), {"r3.pruned.auc": metrics.Interval(85.0, 84.0, 86.0)}
     attempts["r3.quantised.auc"] = attempts["r3.pruned.auc"]
-    found, corrected, reasons = ledger.measured_r3(index, everything, "student", attempts)
+    found, corrected, reasons = classifier_ledger.measured_r3(index, everything, "student", attempts)
     keys = {key for key, claim in reports.CLAIMS.items() if claim.report == "R3"}
     assert set(found) | set(reasons) == keys
     for key, arm_name in (
@@ -288,29 +278,29 @@ def test_every_number_of_r3_is_in_the_ledger_on_its_own_part(everything, simulat
     ):
         assert found[f"r3.{name}"] == pytest.approx(reports.value(f"r3.{name}"), abs=0.01), name
     assert (found["r3.alpha"], found["r3.temperature"], found["r3.epochs"]) == (0.7, 1.0, 2)
-    table = ledger.judged_ledger("R3", found, corrected, reasons, 3, comparable=False)
+    table = show_ledger.judged_ledger("R3", found, corrected, reasons, 3, comparable=False)
     assert table.loc["macro-AUC of the student with KD, test", "records"] == "test"
     assert table.loc["macro-AUC of the student with KD, validation", "records"] == "validation"
     assert table.loc["macro-AUC of the student with KD, test", "verdict"] == "not comparable: data, budget"
     assert table.loc["training at most", "verdict"] == "differs"
     assert ((table["measured"] == "-") == (table["why not"] != "")).all()
     high = dict(found, **{"r3.kd.auc": metrics.Interval(50.0, 49.0, 51.0)})
-    table = ledger.judged_ledger("R3", high, corrected, reasons, 3, comparable=True)
+    table = show_ledger.judged_ledger("R3", high, corrected, reasons, 3, comparable=True)
     assert table.loc["macro-AUC of the student with KD, test", "verdict"] == "lower than reported", "as coded is judged"
 
 
 def test_another_student_or_an_index_without_ages_leaves_a_reason(everything, simulated_root):
     index = ptbxl.load_index(simulated_root)
     ages = {"r3.age.median", "r3.age.max", "r3.age.iqr"}
-    found, _, reasons = ledger.measured_r3(index.assign(age=50.0), everything, "57K", {})
+    found, _, reasons = classifier_ledger.measured_r3(index.assign(age=50.0), everything, "57K", {})
     assert ages <= set(found)
     assert {"r3.student.auc", "r3.alone.auc", "r3.kd.auc", "r3.kd.validation", "r3.teacher.auc"} <= set(reasons)
     partly = index.assign(age=np.where(np.arange(len(index)) % 2, 50.0, np.nan))
-    assert ages <= set(ledger.measured_r3(partly, everything, "57K", {})[2])
+    assert ages <= set(classifier_ledger.measured_r3(partly, everything, "57K", {})[2])
 
 
 def test_contradictions_of_r3_name_where_each_side_stands():
-    table = ledger.contradictions("R3")
+    table = show_ledger.contradictions("R3")
     assert len(table) == 11
     text = " ".join(table["one"] + " " + table["other"])
     for stated in ("48.99", "48.933", "570K", "530K", "0.5 to 1.0 million", "label counts", "figure 19-3"):
@@ -325,7 +315,7 @@ def tried(simulated_root):
         records.fingerprint, Settings(seed=0), network="57K", split="report", fold=4, standardised=False
     )
     torch.manual_seed(3)
-    network = ecgcnn.build("57K", 12).eval()
+    network = networks.build("57K", 12).eval()
     validation = config.choose(records).validation
     run = SimpleNamespace(
         model=lambda: network,
@@ -336,44 +326,42 @@ def tried(simulated_root):
     )
     trained = SimpleNamespace(predictions={"validation_logits": np.zeros((len(validation), 5), np.float32)})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quantisation_attempts, "CALIBRATION", 8)
-        return quantisation_attempts.attempts(config, run, trained, records, 0.2), records.targets[validation]
+        patch.setattr(attempts, "CALIBRATION", 8)
+        return attempts.attempts(config, run, trained, records, 0.2), records.targets[validation]
 
 
 def test_what_r3_did_leaves_the_logits_and_ranges_of_other_records_do_not(tried):
     """The more a calibration record differs from what is classified, the less of the logits' spread is left."""
     answers, _ = tried
     spread = {name: float(logits.std(axis=0).mean()) for name, logits in answers.items()}
-    for name in (quantisation_attempts.DYNAMIC, quantisation_attempts.SOUND, quantisation_attempts.MASKED):
-        assert spread[name] == pytest.approx(spread[quantisation_attempts.FLOAT], rel=0.3), name
-    error = {
-        name: float(np.abs(logits - answers[quantisation_attempts.FLOAT]).mean()) for name, logits in answers.items()
-    }
-    sound, bad, worse = (error[getattr(quantisation_attempts, name)] for name in ("SOUND", "BAD", "WORSE"))
+    for name in (attempts.DYNAMIC, attempts.SOUND, attempts.MASKED):
+        assert spread[name] == pytest.approx(spread[attempts.FLOAT], rel=0.3), name
+    error = {name: float(np.abs(logits - answers[attempts.FLOAT]).mean()) for name, logits in answers.items()}
+    sound, bad, worse = (error[getattr(attempts, name)] for name in ("SOUND", "BAD", "WORSE"))
     assert sound < bad < worse
-    assert spread[quantisation_attempts.UNIT] < 0.5 * spread[quantisation_attempts.FLOAT]
-    assert not np.array_equal(answers[quantisation_attempts.FRESH], answers[quantisation_attempts.FLOAT])
+    assert spread[attempts.UNIT] < 0.5 * spread[attempts.FLOAT]
+    assert not np.array_equal(answers[attempts.FRESH], answers[attempts.FLOAT])
 
 
 def test_the_table_of_attempts_has_every_one_with_its_range(tried):
     answers, targets = tried
-    table = quantisation_attempts.results([answers] * 3, targets)
-    assert list(table.index) == list(quantisation_attempts.TEXTS)
-    expected = multilabel.class_metrics(targets, answers[quantisation_attempts.FLOAT])["auc"]
-    assert table.loc[quantisation_attempts.FLOAT, "lowest seed"] == f"{expected:.3f}"
-    low, high = (getattr(answers[quantisation_attempts.FLOAT], end)() for end in ("min", "max"))
-    assert table.loc[quantisation_attempts.FLOAT, "logits"] == f"{low:.1f} to {high:.1f}"
+    table = attempts.results([answers] * 3, targets)
+    assert list(table.index) == list(attempts.TEXTS)
+    expected = multilabel.class_metrics(targets, answers[attempts.FLOAT])["auc"]
+    assert table.loc[attempts.FLOAT, "lowest seed"] == f"{expected:.3f}"
+    low, high = (getattr(answers[attempts.FLOAT], end)() for end in ("min", "max"))
+    assert table.loc[attempts.FLOAT, "logits"] == f"{low:.1f} to {high:.1f}"
 
 
 def test_epochs_of_a_training_are_shown_one_by_one(tmp_path):
-    table = quantisation_attempts.epochs(arm(tmp_path, "plain", 2), arm(tmp_path, "trained", 2, fake_quantised=True))
+    table = attempts.epochs(arm(tmp_path, "plain", 2), arm(tmp_path, "trained", 2, fake_quantised=True))
     assert table["epoch 1"].tolist() == ["0.490"] * 4
     assert table["epoch 2"].tolist() == ["0.820"] * 4
 
 
 def test_an_artefact_is_in_the_middle_of_one_record_alone():
     records = np.zeros((3, 12, 1000), np.float32)
-    found = quantisation_attempts.with_artefact(records[:1], 300.0)
+    found = attempts.with_artefact(records[:1], 300.0)
     assert (found != 0).sum() == 12 * 50
     assert found.max() == 300
     assert not records.any(), "the original is left alone"
@@ -392,14 +380,14 @@ def test_wrong_pairs_and_wrong_columns_together_leave_less_than_either():
 def test_int8_of_everything_is_cruder_than_the_sound_recipe(tmp_path):
     """One scale a layer: a channel with weights a hundred times as large leaves the others no steps."""
     torch.manual_seed(0)
-    network = ecgcnn.build("57K", 12).eval()
+    network = networks.build("57K", 12).eval()
     with torch.no_grad():
         network.blocks[0][0].weight[0] *= 200
-    deploy.export(network, Scaler.none(12), deploy.Contract(ptbxl.LEADS), tmp_path / "float.onnx")
+    onnx.export(network, Scaler.none(12), onnx.Contract(ptbxl.LEADS), tmp_path / "float.onnx")
     x = np.random.default_rng(0).normal(size=(8, 12, 1000)).astype(np.float32)
-    exact = deploy.run(deploy.open_model(tmp_path / "float.onnx"), x)
+    exact = onnx.run(onnx.open_model(tmp_path / "float.onnx"), x)
     lost = {}
     for whole in (False, True):
-        deploy.quantise(tmp_path / "float.onnx", tmp_path / "int8.onnx", x, whole)
-        lost[whole] = float(np.abs(deploy.run(deploy.open_model(tmp_path / "int8.onnx"), x) - exact).mean())
+        onnx.quantise(tmp_path / "float.onnx", tmp_path / "int8.onnx", x, whole)
+        lost[whole] = float(np.abs(onnx.run(onnx.open_model(tmp_path / "int8.onnx"), x) - exact).mean())
     assert lost[True] > 1.5 * lost[False]

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ecglib.losses import BinaryKL, distillation_as_coded
+from ecglib.classifier.losses import BinaryKL, distillation_as_coded
 
 
 def logits(seed):

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ecglib import classifier_experiments, classifier_runs, classifiers, metrics, multilabel
-from ecglib.classifier_experiments import train_classifier
-from ecglib.classifier_runs import SELF, UNTRAINED, ClassifierConfig, Lesson
-from ecglib.classifiers import OPTIMIZERS, Settings
+from ecglib.classifier import config, experiments, networks, training
+from ecglib.classifier.config import SELF, UNTRAINED, ClassifierConfig, Lesson
+from ecglib.classifier.experiments import train_classifier
+from ecglib.classifier.training import OPTIMIZERS, Settings
+from ecglib.core.errors import EcglibError
 from ecglib.data import ptbxl
-from ecglib.errors import EcglibError
-from ecglib.models import ecgcnn
-from ecglib.store import read_tensors, write_tensors
+from ecglib.runs.store import read_tensors, write_tensors
+from ecglib.stats import metrics, multilabel
 
 CPU = torch.device("cpu")
 
@@ -43,10 +43,10 @@ def run(config, records, store):
 
 def test_it_learns_and_what_is_stored_follows_from_its_weights(run, config, records):
     assert run.metrics["test"]["auc"] > 0.6
-    assert run.metrics["test"] | {"epoch": 0} == classifier_runs.evaluate(run.predictions, 0, 0)["test"]
+    assert run.metrics["test"] | {"epoch": 0} == config.evaluate(run.predictions, 0, 0)["test"]
     split = config.choose(records)
     x = config.x(records, split.test, run.scaler)
-    again = classifiers.predict(run.model(), x).numpy()
+    again = training.predict(run.model(), x).numpy()
     assert run.predictions["test_logits"] == pytest.approx(again, abs=2e-2), "half precision"
     assert np.array_equal(run.predictions["test_targets"], records.targets[split.test])
     assert np.array_equal(run.predictions["test_patients"], records.patients[split.test])
@@ -55,7 +55,7 @@ def test_it_learns_and_what_is_stored_follows_from_its_weights(run, config, reco
 
 
 def test_a_finished_run_is_loaded(run, config, records, store, monkeypatch):
-    monkeypatch.setattr(classifier_experiments, "_train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(experiments, "_train", lambda *_: pytest.fail("trained again"))
     assert train_classifier(config, records, store, "cpu").metrics == run.metrics
     names = {path.name for path in run.folder.iterdir()}
     assert "checkpoint.safetensors" not in names
@@ -82,8 +82,8 @@ def test_early_stopping_waits_for_its_patience():
     torch.manual_seed(0)
     x, y = torch.randn(16, 12, 60), (torch.rand(16, 5) < 0.5).float()
     settings = Settings(seed=0, epochs=30, batch_size=8, learning_rate=1.0, optimizer="sgd", patience=3)
-    training = classifiers.new_training(settings, torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(720, 5)))
-    classifiers.fit(training, (x, y), (x, 1 - y), settings)
+    training = training.new_training(settings, torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(720, 5)))
+    training.fit(training, (x, y), (x, 1 - y), settings)
     assert training.best_epoch == 0
     assert training.epoch == 4, "the first, and three without a lower loss"
     worse = [row["validation_loss"] for row in training.history]
@@ -97,17 +97,17 @@ def test_every_optimizer_resumes(optimizer, tmp_path):
 
     def new():
         torch.manual_seed(5)
-        return classifiers.new_training(settings, ecgcnn.ConvNet((4,)))
+        return training.new_training(settings, networks.ConvNet((4,)))
 
-    whole = classifiers.fit(new(), (x, y), (x, y), settings)
+    whole = training.fit(new(), (x, y), (x, y), settings)
     path = tmp_path / "checkpoint.safetensors"
-    classifiers.fit(new(), (x, y), (x, y), replace(settings, epochs=2), checkpoint=path)
-    resumed = classifiers.fit(new(), (x, y), (x, y), settings, checkpoint=path)
+    training.fit(new(), (x, y), (x, y), replace(settings, epochs=2), checkpoint=path)
+    resumed = training.fit(new(), (x, y), (x, y), settings, checkpoint=path)
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, resumed.model.state_dict()[name]), name
     path.write_bytes(b"broken")
     with pytest.raises(EcglibError, match=r"is damaged .*delete it"):
-        classifiers.fit(new(), (x, y), (x, y), settings, checkpoint=path)
+        training.fit(new(), (x, y), (x, y), settings, checkpoint=path)
 
 
 @pytest.fixture(scope="module")
@@ -152,14 +152,14 @@ def test_a_teacher_may_see_twelve_leads_where_the_student_sees_one(run, config, 
     student = train_classifier(single, records, store, "cpu")
     assert "1lead" in student.folder.name
     assert student.model()(torch.zeros(1, 1, 1000)).shape == (1, 5)
-    answers = classifier_experiments._answers(run.folder, records, config.choose(records).train[:6], CPU)
+    answers = experiments._answers(run.folder, records, config.choose(records).train[:6], CPU)
     x = config.x(records, config.choose(records).train[:6], run.scaler)
-    assert torch.equal(answers, classifiers.predict(run.model(), x))
+    assert torch.equal(answers, training.predict(run.model(), x))
 
 
 def test_a_self_taught_student_is_stored_without_its_self_teacher(students):
     model = students["self"].model()
-    assert type(model) is ecgcnn.ConvNet
+    assert type(model) is networks.ConvNet
     assert sum(parameter.numel() for parameter in model.parameters()) == 56_955
 
 
@@ -196,7 +196,7 @@ def test_a_pruned_network_is_trained_again_stored_and_loaded(run, config, record
     model = pruned.model()
     assert sum(p.numel() for p in model.parameters()) < 0.35 * sum(p.numel() for p in run.model().parameters())
     x = config.x(records, config.choose(records).test, pruned.scaler)
-    assert pruned.predictions["test_logits"] == pytest.approx(classifiers.predict(model, x).numpy(), abs=2e-2)
+    assert pruned.predictions["test_logits"] == pytest.approx(training.predict(model, x).numpy(), abs=2e-2)
     taught = replace(smaller, lesson=Lesson(run.folder.name))
     assert "kd-pruned" in train_classifier(taught, records, store, "cpu").folder.name
     with pytest.raises(EcglibError, match="train that run first"):

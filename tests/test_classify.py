@@ -9,16 +9,16 @@ import torch
 import wfdb
 from scipy import signal
 
-from ecglib import classifier_export, classifier_runs, classify, deploy, multilabel
-from ecglib.classifier_experiments import train_classifier
-from ecglib.classifier_runs import ClassifierConfig
-from ecglib.classifiers import Settings, probabilities
-from ecglib.cli import main
+from ecglib.book.cli import main
+from ecglib.classifier import classify, config, export, networks, onnx
+from ecglib.classifier.config import ClassifierConfig
+from ecglib.classifier.experiments import train_classifier
+from ecglib.classifier.onnx import Contract
+from ecglib.classifier.training import Settings, probabilities
+from ecglib.core.errors import EcglibError
 from ecglib.data import ptbxl
 from ecglib.data.ptbxl import LEADS, Scaler
-from ecglib.deploy import Contract
-from ecglib.errors import EcglibError
-from ecglib.models import ecgcnn
+from ecglib.stats import multilabel
 
 CONTRACT = Contract(LEADS)
 
@@ -33,7 +33,7 @@ def ecg(simulated_root):
 def model_file(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("model") / "model.onnx"
-    deploy.export(ecgcnn.ConvNet((8, 16)).eval(), Scaler.none(12), CONTRACT, path)
+    onnx.export(networks.ConvNet((8, 16)).eval(), Scaler.none(12), CONTRACT, path)
     return path
 
 
@@ -159,7 +159,7 @@ def test_the_command_prints_five_probabilities(tmp_path, ecg, model_file, capsys
     assert main(["classify", str(path), "--model", str(model_file)]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [row[0] for row in rows] == ["NORM", "MI", "STTC", "CD", "HYP"]
-    expected = probabilities(deploy.run(deploy.open_model(model_file), classify.read_record(path, CONTRACT)))[0]
+    expected = probabilities(onnx.run(onnx.open_model(model_file), classify.read_record(path, CONTRACT)))[0]
     assert [float(row[1]) for row in rows] == pytest.approx(expected, abs=6e-4)
     assert [len(row) == 3 for row in rows] == (expected >= 0.5).tolist()
     assert main(["classify", str(tmp_path / "none"), "--model", str(model_file)]) == 1
@@ -179,21 +179,21 @@ def test_the_exported_student_can_be_used(tmp_path, simulated_root, monkeypatch,
     assert main(["export", "57K", "--int8", str(tmp_path / "out.onnx"), "--profile", "smoke"]) == 0
     assert runs[1].folder.name in capsys.readouterr().out, "the one with the lower validation loss"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.onnx", "papermill_runs"], "nothing is left behind"
-    contract = deploy.read_contract(tmp_path / "out.onnx")
+    contract = onnx.read_contract(tmp_path / "out.onnx")
     assert contract.source == runs[1].folder.name
     assert contract.data == f"simulated, {len(configs[1].choose(records).train)} training records"
     assert contract.mean == runs[1].scaler.mean
     assert contract.deviation == runs[1].scaler.deviation
     assert contract.leads == LEADS
     test = configs[1].choose(records).test
-    logits = deploy.run(deploy.open_model(tmp_path / "out.onnx"), np.asarray(records.signals[test]))
+    logits = onnx.run(onnx.open_model(tmp_path / "out.onnx"), np.asarray(records.signals[test]))
     auc = multilabel.class_metrics(records.targets[test], logits)["auc"]
     assert contract.metrics["auc"] == pytest.approx(auc, abs=1e-4), "what INT8 gives, not what float gave"
     assert auc == pytest.approx(runs[1].metrics["test"]["auc"], abs=0.006)
     # What notebook 05 shows is what the command writes: the run with the lowest validation loss, not the first seed.
-    assert classifier_export.contract_of_best("57K", "smoke", int8=True) == contract
-    assert contract.source == classifier_runs.best_run(store, "57K").folder.name != runs[0].folder.name
-    shown = classifier_export.contract_table({"57K": contract})["57K"]
+    assert export.contract_of_best("57K", "smoke", int8=True) == contract
+    assert contract.source == config.best_run(store, "57K").folder.name != runs[0].folder.name
+    shown = export.contract_table({"57K": contract})["57K"]
     assert (shown["the run"], shown["precision"], shown["rate, Hz"]) == (runs[1].folder.name, "int8", "100")
     assert shown["metrics"].startswith(f"macro-AUC {contract.metrics['auc']:.3f}")
     assert main(["export", "teacher", str(tmp_path / "x.onnx"), "--profile", "smoke"]) == 1

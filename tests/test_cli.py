@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from ecglib import cli, driver
+from ecglib.book import cli, driver
+from ecglib.core.errors import EcglibError
 from ecglib.data import physionet
-from ecglib.errors import EcglibError
 
 
 @pytest.fixture

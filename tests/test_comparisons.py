@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ecglib import comparisons, metrics
-from ecglib.comparisons import Comparison
-from ecglib.metrics import Interval
+from ecglib.stats import comparisons, metrics
+from ecglib.stats.comparisons import Comparison
+from ecglib.stats.metrics import Interval
 
 
 def compared(differences, patients=(0.001, 0.02)):

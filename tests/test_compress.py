@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from ecglib import compress, cost, deploy
+from ecglib.classifier import compress, networks, onnx
+from ecglib.core import cost
 from ecglib.data.ptbxl import LEADS, Scaler
-from ecglib.models import ecgcnn
 
 X = torch.randn(1, 12, 1000, generator=torch.Generator().manual_seed(0))
 
@@ -15,7 +15,7 @@ X = torch.randn(1, 12, 1000, generator=torch.Generator().manual_seed(0))
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(1)
-    return ecgcnn.student().eval()
+    return networks.student().eval()
 
 
 def test_masks_silence_weights_but_save_nothing(model):
@@ -32,7 +32,7 @@ def test_masks_silence_weights_but_save_nothing(model):
     assert compress.zeros(model) == 0, "the original is left alone"
 
 
-@pytest.mark.parametrize("build", [ecgcnn.student, ecgcnn.Plain, ecgcnn.ResNet])
+@pytest.mark.parametrize("build", [networks.student, networks.Plain, networks.ResNet])
 def test_cutting_channels_shrinks_everything(build):
     torch.manual_seed(2)
     whole = build().eval()
@@ -47,7 +47,7 @@ def test_cutting_channels_shrinks_everything(build):
 def test_the_least_important_channels_go():
     """Channels that are a hundred times louder than the others stay."""
     torch.manual_seed(3)
-    model = ecgcnn.ConvNet((8, 8)).eval()
+    model = networks.ConvNet((8, 8)).eval()
     loud = [1, 4, 6, 7]
     with torch.no_grad():
         for parameter in model.blocks[0].parameters():
@@ -81,7 +81,7 @@ def test_flops_are_two_for_each_multiply_accumulate(model):
 
 def test_times_take_turns_and_restore_the_threads(model, tmp_path):
     path = tmp_path / "model.onnx"
-    deploy.export(model, Scaler.none(12), deploy.Contract(LEADS), path)
+    onnx.export(model, Scaler.none(12), onnx.Contract(LEADS), path)
     threads = torch.get_num_threads()
     found = compress.timed(compress.ways({"torch": model}, {"runtime": path}, X.numpy()), repeats=3)
     assert torch.get_num_threads() == threads

@@ -7,23 +7,15 @@ import pandas as pd
 import pytest
 import torch
 
-from ecglib import (
-    attribution,
-    classifier_arms,
-    classifier_export,
-    classifier_tables,
-    compression,
-    cost,
-    deploy,
-    metrics,
-    multilabel,
-)
-from ecglib.classifier_arms import ClassifierArm, train_classifier_arms
-from ecglib.classifier_experiments import train_classifier
-from ecglib.classifier_runs import SELF, UNTRAINED, ClassifierConfig
-from ecglib.classifiers import Settings
+from ecglib.classifier import arms, attribution, compression, export, onnx, tables
+from ecglib.classifier.arms import ClassifierArm, train_classifier_arms
+from ecglib.classifier.config import SELF, UNTRAINED, ClassifierConfig
+from ecglib.classifier.experiments import train_classifier
+from ecglib.classifier.training import Settings
+from ecglib.core import cost
+from ecglib.core.errors import EcglibError
 from ecglib.data import ptbxl
-from ecglib.errors import EcglibError
+from ecglib.stats import metrics, multilabel
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +43,7 @@ def small(base):
         | {"57K": ClassifierArm("57K", "table 2", configs)}
         | {
             name: arm
-            for name, arm in classifier_arms.pruned_arms(
-                dict.fromkeys(("alone", "kd", "lead I kd"), grid["alone"]), 2
-            ).items()
+            for name, arm in arms.pruned_arms(dict.fromkeys(("alone", "kd", "lead I kd"), grid["alone"]), 2).items()
             if name.startswith("alone")
         }
     )
@@ -65,12 +55,12 @@ def runs(small, records, store):
 
 
 def test_as_coded_the_last_epoch_is_tested(base):
-    arms = classifier_arms.student_arms(base, "teacher", 1, 1)
-    assert [name for name, arm in arms.items() if classifier_tables.tested(arm) == "test_last"] == ["R3 alone", "R3 kd"]
+    arms = arms.student_arms(base, "teacher", 1, 1)
+    assert [name for name, arm in arms.items() if tables.tested(arm) == "test_last"] == ["R3 alone", "R3 kd"]
 
 
 def test_arms_pair_by_seed_and_differ_in_the_lesson_alone(base):
-    arms = classifier_arms.student_arms(base, "teacher", 5, 3)
+    arms = arms.student_arms(base, "teacher", 5, 3)
     alone = arms["alone"].configs
     assert [config.training.seed for config in alone] == [100, 101, 102, 103, 104]
     assert len(arms["kd"].configs) == 5
@@ -78,7 +68,7 @@ def test_arms_pair_by_seed_and_differ_in_the_lesson_alone(base):
         assert arms[name].control == "alone"
         for config, control in zip(arms[name].configs, alone, strict=False):
             assert replace(config, lesson=None) == control, name
-    teachers = classifier_arms.network_arms(base, ["teacher", "resnet"], 3)["teacher"].configs
+    teachers = arms.network_arms(base, ["teacher", "resnet"], 3)["teacher"].configs
     taught = [config.lesson.teacher for config in arms["kd"].configs]
     assert taught == [teachers[n].run_id for n in (0, 1, 2, 0, 1)]
     assert arms["untrained"].configs[0].lesson.teacher == UNTRAINED
@@ -96,9 +86,9 @@ def test_arms_pair_by_seed_and_differ_in_the_lesson_alone(base):
 
 
 def test_settings_as_coded_go_on_from_each_other_in_either_order(base):
-    arms = classifier_arms.setting_arms(base, 2)
-    names = [name for group in classifier_arms.COMPARED for name in group]
-    for group, chosen in zip(classifier_arms.COMPARED, classifier_arms.CHOSEN, strict=True):
+    arms = arms.setting_arms(base, 2)
+    names = [name for group in arms.COMPARED for name in group]
+    for group, chosen in zip(arms.COMPARED, arms.CHOSEN, strict=True):
         assert {arms["fresh"][name].control for name in group} == {"", chosen}
         for way, order in (("carried over", list(group)), ("in reverse", list(reversed(group)))):
             for seed in range(2):
@@ -112,8 +102,8 @@ def test_settings_as_coded_go_on_from_each_other_in_either_order(base):
 
 
 def test_what_is_pruned_is_compared_with_what_was_tuned_for_as_long(base):
-    students = classifier_arms.student_arms(replace(base, training=replace(base.training, epochs=9)), "teacher", 5, 3)
-    arms = classifier_arms.pruned_arms(students, 3)
+    students = arms.student_arms(replace(base, training=replace(base.training, epochs=9)), "teacher", 5, 3)
+    arms = arms.pruned_arms(students, 3)
     for name in ("alone", "kd", "lead I kd"):
         tuned, pruned = arms[f"{name} tuned"], arms[f"{name} pruned"]
         assert (tuned.control, pruned.control) == (name, f"{name} tuned")
@@ -125,7 +115,7 @@ def test_what_is_pruned_is_compared_with_what_was_tuned_for_as_long(base):
 def test_what_others_go_on_from_is_trained_again_where_its_weights_are_gone(base, records, tmp_path):
     """As after a clone: results are there, weights are not, and the last of a chain of three is missing."""
     tiny = replace(base, network="57K", training=replace(base.training, epochs=1), train_records=64)
-    coded = classifier_arms.setting_arms(tiny, 1)["carried over"]
+    coded = arms.setting_arms(tiny, 1)["carried over"]
     names = list(coded)[:3]
     train_classifier_arms({name: coded[name] for name in names[:2]}, records, tmp_path, "cpu")
     for name in names[:2]:
@@ -146,7 +136,7 @@ def test_an_exported_run_keeps_its_answers(small, runs, records, store, monkeypa
     config = small["alone"].configs[0]
     model = compression.exported(config, records, store, "smoke", "cpu")
     assert (
-        deploy.read_contract(model.files["int8"]).data
+        onnx.read_contract(model.files["int8"]).data
         == f"simulated, {len(config.choose(records).train)} training records"
     )
     stored = runs["alone"][0].predictions
@@ -156,12 +146,12 @@ def test_an_exported_run_keeps_its_answers(small, runs, records, store, monkeypa
     lost = compression.change([model]).over_patients
     assert lost.value == pytest.approx(expected - model.auc("float"))
     assert lost.low <= lost.value <= lost.high
-    contract = deploy.read_contract(model.files["int8"])
+    contract = onnx.read_contract(model.files["int8"])
     assert contract.precision == "int8"
     assert contract.metrics["auc"] == pytest.approx(expected, abs=2e-3)  # answers are kept in half precision
-    assert deploy.read_contract(model.files["float"]).precision == "float32"
+    assert onnx.read_contract(model.files["float"]).precision == "float32"
     with monkeypatch.context() as patch:
-        patch.setattr(deploy, "export", lambda *_: pytest.fail("exported again"))
+        patch.setattr(onnx, "export", lambda *_: pytest.fail("exported again"))
         again = compression.exported(config, records, store, "smoke", "cpu")
     assert np.array_equal(again.logits["int8"], model.logits["int8"])
     without = compression.exported(config, records, store, "smoke", "cpu", files=False)
@@ -194,7 +184,7 @@ def test_costs_and_their_table(small, runs, records, store):
     )
     losses = {name: compression.change(seeds) for name, seeds in models.items()}
     assert losses["alone"].after - losses["alone"].before == pytest.approx(losses["alone"].over_seeds.value)
-    table = classifier_tables.compression(costs, losses)
+    table = tables.compression(costs, losses)
     assert table.loc["alone", "INT8 - float, over seeds"] == "-"
     assert table.loc["alone, INT8", "INT8 - float, over seeds"].startswith(f"{losses['alone'].over_seeds.value:+.4f}")
     assert table.loc["alone, INT8", "times smaller"] == f"{costs.loc['alone, INT8', 'smaller']:.2f}"
@@ -202,7 +192,7 @@ def test_costs_and_their_table(small, runs, records, store):
 
 def test_targets_of_int8_are_met_in_every_seed_or_not():
     costs = pd.DataFrame({"smaller": [1.0, 3.9, 1.0, 3.6]}, index=["student", "student, INT8", "cut", "cut, INT8"])
-    table = classifier_tables.targets(costs, {"student": np.array([0.003, -0.003]), "cut": np.array([0.001, -0.0019])})
+    table = tables.targets(costs, {"student": np.array([0.003, -0.003]), "cut": np.array([0.001, -0.0019])})
     assert table["at least 3.8"].tolist() == ["yes", "no"]
     assert table["within 0.002"].tolist() == ["no", "yes"], "seeds do not make up for each other"
     assert table["largest change of macro-AUC in a seed"].tolist() == ["0.0030", "0.0019"]
@@ -213,14 +203,14 @@ def test_int8_is_made_of_the_runs_own_records_alone(small, runs, records, tmp_pa
         *(getattr(records, name)[1:] for name in ("signals", "targets", "ecg_ids", "patients", "folds"))
     )
     with pytest.raises(EcglibError, match="was made with other records than the 312 here"):
-        classifier_export.quantise(runs["alone"][0], fewer, "smoke", tmp_path / "a.onnx", tmp_path / "b.onnx")
+        export.quantise(runs["alone"][0], fewer, "smoke", tmp_path / "a.onnx", tmp_path / "b.onnx")
 
 
 def test_settings_are_judged_against_r3s_choice(base, records, store):
     tiny = replace(base, network="57K", training=replace(base.training, epochs=1), train_records=64)
-    arms = classifier_arms.setting_arms(tiny, 2)
+    arms = arms.setting_arms(tiny, 2)
     runs = {way: train_classifier_arms(found, records, store, "cpu") for way, found in arms.items()}
-    table, started = classifier_tables.settings(arms["fresh"], runs, comparable=False), runs["fresh"]
+    table, started = tables.settings(arms["fresh"], runs, comparable=False), runs["fresh"]
     assert table.loc["SGD", "verdict"] == "fewer than 3 seeds: no verdict (at this budget)"
     assert table["seeds"].tolist() == ["2"] * 7
     assert table.loc["Adadelta", "verdict"] == "-"
@@ -231,12 +221,12 @@ def test_settings_are_judged_against_r3s_choice(base, records, store):
 
 
 def test_tables_follow_from_the_runs(small, runs):
-    table = classifier_tables.results(small, runs)
+    table = tables.results(small, runs)
     mean = np.mean([run.metrics["test"]["auc"] for run in runs["alone"]])
     assert float(table.loc["small", "macro-AUC, 95 % over seeds"].split(" ")[0]) == pytest.approx(mean, abs=6e-5)
     last = [multilabel.rounded_auc(run.metrics["test_last"]) for run in runs["alone"]]
     assert float(table.loc["small", "last epoch, rounded"]) == pytest.approx(np.mean(last), abs=6e-4)
-    differences = classifier_tables.differences(small, runs, comparable=True)
+    differences = tables.differences(small, runs, comparable=True)
     assert list(differences.index) == ["small, tuned", "small, pruned"]
     assert list(differences["minus"]) == ["small", "small, tuned"]
     pairs = zip(runs["alone pruned"], runs["alone tuned"], strict=True)
@@ -247,14 +237,14 @@ def test_tables_follow_from_the_runs(small, runs):
     expected = np.mean([one.metrics["test_last"]["auc"] - other.metrics["test_last"]["auc"] for one, other in pairs])
     found = float(differences.loc["small, tuned", "at the last epoch, over seeds"].split(" ")[0])
     assert found == pytest.approx(expected, abs=6e-5)
-    ladder = classifier_tables.ladder(runs)
+    ladder = tables.ladder(runs)
     assert ladder["parameters here"].tolist() == [
         *("6,522,555", "1,517,055", "1,195,675", "915,135", "260,355", "124,025", "56,955")
     ]
     assert ladder.loc["57K", "report, validation"] == "0.910"
     assert ladder["seeds"].tolist() == ["-"] * 6 + ["2"]
-    assert classifier_tables.ladder({"teacher": runs["57K"]})["seeds"].tolist() == ["2"] + ["-"] * 6
-    classes = classifier_tables.per_class(small, runs)
+    assert tables.ladder({"teacher": runs["57K"]})["seeds"].tolist() == ["2"] + ["-"] * 6
+    classes = tables.per_class(small, runs)
     assert list(classes.columns[:1]) == ["NORM"]
     assert classes["seeds"].tolist() == ["2"] * len(small)
     first = [np.mean([run.metrics["test"][f"{metric}_NORM"] for run in runs["alone"]]) for metric in ("auc", "ap")]
@@ -287,7 +277,7 @@ def test_the_clearest_record_carries_its_label_alone():
 def test_a_grid_of_every_arm_trains(base, records, store):
     """One seed of each student arm, in the order of the grid: teachers first."""
     tiny = replace(base, network="57K", training=replace(base.training, epochs=1), train_records=64)
-    grid = classifier_arms.network_arms(tiny, ["124K"], 1) | classifier_arms.student_arms(tiny, "124K", 1, 1)
+    grid = arms.network_arms(tiny, ["124K"], 1) | arms.student_arms(tiny, "124K", 1, 1)
     with pytest.MonkeyPatch.context() as patch:  # one epoch on 64 records teaches nothing yet
         certain = metrics.Interval(0.9, 0.8, 1)
         patch.setattr("ecglib.classifier_experiments.multilabel.auc_interval", lambda *_: certain)

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from ecglib import contrast, snapshot, training
-from ecglib.contrast import Contrast
+from ecglib.beatgan import training
+from ecglib.beatgan.distillation import Distillation, Distiller
+from ecglib.beatgan.training import Hyperparameters, Validation, add_heads, new_state, train, update
+from ecglib.core.errors import EcglibError
 from ecglib.data.augment import random_view
-from ecglib.distillation import Distillation, Distiller
-from ecglib.errors import EcglibError
-from ecglib.losses import NTXent
-from ecglib.models.simclr import BaseEncoder, ProjectionHead
-from ecglib.training import Hyperparameters, Validation, add_heads, new_state, train, update
+from ecglib.runs import snapshot
+from ecglib.simclr import scenarios, similarity
+from ecglib.simclr.losses import NTXent
+from ecglib.simclr.networks import BaseEncoder, ProjectionHead
+from ecglib.simclr.scenarios import Contrast
 
 CPU = torch.device("cpu")
 WIDTH = 0.125
@@ -124,12 +126,12 @@ def test_the_terms_are_nt_xent_of_two_views():
     settings = Contrast(BOTH, temperature=0.3)
     state, x = state_of(settings), beats(6)
     torch.manual_seed(4)
-    found = contrast.generator_term(settings, state.heads["generator"], state.generator, x)
+    found = scenarios.generator_term(settings, state.heads["generator"], state.generator, x)
     torch.manual_seed(4)
     z = [state.heads["generator"](state.generator.encoder(random_view(x)).flatten(1)) for _ in range(2)]
     assert found.item() == pytest.approx(NTXent(0.3)(*z).item(), rel=1e-5)
     torch.manual_seed(4)
-    found = contrast.discriminator_term(settings, state.heads["discriminator"], state.discriminator, x)
+    found = scenarios.discriminator_term(settings, state.heads["discriminator"], state.discriminator, x)
     torch.manual_seed(4)
     h = [state.discriminator.features(random_view(x)).mean(dim=2) for _ in range(2)]
     z = [state.heads["discriminator"](part) for part in h]
@@ -141,7 +143,7 @@ def test_views_leave_the_generators_running_statistics_alone():
     state = state_of(settings)
     name = "encoder.features.3.running_mean"
     before = state.generator.state_dict()[name].clone()
-    contrast.generator_term(settings, state.heads["generator"], state.generator, beats(8))
+    scenarios.generator_term(settings, state.heads["generator"], state.generator, beats(8))
     assert torch.equal(state.generator.state_dict()[name], before)
     assert state.generator.encoder.features[3].momentum == training.SHARED_MOMENTUM
 
@@ -155,7 +157,7 @@ def test_pretraining_changes_the_discriminator_alone_and_lowers_its_contrast():
         torch.manual_seed(0)
         with torch.no_grad():
             head = state.heads["discriminator"]
-            return contrast.discriminator_term(settings, head, state.discriminator, x).item()
+            return scenarios.discriminator_term(settings, head, state.discriminator, x).item()
 
     before = loss()
     training.pretrain(state, x, SETTINGS, settings)
@@ -193,7 +195,7 @@ def test_impossible_contrasts_are_refused(fields, message):
 
 def test_similarities_are_cosines():
     x = torch.randn(4, 3)
-    found = contrast.similarities(x)
+    found = similarity.similarities(x)
     expected = torch.nn.functional.cosine_similarity(x[:, None], x[None], dim=2)
     torch.testing.assert_close(found, expected)
 
@@ -202,7 +204,7 @@ def test_pairs_of_beats_against_loops():
     generator = torch.Generator().manual_seed(0)
     first, second = (torch.randn(5, 3, generator=generator) for _ in range(2))
     patients = np.array(["a", "b", "a", "a", "b"])
-    found = contrast.pair_similarities(first, second, patients)
+    found = similarity.pair_similarities(first, second, patients)
 
     def cosine(u, v):
         return float(u @ v / u.norm() / v.norm())
@@ -213,12 +215,12 @@ def test_pairs_of_beats_against_loops():
     assert found["two views of one beat"] == pytest.approx([cosine(*both) for both in zip(first, second, strict=True)])
     assert sorted(found["beats of one patient"]) == pytest.approx(sorted(same))
     assert sorted(found["beats of different patients"]) == pytest.approx(sorted(other))
-    assert contrast.same_patient_share(patients) == pytest.approx(len(same) / len(pairs))
+    assert scenarios.same_patient_share(patients) == pytest.approx(len(same) / len(pairs))
     more_alike = np.mean([one > two for one in same for two in other])
-    assert contrast.patients_told_apart(found) == pytest.approx(more_alike)
+    assert similarity.patients_told_apart(found) == pytest.approx(more_alike)
 
 
 def test_own_views_are_counted():
     first = torch.eye(4)
-    assert contrast.own_view_found(first, 2 * first) == 1
-    assert contrast.own_view_found(first, first[[1, 0, 2, 3]]) == 0.5
+    assert similarity.own_view_found(first, 2 * first) == 1
+    assert similarity.own_view_found(first, first[[1, 0, 2, 3]]) == 0.5

@@ -7,16 +7,23 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ecglib import arms, contrast_tables, experiments, ledger, metrics, novelty, plots, reports
-from ecglib.arm_tables import values
-from ecglib.comparisons import holm
-from ecglib.errors import EcglibError
-from ecglib.pretraining import SimCLRConfig
+from ecglib import reports
+from ecglib.beatgan import arms as beatgan_arms
+from ecglib.beatgan import experiments
+from ecglib.beatgan.tables import values
+from ecglib.core.errors import EcglibError
+from ecglib.show import ledger as show_ledger
+from ecglib.simclr import arms as simclr_arms
+from ecglib.simclr import detectors, figures, tables
+from ecglib.simclr import ledger as simclr_ledger
+from ecglib.simclr.encoder import SimCLRConfig
+from ecglib.stats import metrics
+from ecglib.stats.comparisons import holm
 
 
 @pytest.fixture(scope="module")
 def grid(tiny):
-    return arms.contrast_arms(tiny, seeds=2)
+    return simclr_arms.contrast_arms(tiny, seeds=2)
 
 
 @pytest.fixture(scope="module")
@@ -24,14 +31,14 @@ def trained(tiny, grid, beats, tmp_path_factory):
     store = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:  # after four steps no teacher beats chance yet
         patch.setattr(experiments, "check_teacher", lambda *_: None)
-        runs = arms.train_arms(grid, beats, store, "cpu")
-        swept = arms.train_arms(arms.sweep_arms(tiny, 1), beats, store, "cpu")
+        runs = beatgan_arms.train_arms(grid, beats, store, "cpu")
+        swept = beatgan_arms.train_arms(simclr_arms.sweep_arms(tiny, 1), beats, store, "cpu")
     return runs, swept
 
 
 def test_scenarios_are_compared_with_the_student_and_with_beatgan(grid, trained):
     runs, _ = trained
-    table = contrast_tables.scenarios(grid, runs, comparable=False)
+    table = tables.scenarios(grid, runs, comparable=False)
     assert "p (Holm, 4 questions)" in table
     assert list(table.index) == [grid[name].name for name in ("1", "1p", "2", "12")]
     for name in ("1", "1p", "2", "12"):
@@ -47,11 +54,11 @@ def test_scenarios_are_compared_with_the_student_and_with_beatgan(grid, trained)
         assert row["verdict"] == f"{expected} (at this budget)"
         assert (row["seeds"], row["could have shown"]) == (2, "-")
     assert "section 4.3.2" in table.loc["scenario 2", "R2 expects"]
-    assert not contrast_tables.scenarios(grid, runs, comparable=True)["verdict"].str.contains("budget").any()
+    assert not tables.scenarios(grid, runs, comparable=True)["verdict"].str.contains("budget").any()
 
 
 def test_every_class_of_every_arm(grid, trained):
-    table = contrast_tables.per_class(grid, trained[0])
+    table = tables.per_class(grid, trained[0])
     assert list(table.index) == [arm.name for arm in grid.values()]
     mean = np.mean([run.metrics["corrected"]["auc_V"] for run in trained[0]["12"]])
     assert float(table.loc["scenarios 1 and 2", "V"].split(" ")[0]) == pytest.approx(mean, abs=6e-4)
@@ -60,16 +67,16 @@ def test_every_class_of_every_arm(grid, trained):
 
 def test_the_sweep_and_what_choosing_would_do(tiny, trained):
     _, swept = trained
-    table = contrast_tables.sweep(arms.sweep_arms(tiny, 1), swept)
-    assert len(table) == 1 + len(arms.SWEEP)
+    table = tables.sweep(simclr_arms.sweep_arms(tiny, 1), swept)
+    assert len(table) == 1 + len(simclr_arms.SWEEP)
     assert table.loc["no contrast", "minus no contrast"] == "-"
     aucs = [members[0].metrics["corrected"]["auc"] for name, members in swept.items() if name != "D"]
-    effect = contrast_tables.selection_effect(arms.sweep_arms(tiny, 1), swept)
+    effect = tables.selection_effect(simclr_arms.sweep_arms(tiny, 1), swept)
     assert effect == pytest.approx(max(aucs) - sum(aucs) / len(aucs))
 
 
 def test_cost_is_a_multiple_of_beatgans():
-    table = contrast_tables.costs({"BeatGAN": 0.8, "both": 2.0, "search": 0.004}, "ms a step")
+    table = tables.costs({"BeatGAN": 0.8, "both": 2.0, "search": 0.004}, "ms a step")
     assert table.loc["both"].tolist() == ["2,000", "2.50"]
     assert table.loc["search", "ms a step"] == "4.00"
 
@@ -79,24 +86,24 @@ def test_detectors_and_their_differences(tiny, grid, beats, trained, tmp_path):
     split = tiny.choose(beats)
     labels, patients = beats.labels[split.test], beats.patients[split.test]
     configs = [*grid["A"].configs, *grid["B"].configs]
-    scores = novelty.beatgan_scores([*runs["A"], *runs["B"]], configs, beats)
-    scores |= novelty.ladder_scores(tiny, 1, 2, beats, tmp_path, "cpu")
-    assert {one for pair in contrast_tables.COMPARED for one in pair} <= set(scores)
+    scores = detectors.beatgan_scores([*runs["A"], *runs["B"]], configs, beats)
+    scores |= detectors.ladder_scores(tiny, 1, 2, beats, tmp_path, "cpu")
+    assert {one for pair in tables.COMPARED for one in pair} <= set(scores)
     near = beats.near_peak[split.test] | (np.arange(len(labels)) % 3 > 0)
-    table = contrast_tables.detectors(scores, labels, patients, near)
+    table = tables.detectors(scores, labels, patients, near)
     kept = np.mean([metrics.auc(labels[near] != "N", one[near]) for one in scores["contrast"]])
     assert float(table.loc["contrast", "R-peak rule on all"]) == pytest.approx(kept, abs=6e-5)
     assert table.loc["rhythm", "AUC, 95 % over seeds"].endswith("(no seed)")
     assert table.loc[["rhythm", "contrast", "BeatGAN"], "seeds"].tolist() == [0, 2, 4]
-    assert list(table.index) == ["BeatGAN", "BeatGAN + rhythm", *novelty.LADDER]
+    assert list(table.index) == ["BeatGAN", "BeatGAN + rhythm", *detectors.LADDER]
     expected = np.mean([metrics.auc(labels != "N", one) for one in scores["all four"]])
     assert float(table.loc["all four"].iloc[0].split(" ")[0]) == pytest.approx(expected, abs=6e-5)
-    found = contrast_tables.seed_aucs(scores, labels)
+    found = tables.seed_aucs(scores, labels)
     assert np.mean(found["all four"]["all"]) == pytest.approx(expected)
     assert [len(found[name]["all"]) for name in ("BeatGAN", "contrast", "rhythm")] == [4, 2, 1]
-    drawn = plots.detector_ladder(found, {}, "title").axes[0].get_yticklabels()
+    drawn = figures.detector_ladder(found, {}, "title").axes[0].get_yticklabels()
     assert {"BeatGAN (4 runs)", "contrast (2 runs)", "rhythm"} <= {label.get_text() for label in drawn}
-    differences = contrast_tables.detector_differences(scores, labels, patients, comparable=True)
+    differences = tables.detector_differences(scores, labels, patients, comparable=True)
     s_or_n = np.isin(labels, ("S", "N"))
 
     def s_auc(name):
@@ -114,7 +121,7 @@ def strangers():
     """Scores of encoders of five seeds and of ten BeatGANs on 400 beats of 20 patients; and what was tested."""
     labels = np.array(["N", "S", "N", "V"] * 100)
     noise = np.random.default_rng(0).normal(size=len(labels))
-    shifts = {name: (2.0, 2.1, 2.3, 2.2, 2.4) for pair in contrast_tables.COMPARED for name in pair}
+    shifts = {name: (2.0, 2.1, 2.3, 2.2, 2.4) for pair in tables.COMPARED for name in pair}
     shifts |= dict.fromkeys(("BeatGAN", "BeatGAN + rhythm"), (0.0, 0.3, 0.2, 1.1, 0.0, 0.3, 0.2, 0.1, 0.9, 0.1))
     shifts |= dict.fromkeys(("shape, lead 1", "all without contrast"), (2.2,) * 5)  # no seed: the same five times
     shifts |= {name: (1.9, 2.1, 2.1, 2.1, 2.2) for name in shifts if name.startswith("encoder that never")}
@@ -124,10 +131,10 @@ def strangers():
 
 def test_detectors_are_compared_as_their_seeds_belong_together(strangers):
     scores, labels, patients = strangers
-    table = contrast_tables.detector_differences(scores, labels, patients, comparable=False)
+    table = tables.detector_differences(scores, labels, patients, comparable=False)
     beats_of, p = {"all abnormal": labels != "", "S against N": labels != "V"}, []
     for outcome, chosen in beats_of.items():
-        for one, other in contrast_tables.COMPARED:
+        for one, other in tables.COMPARED:
             mine, theirs = (
                 np.array([metrics.auc(labels[chosen] != "N", run[chosen]) for run in scores[name]])
                 for name in (one, other)
@@ -150,13 +157,13 @@ def test_detectors_are_compared_as_their_seeds_belong_together(strangers):
 
 def test_a_difference_between_detectors_is_judged(strangers):
     scores, labels, patients = strangers
-    table = contrast_tables.detector_differences(scores, labels, patients, comparable=False)
+    table = tables.detector_differences(scores, labels, patients, comparable=False)
     verdicts = table["verdict"].xs("all abnormal", level="beats")
     assert verdicts[("contrast", "BeatGAN")] == "higher (at this budget)"
     assert verdicts[("contrast", "shape, lead 1")] == "no difference shown (at this budget)"
     assert 0 < float(table["could have shown"][("contrast", "shape, lead 1", "all abnormal")]) < 0.1
     swapped = scores | {"contrast": scores["BeatGAN"][:5], "BeatGAN": scores["contrast"] * 2}
-    table = contrast_tables.detector_differences(swapped, labels, patients, comparable=True)
+    table = tables.detector_differences(swapped, labels, patients, comparable=True)
     assert table["verdict"][("contrast", "BeatGAN", "all abnormal")] == "lower"
 
 
@@ -164,14 +171,14 @@ def test_the_order_of_beatgans_runs_says_nothing(strangers):
     """An encoder's third seed has nothing to do with BeatGAN's third run."""
     scores, labels, patients = strangers
     turned = scores | {name: scores[name][::-1] for name in ("BeatGAN", "BeatGAN + rhythm")}
-    tables = [contrast_tables.detector_differences(given, labels, patients, True) for given in (scores, turned)]
+    tables = [tables.detector_differences(given, labels, patients, True) for given in (scores, turned)]
     pd.testing.assert_frame_equal(*tables)
 
 
 def test_one_training_is_no_constant(strangers):
     scores, labels, patients = strangers
     alone = scores | {"contrast": scores["contrast"][:1], "encoder that never learned": scores["contrast"][:1]}
-    table = contrast_tables.detector_differences(alone, labels, patients, comparable=True)
+    table = tables.detector_differences(alone, labels, patients, comparable=True)
     for other in ("BeatGAN", "shape, lead 1", "encoder that never learned"):
         assert table["verdict"][("contrast", other, "all abnormal")] == "fewer than 3 seeds: no verdict"
 
@@ -180,7 +187,7 @@ def test_no_difference_of_aucs_beyond_one_is_named(strangers):
     scores, labels, patients = strangers
     noise = scores["BeatGAN"][0]
     wild = scores | {"BeatGAN": [noise + shift * (labels != "N") for shift in (-3, 0, 3)]}
-    table = contrast_tables.detector_differences(wild, labels, patients, comparable=True)
+    table = tables.detector_differences(wild, labels, patients, comparable=True)
     assert table["could have shown"][("contrast", "BeatGAN", "all abnormal")] == "-"
     assert table["verdict"][("contrast", "BeatGAN", "all abnormal")] == "no difference shown"
 
@@ -188,17 +195,17 @@ def test_no_difference_of_aucs_beyond_one_is_named(strangers):
 def test_only_one_program_is_pooled(grid, beats, trained):
     runs, _ = trained
     with pytest.raises(EcglibError, match="more than their seeds"):
-        novelty.beatgan_scores([*runs["A"], *runs["D"]], [*grid["A"].configs, *grid["D"].configs], beats)
+        detectors.beatgan_scores([*runs["A"], *runs["D"]], [*grid["A"].configs, *grid["D"].configs], beats)
 
 
 def test_rhythm_helps_beatgan_as_fisher_says(tiny, beats, trained):
     run = trained[0]["B"][0]
     config = replace(tiny, training=replace(tiny.training, seed=100))
     split = config.choose(beats)
-    found = novelty.with_rhythm(run, config, beats)
+    found = detectors.with_rhythm(run, config, beats)
     normal = split.validation[beats.labels[split.validation] == "N"]
     errors = run.predictions["validation_scores_corrected"][beats.labels[split.validation] == "N"]
-    irregular = np.abs(novelty.log_rhythm(beats, np.concatenate([normal, split.test[:1]]))).sum(axis=1)
+    irregular = np.abs(detectors.log_rhythm(beats, np.concatenate([normal, split.test[:1]]))).sum(axis=1)
     tails = [
         ((errors >= run.predictions["scores_corrected"][0]).sum() + 1) / (len(errors) + 1),
         ((irregular[:-1] >= irregular[-1]).sum() + 1) / (len(normal) + 1),
@@ -208,13 +215,13 @@ def test_rhythm_helps_beatgan_as_fisher_says(tiny, beats, trained):
 
 def test_every_number_of_r2_is_in_the_ledger(tiny, beats, trained):
     plain = [*trained[0]["A"], *trained[0]["B"]]
-    measured, reasons = ledger.measured_r2(SimCLRConfig(tiny), beats, plain, 2.5)
+    measured, reasons = simclr_ledger.measured_r2(SimCLRConfig(tiny), beats, plain, 2.5)
     assert measured["r2.quoted_auc"] == f"{values(plain).mean():.4f} (mean of 4 runs)"
     assert measured["r2.ms_per_beat"] == 2.5
     assert set(measured) <= set(reports.CLAIMS)
     claims = [claim for claim in reports.CLAIMS.values() if claim.report == "R2"]
     assert len(claims) >= 11
-    table = ledger.ledger("R2", measured, reasons)
+    table = show_ledger.ledger("R2", measured, reasons)
     assert list(table.index) == [claim.text for claim in claims]
     assert ((table["measured"] == "-") == (table["why not"] != "")).all()
-    assert set(contrast_tables.SCENARIOS.values()) == set(reports.PROPOSALS)
+    assert set(tables.SCENARIOS.values()) == set(reports.PROPOSALS)

@@ -5,15 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ecglib import experiments
-from ecglib.arms import as_coded_twins
-from ecglib.classifier_experiments import train_classifier
-from ecglib.classifier_runs import SELF, ClassifierConfig, Lesson
-from ecglib.classifiers import Settings
+from ecglib.beatgan import experiments
+from ecglib.beatgan.arms import as_coded_twins
+from ecglib.beatgan.experiments import BeatGANConfig, train_beatgan
+from ecglib.beatgan.networks import anomaly_scores
+from ecglib.beatgan.training import Hyperparameters
+from ecglib.classifier.config import SELF, ClassifierConfig, Lesson
+from ecglib.classifier.experiments import train_classifier
+from ecglib.classifier.training import Settings
 from ecglib.data import ptbxl
-from ecglib.experiments import BeatGANConfig, train_beatgan
-from ecglib.models.beatgan import anomaly_scores
-from ecglib.training import Hyperparameters
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from ecglib import deploy
+from ecglib.classifier import networks, onnx
+from ecglib.classifier.onnx import Contract
+from ecglib.core.errors import EcglibError
 from ecglib.data.ptbxl import LEADS, Scaler
-from ecglib.deploy import Contract
-from ecglib.errors import EcglibError
-from ecglib.models import ecgcnn
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +33,7 @@ def contract():
 @pytest.fixture(scope="module")
 def model(signals, scaler):
     torch.manual_seed(0)
-    model = ecgcnn.student()
+    model = networks.student()
     model.train()
     model(torch.from_numpy(scaler(signals)))  # running statistics that BatchNorm can be folded with
     return model.eval()
@@ -43,23 +42,23 @@ def model(signals, scaler):
 @pytest.fixture(scope="module")
 def files(model, scaler, contract, signals, tmp_path_factory):
     folder = tmp_path_factory.mktemp("onnx")
-    deploy.export(model, scaler, contract, folder / "float.onnx")
-    deploy.quantise(folder / "float.onnx", folder / "int8.onnx", signals)
+    onnx.export(model, scaler, contract, folder / "float.onnx")
+    onnx.quantise(folder / "float.onnx", folder / "int8.onnx", signals)
     return {name: folder / f"{name}.onnx" for name in ("float", "int8")}
 
 
 def test_millivolts_in_logits_out_for_any_batch(files, model, scaler, signals):
-    session = deploy.open_model(files["float"], threads=1)
+    session = onnx.open_model(files["float"], threads=1)
     with torch.no_grad():
         expected = model(torch.from_numpy(scaler(signals))).numpy()
-    assert deploy.run(session, signals) == pytest.approx(expected, abs=1e-5)
-    assert deploy.run(session, signals[:1]) == pytest.approx(expected[:1], abs=1e-5)
+    assert onnx.run(session, signals) == pytest.approx(expected, abs=1e-5)
+    assert onnx.run(session, signals[:1]) == pytest.approx(expected[:1], abs=1e-5)
 
 
 def test_int8_is_a_quarter_of_the_size_and_nearly_says_the_same(files, signals):
     sizes = {name: path.stat().st_size for name, path in files.items()}
     assert sizes["float"] / sizes["int8"] > 3.8
-    logits = {name: deploy.run(deploy.open_model(path, 1), signals) for name, path in files.items()}
+    logits = {name: onnx.run(onnx.open_model(path, 1), signals) for name, path in files.items()}
     assert not np.array_equal(logits["float"], logits["int8"])
     spread = logits["float"].std()
     assert np.abs(logits["float"] - logits["int8"]).max() < 0.35 * spread
@@ -86,26 +85,26 @@ def test_the_weights_are_inside_and_really_int8(files):
 
 def test_the_contract_travels_inside(files, contract, scaler):
     whole = replace(contract, mean=scaler.mean, deviation=scaler.deviation)
-    assert deploy.read_contract(files["float"]) == whole
-    assert deploy.read_contract(files["int8"]) == replace(whole, precision="int8")
+    assert onnx.read_contract(files["float"]) == whole
+    assert onnx.read_contract(files["int8"]) == replace(whole, precision="int8")
 
 
 def test_files_that_are_no_models_are_refused(tmp_path, files):
     onnx = pytest.importorskip("onnx")
     with pytest.raises(EcglibError, match=r"missing\.onnx is no ONNX model that can be run"):
-        deploy.open_model(tmp_path / "missing.onnx")
+        onnx.open_model(tmp_path / "missing.onnx")
     (tmp_path / "broken.onnx").write_bytes(files["float"].read_bytes()[:5000])
     with pytest.raises(EcglibError, match=r"broken\.onnx is no ONNX model"):
-        deploy.open_model(tmp_path / "broken.onnx")
+        onnx.open_model(tmp_path / "broken.onnx")
     graph = onnx.load(files["float"])
     del graph.metadata_props[:]
     onnx.save(graph, tmp_path / "stranger.onnx")
     with pytest.raises(EcglibError, match="does not say which leads and labels"):
-        deploy.read_contract(tmp_path / "stranger.onnx")
+        onnx.read_contract(tmp_path / "stranger.onnx")
 
 
 def test_a_missing_package_is_named(monkeypatch, model, scaler, contract, tmp_path):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(EcglibError, match=r"onnx is missing: pip install .*\[compress\]"):
-        deploy.export(model, scaler, contract, tmp_path / "model.onnx")
+        onnx.export(model, scaler, contract, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []

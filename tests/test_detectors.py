@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ecglib.detectors import Blocks, Mahalanobis, Nearest, fisher, surprise
+from ecglib.simclr.distances import Blocks, Mahalanobis, Nearest, fisher, surprise
 
 
 def test_nearest_against_loops():

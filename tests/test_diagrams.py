@@ -3,15 +3,17 @@
 import numpy as np
 import pytest
 
-from ecglib import multilabel, plots
+from ecglib.classifier import diagrams as classifier_diagrams
+from ecglib.classifier import figures
 from ecglib.data.ptbxl import SUPERCLASSES
-from ecglib.plots import diagrams
+from ecglib.show import diagrams as show_diagrams
+from ecglib.stats import multilabel
 
 
 @pytest.fixture(autouse=True)
 def closed():
     yield
-    diagrams.plt.close("all")
+    show_diagrams.plt.close("all")
 
 
 def answers(seed=0):
@@ -27,17 +29,19 @@ def texts(axis):
 @pytest.mark.parametrize("bits", [3, 7, 8])
 def test_quantised_numbers_are_steps_at_most_half_a_step_off(bits):
     values = np.linspace(-1, 1, 5001)
-    found, top = diagrams.quantised(values, bits, 1.0), 2 ** (bits - 1) - 1
+    found, top = classifier_diagrams.quantised(values, bits, 1.0), 2 ** (bits - 1) - 1
     assert len(np.unique(found)) == 2 * top + 1
     assert np.allclose(found * top, np.round(found * top)), "whole numbers of steps"
-    assert np.abs(found - values).max() == pytest.approx(diagrams.quantisation_error(bits), rel=0.02)
-    assert np.abs(diagrams.quantised(values, bits, 0.4)).max() == pytest.approx(0.4), "beyond the range it is cut off"
+    assert np.abs(found - values).max() == pytest.approx(classifier_diagrams.quantisation_error(bits), rel=0.02)
+    assert np.abs(classifier_diagrams.quantised(values, bits, 0.4)).max() == pytest.approx(0.4), (
+        "beyond the range it is cut off"
+    )
 
 
 def test_the_errors_that_figure_10_prints():
-    assert diagrams.quantisation_error(3) == pytest.approx(1 / 6)
-    assert diagrams.quantisation_error(8) == pytest.approx(1 / 254)
-    left, right = plots.quantisation_diagram().axes
+    assert classifier_diagrams.quantisation_error(3) == pytest.approx(1 / 6)
+    assert classifier_diagrams.quantisation_error(8) == pytest.approx(1 / 254)
+    left, right = classifier_diagrams.quantisation_diagram().axes
     assert [text for text in texts(left) if text.lstrip("-").isdigit()] == ["-3", "-2", "-1", "0", "1", "2", "3"]
     labels = [text.get_text() for text in right.get_legend().get_texts()]
     assert labels[1:3] == ["3 bits, off by at most 16.7% of the range", "8 bits, off by at most 0.4% of the range"]
@@ -46,7 +50,7 @@ def test_the_errors_that_figure_10_prints():
 def test_figure_20_has_the_mean_of_every_arm_and_class():
     rng = np.random.default_rng(0)
     found = {name: rng.random((3, 5)) for name in ("alone", "as published", "corrected")}
-    figure = plots.mkd_diagram(found)
+    figure = classifier_diagrams.mkd_diagram(found)
     drawn, panel = figure.axes
     assert any("KL(" in text for text in texts(drawn))
     assert [tick.get_text() for tick in panel.get_xticklabels()] == list(SUPERCLASSES)
@@ -59,7 +63,7 @@ def test_figure_20_has_the_mean_of_every_arm_and_class():
 
 def test_each_roc_panel_carries_the_number_of_the_report_where_there_is_one():
     panels = {"16-2": answers(0), "ours": answers(1)}
-    figure = plots.roc_panels(panels, {"16-2": 0.934})
+    figure = figures.roc_panels(panels, {"16-2": 0.934})
     auc = [multilabel.class_metrics(*panel)["auc"] for panel in panels.values()]
     titles = [axis.get_title() for axis in figure.axes]
     assert titles == [f"16-2\nmacro-AUC {auc[0]:.3f} (R3: 0.934)", f"ours\nmacro-AUC {auc[1]:.3f}"]
@@ -68,6 +72,6 @@ def test_each_roc_panel_carries_the_number_of_the_report_where_there_is_one():
 def test_figures_7_and_8_carry_the_number_of_the_report():
     targets, scores = answers()
     found = multilabel.class_metrics(targets, scores)
-    title = plots.class_curves(targets, scores, found, "plain", 0.926).axes[0].get_title()
+    title = figures.class_curves(targets, scores, found, "plain", 0.926).axes[0].get_title()
     assert title == f"ROC, macro-AUC {found['auc']:.3f} (R3: 0.926)"
-    assert "R3" not in plots.class_curves(targets, scores, found, "plain").axes[0].get_title()
+    assert "R3" not in figures.class_curves(targets, scores, found, "plain").axes[0].get_title()

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from ecglib import distillation, losses, snapshot
-from ecglib.distillation import KNOWLEDGE, SELF, Distillation, Distiller, Taps, new_average
-from ecglib.errors import EcglibError
-from ecglib.models.beatgan import Generator, anomaly_scores
-from ecglib.training import Hyperparameters, Validation, new_state, train, update
+from ecglib.beatgan import distillation, losses
+from ecglib.beatgan.distillation import KNOWLEDGE, SELF, Distillation, Distiller, Taps, new_average
+from ecglib.beatgan.networks import Generator, anomaly_scores
+from ecglib.beatgan.training import Hyperparameters, Validation, new_state, train, update
+from ecglib.core.errors import EcglibError
+from ecglib.runs import snapshot
 
 CPU = torch.device("cpu")
 SETTINGS = Hyperparameters(seed=5, batch_size=8)

@@ -12,10 +12,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from ecglib import driver
+from ecglib.book import driver
+from ecglib.core.errors import EcglibError
+from ecglib.core.profiles import PROFILES
 from ecglib.data import physionet
-from ecglib.errors import EcglibError
-from ecglib.profiles import PROFILES
 
 PARAMETERS = """\
 profile = "smoke"  # smoke | quick | desk | paper

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from ecglib import compress, cost, layers, reports
-from ecglib.models import ecgcnn
+from ecglib import reports
+from ecglib.classifier import compress, layers, networks
+from ecglib.core import cost
 from ecglib.reports import r3
 
 X = torch.rand(2, 12, 1000, generator=torch.Generator().manual_seed(0))
@@ -14,10 +15,10 @@ X = torch.rand(2, 12, 1000, generator=torch.Generator().manual_seed(0))
 @pytest.mark.parametrize(
     ("build", "figure"),
     [
-        (ecgcnn.Inception, r3.FIGURE7),
-        (ecgcnn.Plain, r3.FIGURE8),
-        (ecgcnn.teacher, r3.FIGURE16),
-        (ecgcnn.student, r3.FIGURE17),
+        (networks.Inception, r3.FIGURE7),
+        (networks.Plain, r3.FIGURE8),
+        (networks.teacher, r3.FIGURE16),
+        (networks.student, r3.FIGURE17),
     ],
 )
 def test_every_layer_is_the_one_that_the_report_prints(build, figure):
@@ -32,18 +33,18 @@ def test_every_layer_is_the_one_that_the_report_prints(build, figure):
 
 
 def test_the_sigmoid_row_is_shown_and_the_batch_norms_of_keras_have_twice_as_many_parameters():
-    assert layers.beside_report(ecgcnn.student(), r3.FIGURE17).iloc[-1][["report", "here"]].tolist() == [
+    assert layers.beside_report(networks.student(), r3.FIGURE17).iloc[-1][["report", "here"]].tolist() == [
         "Sigmoid-18",
         layers.IN_LOSS,
     ]
-    rows = layers.beside_report(ecgcnn.Inception(), r3.FIGURE7).set_index("report")
+    rows = layers.beside_report(networks.Inception(), r3.FIGURE7).set_index("report")
     assert rows.loc["batch_normalization", ["report, parameters", "parameters"]].tolist() == [128, 64]
     assert rows.loc["batch_normalization_1", ["report, parameters", "parameters"]].tolist() == [512, 256]
 
 
 def test_the_network_of_figures_13_and_14_has_its_parameters_and_flops():
     """991 positions x 612,000 weights, and 300 x 5 of the last layer, which quantize_dynamic takes out of the count."""
-    network, record = ecgcnn.unnormalised(), torch.zeros(1, 12, 1000)
+    network, record = networks.unnormalised(), torch.zeros(1, 12, 1000)
     assert cost.count_parameters(network) == reports.value("r3.repository.parameters") == 614_055
     assert compress.flops_as_r3(network, record) == reports.value("r3.float.flops") == 991 * 612_000 + 1_500
     dynamic = compress.quantised_dynamically(network)
@@ -61,11 +62,11 @@ def test_every_macro_auc_says_on_which_records_it_was_measured():
 @pytest.mark.parametrize(
     ("build", "key"),
     [
-        (ecgcnn.teacher, "r3.teacher.parameters"),
-        (ecgcnn.student, "r3.student.parameters"),
-        (ecgcnn.Plain, "r3.plain.parameters"),
-        (ecgcnn.Inception, "r3.inception.trained"),
-        (ecgcnn.ResNet, "ptbxl.resnet1d_wang.parameters"),
+        (networks.teacher, "r3.teacher.parameters"),
+        (networks.student, "r3.student.parameters"),
+        (networks.Plain, "r3.plain.parameters"),
+        (networks.Inception, "r3.inception.trained"),
+        (networks.ResNet, "ptbxl.resnet1d_wang.parameters"),
     ],
 )
 def test_parameters_are_exactly_the_published_ones(build, key):
@@ -73,21 +74,21 @@ def test_parameters_are_exactly_the_published_ones(build, key):
 
 
 def test_running_statistics_of_the_inception_network():
-    model = ecgcnn.Inception()
+    model = networks.Inception()
     statistics = sum(buffer.numel() for buffer in model.buffers() if buffer.is_floating_point())
     assert statistics == reports.value("r3.inception.statistics")
     assert statistics + cost.count_parameters(model) == reports.value("r3.inception.parameters")
 
 
-@pytest.mark.parametrize("size", ecgcnn.LADDER)
+@pytest.mark.parametrize("size", networks.LADDER)
 def test_the_ladder_has_the_sizes_of_table_2(size):
     number, unit = float(size[:-1]), {"M": 1e6, "K": 1e3}[size[-1]]
-    assert cost.count_parameters(ecgcnn.convnet(size)) == pytest.approx(number * unit, rel=0.012)
-    assert 2 <= len(ecgcnn.LADDER[size]) <= 4
+    assert cost.count_parameters(networks.convnet(size)) == pytest.approx(number * unit, rel=0.012)
+    assert 2 <= len(networks.LADDER[size]) <= 4
     assert f"r3.ladder.{size}" in reports.CLAIMS
 
 
-@pytest.mark.parametrize("build", [ecgcnn.teacher, ecgcnn.student, ecgcnn.Plain, ecgcnn.ResNet])
+@pytest.mark.parametrize("build", [networks.teacher, networks.student, networks.Plain, networks.ResNet])
 def test_one_lead_and_any_length(build):
     model = build(leads=1).eval()
     assert model(X[:, :1]).shape == (2, 5)
@@ -97,14 +98,14 @@ def test_one_lead_and_any_length(build):
 
 def test_dropout_stands_where_the_report_has_it():
     """Three times in the student: between blocks and behind the pooling, never before the first convolution."""
-    model = ecgcnn.student()
+    model = networks.student()
     assert [row[0] for row in cost.layer_table(model, X)].count("Dropout") == 3
     assert [row[0] for row in cost.layer_table(model, X)][:2] == ["Conv1d", "BatchNorm1d"]
     assert all(layer.p == 0.5 for layer in model.modules() if isinstance(layer, nn.Dropout))
 
 
 def test_the_residual_path_is_carried_around():
-    block = ecgcnn.ResNet().eval().blocks[0]
+    block = networks.ResNet().eval().blocks[0]
     for layer in block.path:
         if isinstance(layer, nn.BatchNorm1d):
             nn.init.zeros_(layer.weight)
@@ -113,7 +114,7 @@ def test_the_residual_path_is_carried_around():
 
 
 def test_a_layer_table_leaves_no_hooks_behind():
-    model = ecgcnn.student()
+    model = networks.student()
     first = cost.layer_table(model, X)
     assert cost.layer_table(model, X) == first
     assert not any(module._forward_hooks for module in model.modules())

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from ecglib import experiments
+from ecglib.beatgan import experiments
+from ecglib.beatgan.experiments import BeatGANConfig, Run, train_beatgan
+from ecglib.beatgan.networks import anomaly_scores
+from ecglib.beatgan.training import Hyperparameters
+from ecglib.core.errors import EcglibError
 from ecglib.data import mitbih
-from ecglib.errors import EcglibError
-from ecglib.experiments import BeatGANConfig, Run, train_beatgan
-from ecglib.models.beatgan import anomaly_scores
-from ecglib.training import Hyperparameters
 
 RECORDS = ("100", "106", "118", "200", "208", "223")
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from ecglib import files
-from ecglib.errors import EcglibError
+from ecglib.core import files
+from ecglib.core.errors import EcglibError
 
 
 def test_a_failure_in_the_middle_leaves_the_old_file_and_no_other(tmp_path):

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ecglib.losses import BinaryKL
-from ecglib.models import frskd
-from ecglib.models.ecgcnn import ConvNet
-from ecglib.models.frskd import Fusion, SelfTaught, SelfTeacher
+from ecglib.classifier import frskd
+from ecglib.classifier.frskd import Fusion, SelfTaught, SelfTeacher
+from ecglib.classifier.losses import BinaryKL
+from ecglib.classifier.networks import ConvNet
 
 X = torch.randn(4, 12, 200, generator=torch.Generator().manual_seed(0))
 Y = (torch.rand(4, 5, generator=torch.Generator().manual_seed(1)) < 0.5).float()

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecglib import median_beat, multilabel
+from ecglib.classifier import baselines
+from ecglib.core.errors import EcglibError
 from ecglib.data import ptbxl
-from ecglib.errors import EcglibError
+from ecglib.stats import multilabel
 
 
 def known_record(leads=2, noise=0.0):
@@ -25,10 +26,10 @@ def known_record(leads=2, noise=0.0):
 @pytest.mark.parametrize("noise", [0.0, 0.02])
 def test_numbers_of_a_known_beat(noise):
     record = known_record(noise=noise) + 3.0  # an offset of the whole lead says nothing
-    peaks = median_beat.r_peaks(record)
+    peaks = baselines.r_peaks(record)
     assert np.abs(peaks - np.arange(50, 1000, 100)).max() <= 2
-    found = median_beat.describe(record)
-    assert found.shape == (30 * 2 + 3,) == (median_beat.OF_LEAD * 2 + median_beat.OF_RECORD,)
+    found = baselines.describe(record)
+    assert found.shape == (30 * 2 + 3,) == (baselines.OF_LEAD * 2 + baselines.OF_RECORD,)
     high, low, _, st, wave, qrs = found[:12].reshape(6, 2)
     assert high == pytest.approx([1.0, 0.0], abs=0.05)
     assert low == pytest.approx([0.0, -0.5], abs=0.05)
@@ -39,7 +40,7 @@ def test_numbers_of_a_known_beat(noise):
 
 
 def test_a_record_without_beats_has_numbers_too():
-    found = median_beat.describe(np.full((12, 1000), 0.4))
+    found = baselines.describe(np.full((12, 1000), 0.4))
     assert found.shape == (363,)
     assert (found == 0).all()
 
@@ -50,16 +51,16 @@ def test_few_peaks_have_numbers_too():
     one = record.copy()
     one[:, 200:] = 0
     one[:, :100] = 0
-    found = median_beat.describe(one)
+    found = baselines.describe(one)
     assert found[:2] == pytest.approx([1.0, 0.0], abs=0.05)
     assert found[-3:].tolist() == [0, 0, 1]
     cut = np.zeros_like(record)
     cut[:, :36] = record[:, 30:66]  # a peak 20 samples after the beginning
-    assert len(median_beat.r_peaks(cut)) == 1
-    beat = median_beat.median_beat(cut, median_beat.r_peaks(cut))
+    assert len(baselines.r_peaks(cut)) == 1
+    beat = baselines.median_beat(cut, baselines.r_peaks(cut))
     assert beat.shape == (2, 96)
     assert (beat == 0).all()
-    assert median_beat.describe(cut)[-1] == 1
+    assert baselines.describe(cut)[-1] == 1
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +70,13 @@ def records(simulated_root):
 
 @pytest.fixture(scope="module")
 def found(records):
-    return median_beat.baselines(records)
+    return baselines.baselines(records)
 
 
 def test_answers_are_repeatable_and_owe_nothing_to_the_labels_of_test_records(found, records):
     targets, test = records.targets.copy(), ptbxl.benchmark_split(records).test
     targets[test] = 1 - targets[test]
-    again = median_beat.baselines(replace(records, targets=targets))
+    again = baselines.baselines(replace(records, targets=targets))
     assert list(again) == list(found)
     for name, answered in found.items():
         assert (answered.scores == again[name].scores).all(), name
@@ -91,10 +92,10 @@ def test_the_table_has_the_networks_beside_the_trees(found, records):
         history = pd.DataFrame({"seconds": [20.0, 30.0]})
         return SimpleNamespace(predictions=predictions, history=history, leads=list(range(12)))
 
-    table = median_beat.baseline_results(found, records, {"network": [run(scores) for scores in logits]})
+    table = baselines.baseline_results(found, records, {"network": [run(scores) for scores in logits]})
     assert list(table.index) == [*found, "network"]
-    trees, network = table.loc[median_beat.TREES], table.loc["network"]
-    expected = multilabel.auc_interval(targets, found[median_beat.TREES].scores, patients)
+    trees, network = table.loc[baselines.TREES], table.loc["network"]
+    expected = multilabel.auc_interval(targets, found[baselines.TREES].scores, patients)
     assert trees["macro-AUC, over patients"] == f"{expected.value:.3f} [{expected.low:.3f}, {expected.high:.3f}]"
     assert expected.value > 0.6
     assert table["numbers a record"].tolist() == ["363", "363", "33", "12,000"]
@@ -109,13 +110,13 @@ def test_the_table_has_the_networks_beside_the_trees(found, records):
     other = run(logits[0])
     other.predictions["test_patients"] = patients[::-1]
     with pytest.raises(EcglibError, match="network was tested on other records than the"):
-        median_beat.baseline_results(found, records, {"network": [other]})
+        baselines.baseline_results(found, records, {"network": [other]})
 
 
 def test_records_that_cannot_be_learned_from_are_named(records):
     without = records.targets.copy()
     without[:, 4] = 0
     with pytest.raises(EcglibError, match="training records lack HYP: fetch more"):
-        median_beat.baselines(replace(records, targets=without))
+        baselines.baselines(replace(records, targets=without))
     with pytest.raises(EcglibError, match="records at hand is for test"):
-        median_beat.baselines(replace(records, folds=np.ones_like(records.folds) * 9 - (np.arange(len(records)) % 2)))
+        baselines.baselines(replace(records, folds=np.ones_like(records.folds) * 9 - (np.arange(len(records)) % 2)))

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from ecglib import metrics
-from ecglib.errors import EcglibError
+from ecglib.core.errors import EcglibError
+from ecglib.stats import metrics
 
 
 def sample(count=300, seed=0, ties=True):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from ecglib.core.errors import EcglibError
 from ecglib.data import mitbih
 from ecglib.data.mitbih import Beats, Record
-from ecglib.errors import EcglibError
 
 
 def record(samples, symbols, length=2000):

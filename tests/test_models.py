@@ -4,21 +4,21 @@ import numpy as np
 import pytest
 import torch
 
-from ecglib import cost, losses
-from ecglib.explanation import error_shares, even_share, qrs_share, qrs_ticks, tick_errors
-from ecglib.models import beatgan
+from ecglib.beatgan import losses, networks
+from ecglib.beatgan.explanation import error_shares, even_share, qrs_share, qrs_ticks, tick_errors
+from ecglib.core import cost
 
 
 def test_published_parameter_counts():
-    assert cost.count_parameters(beatgan.Generator()) == 1_908_800
-    assert cost.count_parameters(beatgan.Discriminator()) == 703_488
+    assert cost.count_parameters(networks.Generator()) == 1_908_800
+    assert cost.count_parameters(networks.Discriminator()) == 703_488
 
 
 @pytest.mark.parametrize("channels", [1, 2])
 def test_shapes(channels):
     x = torch.rand(3, channels, 320) * 2 - 1
-    x_hat, z = beatgan.Generator(channels)(x)
-    probability, features = beatgan.Discriminator(channels)(x)
+    x_hat, z = networks.Generator(channels)(x)
+    probability, features = networks.Discriminator(channels)(x)
     assert x_hat.shape == x.shape
     assert z.shape == (3, 50, 1)
     assert features.shape == (3, 512, 10)
@@ -28,18 +28,18 @@ def test_shapes(channels):
 
 
 def test_layer_shapes_end_in_the_code_and_the_beat():
-    generator, x = beatgan.Generator(), torch.zeros(2, 1, 320)
-    encoder = beatgan.layer_shapes([*generator.encoder.features, generator.encoder.head], x)
+    generator, x = networks.Generator(), torch.zeros(2, 1, 320)
+    encoder = networks.layer_shapes([*generator.encoder.features, generator.encoder.head], x)
     assert [shape for _, shape in encoder] == [
         "1 x 320", "32 x 160", "64 x 80", "128 x 40", "256 x 20", "512 x 10", "50 x 1",
     ]  # fmt: skip
-    decoder = beatgan.layer_shapes(list(generator.decoder.layers), torch.zeros(2, 50, 1))
+    decoder = networks.layer_shapes(list(generator.decoder.layers), torch.zeros(2, 50, 1))
     assert decoder[-1][1] == "1 x 320"
 
 
 def test_initialisation():
     torch.manual_seed(0)
-    generator = beatgan.Generator()
+    generator = networks.Generator()
     norms = [module for module in generator.modules() if isinstance(module, torch.nn.BatchNorm1d)]
     weights = torch.cat([module.weight for module in norms])
     assert weights.mean().item() == pytest.approx(1, abs=0.005)
@@ -49,11 +49,11 @@ def test_initialisation():
 
 
 def test_score_is_the_mean_square_and_does_not_depend_on_batching_in_eval_mode():
-    generator, x = beatgan.Generator().eval(), torch.rand(7, 1, 320) * 2 - 1
+    generator, x = networks.Generator().eval(), torch.rand(7, 1, 320) * 2 - 1
     with torch.no_grad():
         slow = [((generator(beat[None])[0] - beat) ** 2).sum().item() / 320 for beat in x]
     for batch_size in (2, 512):
-        np.testing.assert_allclose(beatgan.anomaly_scores(generator, x, batch_size), slow, rtol=1e-4)
+        np.testing.assert_allclose(networks.anomaly_scores(generator, x, batch_size), slow, rtol=1e-4)
 
 
 def test_losses_against_slow_formulas():

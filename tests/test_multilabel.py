@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ecglib import classifier_tables, classifiers, metrics, multilabel
+from ecglib.classifier import tables, training
+from ecglib.stats import metrics, multilabel
 
 
 def slow_calibration_error(targets, probabilities):
@@ -66,8 +67,8 @@ def test_the_calibration_table_is_made_of_every_seed():
     rng = np.random.default_rng(1)
     targets = (rng.random((60, 5)) < 0.4).astype(int)
     logits = [rng.normal(size=(60, 5)) + 2 * targets for _ in range(3)]
-    table = classifier_tables.calibration({"net": logits, "net, INT8": logits[:1]}, targets, np.arange(60))
-    said = [classifiers.probabilities(one) for one in logits]
+    table = tables.calibration({"net": logits, "net, INT8": logits[:1]}, targets, np.arange(60))
+    said = [training.probabilities(one) for one in logits]
     scores = metrics.mean_interval([multilabel.brier(targets, one) for one in said])
     assert table.loc["net", "Brier score, over seeds"] == f"{scores.value:.4f} [{scores.low:.4f}, {scores.high:.4f}]"
     errors = metrics.mean_interval([multilabel.calibration_error(targets, one) for one in said])
@@ -82,7 +83,7 @@ def test_the_calibration_table_is_made_of_every_seed():
 def test_who_always_says_each_classs_share_is_calibrated_and_knows_nothing():
     targets = np.zeros((20, 5), dtype=int)
     targets[:5] = 1
-    row = classifier_tables.calibration({}, targets, np.arange(20)).loc[classifier_tables.CONSTANT]
+    row = tables.calibration({}, targets, np.arange(20)).loc[tables.CONSTANT]
     assert row["macro-AUC"] == "0.500"
     assert row["Brier score, over seeds"] == "0.1875", "p (1 - p)"
-    assert row[classifier_tables.CALIBRATION] == "0.0000"
+    assert row[tables.CALIBRATION] == "0.0000"

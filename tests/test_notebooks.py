@@ -14,9 +14,9 @@ import pytest
 from awaited import pages
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from ecglib.driver import check_parameters, read_parameters
-from ecglib.errors import EcglibError
-from ecglib.profiles import PROFILES, SMOKE
+from ecglib.book.driver import check_parameters, read_parameters
+from ecglib.core.errors import EcglibError
+from ecglib.core.profiles import PROFILES, SMOKE
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

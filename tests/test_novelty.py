@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ecglib import novelty
+from ecglib.beatgan.experiments import BeatGANConfig
+from ecglib.beatgan.training import Hyperparameters
+from ecglib.core.errors import EcglibError
 from ecglib.data import mitbih
-from ecglib.errors import EcglibError
-from ecglib.experiments import BeatGANConfig
-from ecglib.metrics import auc
-from ecglib.novelty import Described, Detector
-from ecglib.pretraining import SimCLRConfig
-from ecglib.training import Hyperparameters
+from ecglib.simclr import detectors
+from ecglib.simclr.detectors import Described, Detector
+from ecglib.simclr.encoder import SimCLRConfig
+from ecglib.stats.metrics import auc
 
 EVERYTHING = Detector(("contrast", "shape", "own", "rhythm"))
 
@@ -36,7 +36,7 @@ def described(beats, encoder, tmp_path_factory):
 
 def test_own_is_what_differs_from_the_records_median(beats):
     members = np.array([3, 400, 41, 5])
-    found = novelty.minus_own_median(beats, members, (1,))
+    found = detectors.minus_own_median(beats, members, (1,))
     for row, beat in zip(found, members, strict=True):
         mine = [n for n in range(len(beats)) if beats.records[n] == beats.records[beat]]
         expected = beats.signals[beat, 1] - np.median([beats.signals[n, 1] for n in mine], axis=0)
@@ -45,7 +45,7 @@ def test_own_is_what_differs_from_the_records_median(beats):
 
 def test_rhythm_is_as_far_for_twice_as_for_half(beats):
     beats = replace(beats, rhythm=np.array([[1.0, 1.0], [0.5, 2.0], [40.0, 0.0]], dtype=np.float32))
-    found = novelty.log_rhythm(beats, np.arange(3))
+    found = detectors.log_rhythm(beats, np.arange(3))
     assert found[0] == pytest.approx([0, 0])
     assert found[1] == pytest.approx([-np.log(2), np.log(2)])
     assert np.isfinite(found[2]).all(), "pauses in the annotation have an end"
@@ -53,29 +53,29 @@ def test_rhythm_is_as_far_for_twice_as_for_half(beats):
 
 def test_no_label_of_a_test_beat_is_looked_at(beats, encoder, described, tmp_path):
     """Other labels, same scores: but for the split, which is drawn before."""
-    expected = novelty.scores(EVERYTHING, described)
+    expected = detectors.scores(EVERYTHING, described)
     blind = Described(encoder, beats, tmp_path, "cpu")
     labels = beats.labels.copy()
     labels[blind.split.test] = np.random.default_rng(0).permutation(labels[blind.split.test])
     blind.beats = replace(beats, labels=labels)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(novelty, "train_encoder", lambda *_: novelty.normalising_encoder(encoder, beats))
-        patched = novelty.scores(EVERYTHING, blind)
+        patch.setattr(detectors, "train_encoder", lambda *_: detectors.normalising_encoder(encoder, beats))
+        patched = detectors.scores(EVERYTHING, blind)
         plain = Described(encoder, beats, tmp_path / "plain", "cpu")
-        assert np.array_equal(patched, novelty.scores(EVERYTHING, plain))
+        assert np.array_equal(patched, detectors.scores(EVERYTHING, plain))
     assert patched.shape == expected.shape
 
 
 def test_it_finds_abnormal_beats_and_every_block_counts(beats, described):
     abnormal = beats.labels[described.split.test] != "N"
-    alone = {name: novelty.scores(Detector((name,)), described) for name in EVERYTHING.blocks}
-    together = novelty.scores(EVERYTHING, described)
+    alone = {name: detectors.scores(Detector((name,)), described) for name in EVERYTHING.blocks}
+    together = detectors.scores(EVERYTHING, described)
     assert auc(abnormal, together) > 0.9
     for name, found in alone.items():
         assert not np.array_equal(found, together), name
         rest = Detector(tuple(block for block in EVERYTHING.blocks if block != name))
-        assert not np.array_equal(novelty.scores(rest, described), together), name
-    values = novelty.aucs(beats.labels[described.split.test], together)
+        assert not np.array_equal(detectors.scores(rest, described), together), name
+    values = detectors.aucs(beats.labels[described.split.test], together)
     assert values["all"] == auc(abnormal, together)
     assert {"S", "V", "F"} < set(values)
 
@@ -88,12 +88,12 @@ def test_untrained_is_another_encoder(described):
 
 
 def test_scores_are_kept_and_depend_on_the_detector(described, monkeypatch):
-    first = novelty.scores(EVERYTHING, described)
+    first = detectors.scores(EVERYTHING, described)
     one_lead, far = replace(EVERYTHING, leads=(0,)), replace(EVERYTHING, distance="mahalanobis")
     for other in (one_lead, far):
-        assert not np.array_equal(novelty.scores(other, described), first)
-    monkeypatch.setattr(novelty, "Blocks", None)  # nothing is measured again
-    assert np.array_equal(novelty.scores(EVERYTHING, described), first)
+        assert not np.array_equal(detectors.scores(other, described), first)
+    monkeypatch.setattr(detectors, "Blocks", None)  # nothing is measured again
+    assert np.array_equal(detectors.scores(EVERYTHING, described), first)
 
 
 @pytest.mark.parametrize("fields", [{"blocks": ()}, {"blocks": ("shapes",)}, {"blocks": ("own",), "distance": "far"}])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import distributed, multiprocessing
 
-from ecglib.losses import NTXent
+from ecglib.simclr.losses import NTXent
 
 
 def views(count, seed=0, size=5):

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from ecglib.cli import main
+from ecglib.book.cli import main
+from ecglib.core.errors import EcglibError
+from ecglib.core.files import project_root
 from ecglib.data import mitbih, physionet
 from ecglib.data.physionet import Database
-from ecglib.errors import EcglibError
-from ecglib.files import project_root
 
 FILES = {f"{number}.dat": bytes([number % 256]) * (3000 + number) for number in range(100, 106)}
 

@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch import distributed, multiprocessing, nn
 
-from ecglib import pretraining
-from ecglib.contrast import own_view_found
+from ecglib.beatgan.experiments import BeatGANConfig
+from ecglib.beatgan.training import Hyperparameters
+from ecglib.core.errors import EcglibError
+from ecglib.core.files import sole_process
 from ecglib.data import mitbih
 from ecglib.data.augment import random_view
-from ecglib.errors import EcglibError
-from ecglib.experiments import BeatGANConfig
-from ecglib.files import sole_process
-from ecglib.models.simclr import BaseEncoder
-from ecglib.pretraining import SimCLRConfig, embed, new_optimizer, synchronised, train_encoder
-from ecglib.training import Hyperparameters
+from ecglib.simclr import encoder
+from ecglib.simclr.encoder import SimCLRConfig, embed, new_optimizer, synchronised, train_encoder
+from ecglib.simclr.networks import BaseEncoder
+from ecglib.simclr.similarity import own_view_found
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_training_brings_views_of_one_beat_together(beats, config, tmp_path):
 
 def test_an_encoder_is_loaded_not_trained_again(beats, config, tmp_path, monkeypatch):
     first = train_encoder(config, beats, tmp_path, "cpu")
-    monkeypatch.setattr(pretraining, "_train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(encoder, "_train", lambda *_: pytest.fail("trained again"))
     again = train_encoder(config, beats, tmp_path, "cpu")
     assert not again.training
     for name, tensor in first.state_dict().items():
@@ -109,7 +109,7 @@ def test_batchnorm_is_synchronised_between_processes_and_for_large_batches_alone
         return {type(module) for module in synchronised(chosen, BaseEncoder(1, 0.125), torch.device(device)).modules()}
 
     assert nn.SyncBatchNorm not in kinds(large(config)), "one process"
-    monkeypatch.setattr(pretraining, "processes", lambda: (0, 2))
+    monkeypatch.setattr(encoder, "processes", lambda: (0, 2))
     assert nn.SyncBatchNorm in kinds(large(config))
     assert nn.SyncBatchNorm not in kinds(config)
     assert nn.SyncBatchNorm not in kinds(config, "cpu")
@@ -133,7 +133,7 @@ def worker(rank, folder, config, beats):
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pretraining, "random_view", lambda x: seen.append(x) or random_view(x))
+        patch.setattr(encoder, "random_view", lambda x: seen.append(x) or random_view(x))
         encoder = train_encoder(config, beats, Path(folder) / "store", "cpu")
     torch.save(encoder.state_dict(), Path(folder) / f"encoder{rank}.pt")
     torch.save(torch.stack(seen[::2]), Path(folder) / f"seen{rank}.pt")
@@ -156,8 +156,8 @@ def test_two_processes_share_each_batch_and_end_with_one_encoder(beats, config, 
 def test_gradients_are_averaged_over_processes(monkeypatch):
     model = nn.Linear(2, 1, bias=False)
     model(torch.tensor([[2.0, 6.0]])).sum().backward()
-    monkeypatch.setattr(pretraining.distributed, "all_reduce", lambda tensor: tensor.add_(2.0))
-    pretraining.average_gradients(model, 2)
+    monkeypatch.setattr(encoder.distributed, "all_reduce", lambda tensor: tensor.add_(2.0))
+    encoder.average_gradients(model, 2)
     assert model.weight.grad.tolist() == [[2.0, 4.0]]
-    pretraining.average_gradients(model, 1)
+    encoder.average_gradients(model, 1)
     assert model.weight.grad.tolist() == [[2.0, 4.0]], "one process has nothing to share"

@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ecglib import metrics
+from ecglib.core.errors import EcglibError
 from ecglib.data import physionet, ptbxl
-from ecglib.errors import EcglibError
+from ecglib.stats import metrics
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ecglib import readme
-from ecglib.errors import EcglibError
-from ecglib.files import project_root
+from ecglib.book import readme
+from ecglib.core.errors import EcglibError
+from ecglib.core.files import project_root
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "papermill_runs"

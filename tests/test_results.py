@@ -8,29 +8,26 @@ import pandas as pd
 import pytest
 from awaited import marks
 
-from ecglib import (
-    arm_tables,
-    arms,
-    classifier_arms,
-    classifier_runs,
-    classifier_tables,
-    contrast_tables,
-    cost,
-    experiments,
-    metrics,
-    novelty,
-    reports,
-    tables,
-)
-from ecglib.classifier_runs import ClassifierConfig, ClassifierRun
-from ecglib.classifiers import Settings
+from ecglib import reports
+from ecglib.beatgan import arms as beatgan_arms
+from ecglib.beatgan import experiments
+from ecglib.beatgan import tables as beatgan_tables
+from ecglib.beatgan.experiments import BeatGANConfig, Run, is_finished
+from ecglib.beatgan.networks import Generator
+from ecglib.beatgan.training import Hyperparameters
+from ecglib.classifier import arms as classifier_arms
+from ecglib.classifier import tables as classifier_tables
+from ecglib.classifier.config import ClassifierConfig, ClassifierRun
+from ecglib.classifier.training import Settings
+from ecglib.core import cost
+from ecglib.core.files import project_root
+from ecglib.core.profiles import PROFILES, SMOKE
 from ecglib.data import mitbih
-from ecglib.experiments import BeatGANConfig, Run, is_finished
-from ecglib.files import project_root
-from ecglib.models.beatgan import Generator
-from ecglib.pretraining import SimCLRConfig
-from ecglib.profiles import PROFILES, SMOKE
-from ecglib.training import Hyperparameters
+from ecglib.simclr import arms as simclr_arms
+from ecglib.simclr import detectors
+from ecglib.simclr import tables as simclr_tables
+from ecglib.simclr.encoder import SimCLRConfig
+from ecglib.stats import metrics
 
 COMMITTED = [
     profile
@@ -44,8 +41,8 @@ def grid_of(profile):
     values = PROFILES[profile]["03_kd_student"]
     parts = {name: values[name] for name in ("train_beats", "validation_beats", "test_beats", "width")}
     base = BeatGANConfig(REAL_BEATS, Hyperparameters(0, epochs=values["epochs"]), **parts)
-    grid = arms.distillation_arms(base, values["seeds"], values["other_seeds"])
-    return grid, arms.protocol_arms(base, values["other_seeds"])
+    grid = beatgan_arms.distillation_arms(base, values["seeds"], values["other_seeds"])
+    return grid, beatgan_arms.protocol_arms(base, values["other_seeds"])
 
 
 def runs_of(profile, grid):
@@ -71,11 +68,11 @@ def test_the_tables_of_03_follow_from_the_committed_runs(profile):
     sizes = {name: cost.count_parameters(Generator(width=arm.configs[0].width)) for name, arm in grid.items()}
     comparable = PROFILES[profile]["03_kd_student"]["epochs"] == reports.value("r1.epochs")
     for name, table in (
-        ("03_arms", arm_tables.arm_results(grid, runs, sizes)),
-        ("03_differences", arm_tables.arm_differences(grid, runs)),
-        ("03_experiments", arm_tables.experiments(runs)),
-        ("03_gains", arm_tables.gains(runs, comparable)),
-        ("03_reruns", arm_tables.reruns(runs)),
+        ("03_arms", beatgan_tables.arm_results(grid, runs, sizes)),
+        ("03_differences", beatgan_tables.arm_differences(grid, runs)),
+        ("03_experiments", beatgan_tables.experiments(runs)),
+        ("03_gains", beatgan_tables.gains(runs, comparable)),
+        ("03_reruns", beatgan_tables.reruns(runs)),
     ):
         pd.testing.assert_frame_equal(table.astype(str), stored_table(profile, name, table.index.nlevels))
 
@@ -88,12 +85,12 @@ def test_the_tables_of_02_follow_from_the_committed_runs(profile):
         BeatGANConfig(REAL_BEATS, Hyperparameters(seed, epochs=values["epochs"]), **parts)
         for seed in range(values["seeds"])
     ]
-    runs = runs_of(profile, {"A": arms.Arm("teacher", "BeatGAN", teachers)})["A"]
+    runs = runs_of(profile, {"A": beatgan_arms.Arm("teacher", "BeatGAN", teachers)})["A"]
     sizes = mitbih.count_classes(runs[0].predictions["labels"])
     for name, table in (
-        ("02_teacher", tables.teacher_results(runs, values["epochs"] == reports.value("r1.epochs"))),
-        ("02_f1", tables.f1_results(runs)),
-        ("02_per_class", tables.per_class(runs, sizes.get)),
+        ("02_teacher", beatgan_tables.teacher_results(runs, values["epochs"] == reports.value("r1.epochs"))),
+        ("02_f1", beatgan_tables.f1_results(runs)),
+        ("02_per_class", beatgan_tables.per_class(runs, sizes.get)),
     ):
         pd.testing.assert_frame_equal(table.astype(str), stored_table(profile, name, table.index.nlevels))
 
@@ -120,11 +117,11 @@ def test_the_tables_of_04_follow_from_the_committed_runs_and_scores(profile, mon
     values = PROFILES[profile]["04_simclr"]
     parts = {name: values[name] for name in ("train_beats", "validation_beats", "test_beats", "width")}
     base = BeatGANConfig(REAL_BEATS, Hyperparameters(0, epochs=values["epochs"]), **parts)
-    grid = arms.contrast_arms(base, values["seeds"])
+    grid = simclr_arms.contrast_arms(base, values["seeds"])
     runs = runs_of(profile, grid)
     for name, table in (
-        ("04_scenarios", contrast_tables.scenarios(grid, runs, comparable=False)),
-        ("04_per_class", contrast_tables.per_class(grid, runs)),
+        ("04_scenarios", simclr_tables.scenarios(grid, runs, comparable=False)),
+        ("04_per_class", simclr_tables.per_class(grid, runs)),
     ):
         pd.testing.assert_frame_equal(table.astype(str), stored_table(profile, name))
     store = project_root() / "papermill_runs" / profile / "runs"
@@ -136,15 +133,15 @@ def test_the_tables_of_04_follow_from_the_committed_runs_and_scores(profile, mon
         if split == "report":
             plain = [*runs["A"], *runs["B"]]
         else:
-            plain = runs_of(profile, arms.protocol_arms(base, values["other_seeds"]))["patients"]
+            plain = runs_of(profile, beatgan_arms.protocol_arms(base, values["other_seeds"]))["patients"]
         scores = {"BeatGAN": [run.predictions["scores_corrected"] for run in plain]}
         scores |= {
-            step: [novelty.read_scores(novelty.score_file(detector, encoder, store)) for encoder in encoders]
-            for step, detector in novelty.LADDER.items()
+            step: [detectors.read_scores(detectors.score_file(detector, encoder, store)) for encoder in encoders]
+            for step, detector in detectors.LADDER.items()
         }
         stored = plain[0].predictions
         every = np.ones(len(stored["labels"]), dtype=bool)  # where R peaks were found is with the beats, not here
-        table = contrast_tables.detectors(scores, stored["labels"], stored["patients"], every).astype(str)
+        table = simclr_tables.detectors(scores, stored["labels"], stored["patients"], every).astype(str)
         expected = stored_table(profile, f"04_detectors{suffix}").loc[list(scores)]
         rule = "R-peak rule on all"
         pd.testing.assert_frame_equal(table.drop(columns=rule), expected.drop(columns=rule))
@@ -153,7 +150,7 @@ def test_the_tables_of_04_follow_from_the_committed_runs_and_scores(profile, mon
         # Two resamples take a moment, a thousand minutes: their column is left out.
         with monkeypatch.context() as patch:
             patch.setattr(metrics, "resampled", partial(metrics.resampled, resamples=2))
-            table = contrast_tables.detector_differences(scores, stored["labels"], stored["patients"], comparable=False)
+            table = simclr_tables.detector_differences(scores, stored["labels"], stored["patients"], comparable=False)
         rows = [row for row in table.index if "BeatGAN + rhythm" not in row]
         columns = ["test", "difference, 95 % over seeds", "could have shown"]
         expected = stored_table(profile, f"04_detector_differences{suffix}", table.index.nlevels)
@@ -183,7 +180,7 @@ def test_the_tables_of_05_follow_from_the_committed_runs(profile):
     store, runs = project_root() / "papermill_runs" / profile / "runs", {}
     for name, arm in (others | coded | pupils).items():
         for config in arm.configs:
-            assert classifier_runs.is_finished(store / config.run_id), f"{arm.name}: {config.run_id}"
+            assert config.is_finished(store / config.run_id), f"{arm.name}: {config.run_id}"
         runs[name] = [ClassifierRun(store / config.run_id) for config in arm.configs]
     expected = {
         "05_per_class": (classifier_tables.per_class(others | coded | pupils, runs), 1),

@@ -9,8 +9,8 @@ import pytest
 import wfdb
 from sklearn.decomposition import PCA
 
-from ecglib import metrics
 from ecglib.data import mitbih, simulate, simulate_mitbih, simulate_ptbxl
+from ecglib.stats import metrics
 
 
 @pytest.fixture(scope="module")

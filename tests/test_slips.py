@@ -5,8 +5,8 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from ecglib import slips
-from ecglib.multilabel import class_metrics
+from ecglib.classifier import slips
+from ecglib.stats.multilabel import class_metrics
 
 
 def program(labelled, one_by_one):

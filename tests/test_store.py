@@ -5,8 +5,8 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from ecglib import store
-from ecglib.errors import EcglibError
+from ecglib.core.errors import EcglibError
+from ecglib.runs import store
 
 
 def test_arrays_come_back_whole(tmp_path):

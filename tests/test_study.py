@@ -9,12 +9,16 @@ import pytest
 import torch
 from scipy import stats
 
-from ecglib import plots, reports, tables
-from ecglib.callbacks import PairFigures
+from ecglib import reports
+from ecglib.beatgan import figures
+from ecglib.beatgan import tables as beatgan_tables
+from ecglib.beatgan.callbacks import PairFigures
+from ecglib.beatgan.training import Hyperparameters, new_state
+from ecglib.core.errors import EcglibError
 from ecglib.data import mitbih
-from ecglib.errors import EcglibError
-from ecglib.study import Study
-from ecglib.training import Hyperparameters, new_state
+from ecglib.databases import tables as databases_tables
+from ecglib.show import ledger, style
+from ecglib.show.study import Study
 
 
 def run(seed, auc, classes=("S", "V")):
@@ -31,7 +35,9 @@ def run(seed, auc, classes=("S", "V")):
 
 
 def test_a_table_states_report_measured_difference_seeds_interval_and_verdict():
-    row = tables.teacher_results([run(0, 0.93), run(1, 0.94), run(2, 0.935)], comparable=True).loc[("AUC", "corrected")]
+    row = beatgan_tables.teacher_results([run(0, 0.93), run(1, 0.94), run(2, 0.935)], comparable=True).loc[
+        ("AUC", "corrected")
+    ]
     assert row["report (1 run)"] == "0.9372"
     assert row["measured"] == "0.9350"
     assert row["difference"] == "-0.0022"
@@ -47,38 +53,46 @@ def test_one_training_strays_further_than_the_mean_of_several():
     assert 0.9480 - reach == pytest.approx(0.9384, abs=1e-4)
     for shift, expected in ((0, "higher"), (-0.0016, "reproduced")):
         runs = [run(seed, auc + shift) for seed, auc in enumerate(aucs)]
-        assert tables.teacher_results(runs, True).loc[("AUC", "corrected"), "verdict"].startswith(expected)
+        assert beatgan_tables.teacher_results(runs, True).loc[("AUC", "corrected"), "verdict"].startswith(expected)
 
 
 @pytest.mark.parametrize(("aucs", "verdict"), [((0.960, 0.961, 0.962), "higher"), ((0.90, 0.901, 0.902), "lower")])
 def test_verdicts_outside_the_interval(aucs, verdict):
     runs = [run(seed, auc) for seed, auc in enumerate(aucs)]
-    assert tables.teacher_results(runs, comparable=True).loc[("AUC", "corrected"), "verdict"].startswith(verdict)
-    assert "not comparable" in tables.teacher_results(runs, comparable=False).loc[("AUC", "corrected"), "verdict"]
+    assert (
+        beatgan_tables.teacher_results(runs, comparable=True).loc[("AUC", "corrected"), "verdict"].startswith(verdict)
+    )
+    assert (
+        "not comparable" in beatgan_tables.teacher_results(runs, comparable=False).loc[("AUC", "corrected"), "verdict"]
+    )
 
 
 def test_one_seed_has_no_interval_and_no_interval_leaves_0_to_1():
-    assert tables.teacher_results([run(0, 0.9)], False)["95 % over seeds"].iloc[0] == "needs 3 seeds"
-    wide = tables.teacher_results([run(0, 0.2), run(1, 0.9), run(2, 0.5)], False)["95 % over seeds"].iloc[0]
+    assert beatgan_tables.teacher_results([run(0, 0.9)], False)["95 % over seeds"].iloc[0] == "needs 3 seeds"
+    wide = beatgan_tables.teacher_results([run(0, 0.2), run(1, 0.9), run(2, 0.5)], False)["95 % over seeds"].iloc[0]
     assert wide == "[0.0000, 1.0000]"
 
 
 def test_one_seed_gives_no_verdict():
     assert (
-        tables.teacher_results([run(0, 0.5)], True).loc[("AUC", "corrected"), "verdict"]
+        beatgan_tables.teacher_results([run(0, 0.5)], True).loc[("AUC", "corrected"), "verdict"]
         == "fewer than 3 seeds: no verdict"
     )
 
 
 def test_classes_stand_in_their_usual_order():
-    frame = tables.per_class([run(0, 0.9, ("V", "Q", "S"))], {"S": 5, "V": 6, "Q": 7}.get)
+    frame = beatgan_tables.per_class([run(0, 0.9, ("V", "Q", "S"))], {"S": 5, "V": 6, "Q": 7}.get)
     assert frame.index.tolist() == ["S", "V", "Q"]
     assert frame["test beats"].tolist() == [5, 6, 7]
 
 
 def test_every_table_of_trainings_says_on_how_many_seeds():
     runs = [run(seed, 0.9 + seed / 100) for seed in range(4)]
-    for table in (tables.teacher_results(runs, False), tables.f1_results(runs), tables.per_class(runs, {}.get)):
+    for table in (
+        beatgan_tables.teacher_results(runs, False),
+        beatgan_tables.f1_results(runs),
+        beatgan_tables.per_class(runs, {}.get),
+    ):
         assert (table["seeds"] == 4).all()
 
 
@@ -89,8 +103,15 @@ def test_the_leak_is_counted_by_patient():
         np.zeros((4, 2, 320)), labels, labels, records, np.arange(4), np.ones(4, bool), np.ones((4, 2))
     )
     split = mitbih.Split(np.array([0, 2]), np.array([], dtype=int), np.array([1, 3]))
-    assert tables.shared_patients(beats, split) == 2, "100 with itself, 201 with 202: the same man"
-    assert tables.class_counts(beats, split).loc["test"].to_dict() == {"N": 0, "S": 0, "V": 2, "F": 0, "Q": 0, "all": 2}
+    assert databases_tables.shared_patients(beats, split) == 2, "100 with itself, 201 with 202: the same man"
+    assert databases_tables.class_counts(beats, split).loc["test"].to_dict() == {
+        "N": 0,
+        "S": 0,
+        "V": 2,
+        "F": 0,
+        "Q": 0,
+        "all": 2,
+    }
 
 
 def test_published_numbers():
@@ -99,7 +120,7 @@ def test_published_numbers():
     assert all(claim.report and claim.where and claim.text for claim in reports.CLAIMS.values())
     with pytest.raises(EcglibError, match=r"r1\.nothing"):
         reports.value("r1.nothing")
-    frame = tables.against_report({"r1.beats": 97_000})
+    frame = ledger.against_report({"r1.beats": 97_000})
     assert frame["difference"].tolist() == [-568]
 
 
@@ -138,7 +159,7 @@ def test_pair_figures_are_drawn_after_each_epoch_and_closed(tmp_path):
 def test_the_same_figure_gives_the_same_bytes(tmp_path):
     x = np.random.default_rng(0).uniform(-1, 1, (2, 320))
     for name in ("a.png", "b.png"):
-        plots.save(plots.heat_strips(x, x * 0.9, ["N", "V"]), tmp_path / name)
+        style.save(figures.heat_strips(x, x * 0.9, ["N", "V"]), tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 

@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from benchmarks.literal_beatgan import literal_update
-from ecglib import snapshot, training
-from ecglib.callbacks import Checkpoint
-from ecglib.errors import EcglibError
-from ecglib.models.beatgan import anomaly_scores
-from ecglib.training import Hyperparameters, Validation, new_state, train, update
+from ecglib.beatgan import training
+from ecglib.beatgan.callbacks import Checkpoint
+from ecglib.beatgan.networks import anomaly_scores
+from ecglib.beatgan.training import Hyperparameters, Validation, new_state, train, update
+from ecglib.core.errors import EcglibError
+from ecglib.runs import snapshot
 
 CPU = torch.device("cpu")
 BATCH = 8

@@ -21,9 +21,9 @@ from scipy import signal as scipy_signal
 from scipy.ndimage import median_filter
 from tqdm.auto import tqdm
 
+from ecglib.core.errors import EcglibError
+from ecglib.core.files import atomic_path, cache_dir
 from ecglib.data import physionet
-from ecglib.errors import EcglibError
-from ecglib.files import atomic_path, cache_dir
 
 FS = 360  # Hz
 BEFORE, AFTER = 140, 180  # samples of the window before and after the (one-based) annotation

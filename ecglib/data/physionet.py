@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from ecglib.errors import EcglibError
-from ecglib.files import project_root, write_text
+from ecglib.core.errors import EcglibError
+from ecglib.core.files import project_root, write_text
 
 SERVER = "https://physionet.org/files"
 CHECKSUMS = "SHA256SUMS.txt"

@@ -8,8 +8,8 @@ comparable with any report's.
 import hashlib
 from pathlib import Path
 
+from ecglib.core.files import atomic_path, cache_dir
 from ecglib.data import simulate_mitbih, simulate_ptbxl
-from ecglib.files import atomic_path, cache_dir
 
 
 def simulated_root(seed: int = 0) -> Path:

@@ -3,7 +3,7 @@
 Figures that are lists of rows stand under their own names: R1's log (`FIGURE9_LOG`), R3's layers (`r3.FIGURE7`, ...).
 """
 
-from ecglib.errors import EcglibError
+from ecglib.core.errors import EcglibError
 from ecglib.reports import r1, r2, r3
 from ecglib.reports.kinds import Claim, Contradiction, Proposal
 from ecglib.reports.r1 import FIGURE9_LOG

@@ -1,0 +1,138 @@
+"""The cheap rows of BeatGAN's comparison table: PCA, one-class SVM, isolation forest, autoencoder, VAE.
+
+All are trained on the same normal beats and tested on the same beats as BeatGAN. None of them looks at a label: the two
+networks train as many steps as BeatGAN does, and their last weights are tested.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
+from sklearn.kernel_approximation import Nystroem
+from sklearn.linear_model import SGDOneClassSVM
+from sklearn.pipeline import make_pipeline
+from torch import Tensor, nn
+
+from ecglib.beatgan import losses
+from ecglib.beatgan.experiments import BeatGANConfig
+from ecglib.beatgan.networks import LATENT, Generator, anomaly_scores
+from ecglib.beatgan.vae import VAE
+from ecglib.core.device import choose_device
+from ecglib.core.errors import EcglibError
+from ecglib.core.seeds import seed_everything
+from ecglib.data.mitbih import Beats
+from ecglib.runs.store import read_arrays, write_arrays
+from ecglib.stats import metrics
+
+Scorer = Callable[[np.ndarray, np.ndarray, BeatGANConfig, str], np.ndarray]
+
+KERNEL_FEATURES = 300  # of the linear approximation of a Gaussian kernel
+OUTLIERS = 0.1  # the share of training beats a one-class SVM may leave outside
+
+
+def pca(train: np.ndarray, test: np.ndarray, config: BeatGANConfig, device: str) -> np.ndarray:
+    """Mean squared error of the projection onto 50 components, as many as BeatGAN's code has numbers."""
+    model = PCA(n_components=min(LATENT, len(train)), random_state=config.training.seed).fit(train)
+    return np.square(test - model.inverse_transform(model.transform(test))).mean(axis=1)
+
+
+def one_class_svm(train: np.ndarray, test: np.ndarray, config: BeatGANConfig, device: str) -> np.ndarray:
+    """Distance outside a one-class SVM with a Gaussian kernel, approximated linearly (Nystroem) to be affordable."""
+    features = Nystroem(
+        gamma=1 / (train.shape[1] * train.var()),  # scikit-learn's gamma="scale"
+        n_components=min(KERNEL_FEATURES, len(train)),
+        random_state=config.training.seed,
+    )
+    svm = SGDOneClassSVM(nu=OUTLIERS, random_state=config.training.seed)
+    return -make_pipeline(features, svm).fit(train).decision_function(test)
+
+
+def isolation_forest(train: np.ndarray, test: np.ndarray, config: BeatGANConfig, device: str) -> np.ndarray:
+    """How few random cuts isolate a beat (Liu et al. 2008)."""
+    return -IsolationForest(random_state=config.training.seed).fit(train).score_samples(test)
+
+
+def autoencoder(train: np.ndarray, test: np.ndarray, config: BeatGANConfig, device: str) -> np.ndarray:
+    """BeatGAN's generator, trained by reconstruction alone: what is left without a discriminator."""
+    return _network(Generator, lambda x_hat, x, _: losses.reconstruction(x_hat, x), train, test, config, device)
+
+
+def variational_autoencoder(train: np.ndarray, test: np.ndarray, config: BeatGANConfig, device: str) -> np.ndarray:
+    """The same encoder and decoder with a random code and its divergence from a normal one."""
+    return _network(VAE, VAE.loss, train, test, config, device)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """One row.
+
+    Attributes:
+        scorer: (train (N, 320), test (M, 320), config, device) -> (M,) scores.
+        published: key of `reports.CLAIMS`; None where BeatGAN's paper has no such row.
+    """
+
+    scorer: Scorer
+    published: str | None
+
+
+BASELINES = {
+    "PCA": Baseline(pca, "beatgan.pca.auc"),
+    "one-class SVM": Baseline(one_class_svm, "beatgan.ocsvm.auc"),
+    "isolation forest": Baseline(isolation_forest, None),
+    "autoencoder": Baseline(autoencoder, "beatgan.ae.auc"),
+    "VAE": Baseline(variational_autoencoder, "beatgan.vae.auc"),
+}
+
+
+def _network(
+    build: Callable[[int, float], nn.Module],
+    loss: Callable[[Tensor, Tensor, Tensor], Tensor],
+    train: np.ndarray,
+    test: np.ndarray,
+    config: BeatGANConfig,
+    device: str,
+) -> np.ndarray:
+    """Scores of a network that maps x to x' and a code, trained by `loss(x', x, code)` with BeatGAN's settings."""
+    place, settings = choose_device(device), config.training
+    if len(train) < settings.batch_size:
+        raise EcglibError(
+            f"{len(train)} training beats do not fill one batch of {settings.batch_size}: use more beats."
+        )
+    seed_everything(settings.seed)
+    model = build(1, config.width).to(place)
+    betas = (settings.beta1, settings.beta2)
+    optimizer = torch.optim.Adam(model.parameters(), settings.learning_rate, betas=betas, fused=True)
+    x = torch.from_numpy(train)[:, None].to(place)
+    for epoch in range(settings.epochs):
+        seed_everything(settings.seed, epoch + 1)
+        for batch in torch.randperm(len(x)).to(place).split(settings.batch_size):
+            if len(batch) < settings.batch_size:
+                break  # as in BeatGAN's training
+            x_hat, code = model(x[batch])
+            optimizer.zero_grad()
+            loss(x_hat, x[batch], code).backward()
+            optimizer.step()
+    return anomaly_scores(model.eval(), torch.from_numpy(test)[:, None].to(place)).cpu().numpy()
+
+
+def baseline_auc(name: str, config: BeatGANConfig, beats: Beats, store: Path, device: str = "auto") -> float:
+    """Test AUC of a baseline on the beats of `config`; its scores are kept in the store.
+
+    Args:
+        name: a key of `BASELINES`.
+        config: gives data, split, budget and seed.
+        beats: the beats it was made for.
+        store: the folder of all runs.
+        device: "auto", "cpu" or "cuda", for the two networks.
+    """
+    split = config.choose(beats)
+    path = store / "baselines" / f"{name.replace(' ', '_')}-{config.run_id}.npz"
+    if not path.exists():
+        train, test = (config.x(beats, members)[:, 0].numpy() for members in (split.train, split.test))
+        scores = BASELINES[name].scorer(train, test, config, device).astype(np.float32)
+        write_arrays(path, {"scores": scores})
+    return metrics.auc(beats.labels[split.test] != "N", read_arrays(path)["scores"])

@@ -1,0 +1,192 @@
+"""What a BeatGAN may learn from another one (report R1, sections 3.3.2 to 3.3.4), and when a teacher may teach.
+
+R1 adds one term to the loss, equation 2 on anomaly scores. Its program computed the scores once, without gradients, so
+the term was a constant ("as coded"). Here the term is differentiated, and what is distilled has a name.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ecglib.beatgan import losses
+from ecglib.beatgan.networks import Discriminator, Generator, anomaly_scores
+from ecglib.core.errors import EcglibError
+from ecglib.stats import metrics
+
+Knowledge = Literal["scores", "reconstruction", "latent", "features", "attention", "attention_mean", "attention_norm"]
+KNOWLEDGE: dict[Knowledge, str] = {
+    "scores": "equation 2: KL of the softmax over a batch's anomaly scores",
+    "reconstruction": "mean square of x' of the student minus x' of the teacher",
+    "latent": "mean square of z of the student minus z of the teacher",
+    "features": "mean square of D's features of x' of the student minus those of x' of the teacher",
+    "attention": "attention transfer (DistillFT) over all hidden layers, squares summed over time",
+    "attention_mean": "the same as R1's program has it: squares averaged over beats and time",
+    "attention_norm": "the same as R1 writes it: the norm",
+}
+TRANSFER: dict[str, losses.Transfer] = {"attention": "squared", "attention_mean": "mean", "attention_norm": "norm"}
+SELF = "self"  # the teacher is a moving average of the student
+AVERAGE_MOMENTUM = 0.99  # of that average: it reaches back about 100 steps
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """What is distilled from whom.
+
+    Attributes:
+        knowledge: names in `KNOWLEDGE`; their terms are added.
+        teacher: run id of the teacher, or "self".
+        program: "corrected", or "as coded": scores computed once before training, without gradients, rows not aligned,
+            min-max scaled over the training set.
+        direction: of equation 2; its program used the other one.
+        temperature: the T of equation 2.
+        alpha: weight of every term.
+    """
+
+    knowledge: tuple[Knowledge, ...]
+    teacher: str
+    program: Literal["as coded", "corrected"] = "corrected"
+    direction: losses.Direction = "student_teacher"
+    temperature: float = 4.0
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.knowledge) - set(KNOWLEDGE))
+        if unknown or not self.knowledge:
+            raise EcglibError(f"{unknown or 'Nothing'} cannot be distilled: choose among {', '.join(KNOWLEDGE)}.")
+        if self.program == "as coded" and self.knowledge != ("scores",):
+            raise EcglibError("R1's program distilled scores alone: 'as coded' goes with knowledge=('scores',).")
+
+    @property
+    def divergence(self) -> losses.DistillKL:
+        """Equation 2 with these settings."""
+        return losses.DistillKL(self.temperature, self.alpha, self.direction)
+
+
+class Taps:
+    """Records the outputs of named layers in every forward pass of a model.
+
+    Args:
+        model: whose layers.
+        kinds: classes of the layers to record, in the model's own order.
+    """
+
+    def __init__(self, model: nn.Module, kinds: tuple[type[nn.Module], ...] = (nn.LeakyReLU, nn.ReLU)) -> None:
+        self.names = [name for name, module in model.named_modules() if isinstance(module, kinds)]
+        self._outputs: dict[str, Tensor] = {}
+        for name in self.names:
+            model.get_submodule(name).register_forward_hook(self._record(name))
+
+    def _record(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            self._outputs[name] = output
+
+        return hook
+
+    @property
+    def outputs(self) -> list[Tensor]:
+        """What the last forward pass left, in the order of `names`."""
+        return [self._outputs[name] for name in self.names]
+
+
+class Distiller:
+    """The distillation term of one student.
+
+    Args:
+        settings: what is distilled.
+        student: in training.
+        teacher: trained; it is frozen and put into evaluation mode, this very network. For self-distillation, the
+            average.
+        x: (N, C, 320) all training beats, needed by the as-coded term alone.
+    """
+
+    def __init__(self, settings: Distillation, student: Generator, teacher: Generator, x: Tensor) -> None:
+        self.settings = settings
+        self.teacher = teacher.eval().requires_grad_(False)
+        self.student_taps, self.teacher_taps = Taps(student), Taps(self.teacher)
+        self.constant = constant_term(settings, student, teacher, x) if settings.program == "as coded" else None
+
+    def __call__(self, x: Tensor, x_hat: Tensor, z: Tensor, discriminator: Discriminator) -> Tensor:
+        """The term for a batch x (B, C, 320), which the student has just redrawn as x_hat through z."""
+        if self.constant is not None:
+            return self.constant
+        with torch.no_grad():
+            x_teacher, z_teacher = self.teacher(x)
+        terms = []
+        for name in self.settings.knowledge:
+            if name == "scores":
+                scores = [(redrawn - x).square().mean(dim=(1, 2))[None] for redrawn in (x_hat, x_teacher)]
+                terms.append(self.settings.divergence(*scores))
+            elif name == "reconstruction":
+                terms.append(self.settings.alpha * losses.reconstruction(x_hat, x_teacher))
+            elif name == "latent":
+                terms.append(self.settings.alpha * (z - z_teacher).square().mean())
+            elif name == "features":
+                with torch.no_grad():
+                    wanted = discriminator.features(x_teacher)
+                terms.append(self.settings.alpha * losses.feature_matching(discriminator.features(x_hat), wanted))
+            else:
+                transfer = losses.DistillFT(TRANSFER[name])
+                terms.append(self.settings.alpha * transfer(self.student_taps.outputs, self.teacher_taps.outputs))
+        return torch.stack([term.float() for term in terms]).sum()
+
+
+def constant_term(settings: Distillation, student: Generator, teacher: Generator, x: Tensor) -> Tensor:
+    """The distillation term of R1's program: a number without gradient (audit, R1 points 1 to 3).
+
+    Scores of the untrained student and of the teacher over the whole training set, each from a pass in an order of its
+    own and min-max scaled over the set, as NumPy arrays; one softmax over all of them.
+    """
+    was_training = student.training
+    orders = [torch.randperm(len(x), generator=torch.Generator().manual_seed(pass_)) for pass_ in (0, 1)]
+    scores = [
+        metrics.min_max(anomaly_scores(model.eval(), x[order.to(x.device)]).cpu().numpy())
+        for model, order in zip((student, teacher), orders, strict=True)
+    ]
+    student.train(was_training)
+    return settings.divergence(*(torch.from_numpy(values)[None] for values in scores)).float().to(x.device)
+
+
+def new_average(student: Generator) -> Generator:
+    """The teacher of self-distillation before the first step: the student itself, frozen."""
+    return copy.deepcopy(student).eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def follow(average: Generator, student: Generator, momentum: float = AVERAGE_MOMENTUM) -> None:
+    """Move the average a step towards the student; running statistics, too, counters excepted."""
+    for kept, new in zip(average.state_dict().values(), student.state_dict().values(), strict=True):
+        if kept.is_floating_point():
+            kept.lerp_(new, 1 - momentum)
+
+
+def check_teacher(abnormal: np.ndarray, scores: np.ndarray, name: str) -> metrics.Interval:
+    """The validation AUC of a teacher, which must beat chance before it may teach.
+
+    Args:
+        abnormal: (M,) bool, the validation beats.
+        scores: (M,) the teacher's scores of them.
+        name: of the teacher, for the message.
+
+    Raises:
+        EcglibError: the interval of its AUC reaches down to 0.5, as an untrained network's does.
+    """
+    interval = metrics.percentiles(metrics.auc(abnormal, scores), metrics.resampled(abnormal, scores)["auc"])
+    if not interval.low > 0.5:
+        raise EcglibError(
+            f"The teacher {name} does not beat chance on validation (AUC {interval}): train it before it teaches."
+        )
+    return interval
+
+
+def gradient_norm(loss: Tensor, parameters: Sequence[nn.Parameter]) -> float:
+    """Length of the gradient of `loss` (its graph is kept); 0 where no gradient flows at all."""
+    if not loss.requires_grad:
+        return 0.0
+    gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    squares = [gradient.square().sum() for gradient in gradients if gradient is not None]
+    return float(torch.stack(squares).sum().sqrt())

@@ -1,0 +1,367 @@
+"""Figures of notebook 02: training (R1 figure 9), pairs (figure 11), scores, curves, and the explanation."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from ecglib.data.mitbih import CLASSES
+from ecglib.show.style import BEAT_MS, CLASS_COLOURS, ERROR, INPUT, OUTPUT, REPORT, RULE_COLOURS, RULE_NAMES, plain_log
+from ecglib.stats.metrics import Interval, mean_interval
+
+GRID = np.linspace(0, 1, 201)  # the axis on which curves of several seeds are averaged
+
+
+def training_curves(histories: dict[int, pd.DataFrame], report_best: float | None = None) -> Figure:
+    """R1 figure 9 as curves: losses of D and G, and both criteria of choosing the epoch; one line a seed.
+
+    Args:
+        histories: seed -> one row an epoch, as in a run's `history.csv`.
+        report_best: R1's best validation AUC, drawn as a line where the data are the report's.
+    """
+    figure, axes = plt.subplots(1, 3, figsize=(12, 3.9))
+    for position, (seed, history) in enumerate(histories.items()):
+        epochs, alpha = history["epoch"] + 1, 1.0 if position == 0 else 0.45
+        axes[0].plot(
+            epochs, history["loss_d"], color=ERROR, alpha=alpha, label="D: real + fake" if not position else None
+        )
+        axes[0].plot(
+            epochs, history["loss_g"], color=OUTPUT, alpha=alpha, label="G: equation 1" if not position else None
+        )
+        for name, rule in (("auc_as_coded", "as_coded"), ("auc_eval_mode", "corrected")):
+            label = {"as_coded": "BatchNorm in training mode (as coded)", "corrected": "evaluation mode"}[rule]
+            axes[1].plot(
+                epochs, history[name], color=RULE_COLOURS[rule], alpha=alpha, label=label if not position else None
+            )
+        axes[2].plot(
+            epochs, history["error_normal"], ".-", alpha=alpha, color=RULE_COLOURS["corrected"], label=f"seed {seed}"
+        )
+    axes[0].set(title="losses", yscale="log", ylabel="loss (log scale)")
+    plain_log(axes[0].yaxis)
+    axes[1].set(title="validation AUC (needs labels)", ylabel="AUC")
+    if report_best is not None:
+        axes[1].axhline(report_best, color=REPORT, linestyle="--", label=f"R1's best: {report_best:.3f}")
+    axes[2].set(title="error of normal validation beats", ylabel="mean squared error", ylim=(0, None))
+    for axis in axes:
+        axis.set_xlabel("epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        # Below the axis: wherever the curves of another run go, the legend does not cover them.
+        axis.legend(fontsize=7.5, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=1 if axis is axes[1] else 2)
+    return figure
+
+
+def reconstructions(x: np.ndarray, x_hat: np.ndarray, labels: list[str]) -> Figure:
+    """R1 figure 11: beats (n, 320) with their reconstructions and the score of each."""
+    figure, axes = plt.subplots(1, len(x), figsize=(2.5 * len(x), 2.7), sharey=True, squeeze=False)
+    for axis, beat, output, label in zip(axes[0], x, x_hat, labels, strict=True):
+        axis.plot(BEAT_MS, beat, color=INPUT, linewidth=1.1, label="input x")
+        axis.plot(BEAT_MS, output, color=OUTPUT, linewidth=1.1, label="output x'")
+        axis.fill_between(BEAT_MS, beat, output, color=ERROR, alpha=0.25, linewidth=0)
+        axis.set(title=f"{label}: score {np.mean((beat - output) ** 2):.4f}", xlabel="ms from annotation")
+        axis.title.set_fontsize(9)
+    axes[0, 0].set_ylabel("scaled, no unit")
+    axes[0, 0].legend(fontsize=7, loc="lower right")
+    return figure
+
+
+def heat_strips(x: np.ndarray, x_hat: np.ndarray, labels: list[str]) -> Figure:
+    """Which ticks carry the error: each beat (n, 320) over a strip of its squared error per tick."""
+    figure, axes = plt.subplots(
+        2, len(x), figsize=(2.6 * len(x), 3.4), height_ratios=[5, 1], sharex=True, sharey="row", squeeze=False
+    )
+    errors = (x - x_hat) ** 2
+    for column, beat, output, error, label in zip(axes.T, x, x_hat, errors, labels, strict=True):
+        column[0].plot(BEAT_MS, beat, color=INPUT, linewidth=1.1, label="input x")
+        column[0].plot(BEAT_MS, output, color=OUTPUT, linewidth=1.0, linestyle="--", label="output x'")
+        column[0].set_title(f"{label}: score {error.mean():.4f}", fontsize=9)
+        image = column[1].imshow(
+            error[None],
+            aspect="auto",
+            cmap="Reds",
+            vmin=0,
+            vmax=np.quantile(errors, 0.99),
+            extent=(BEAT_MS[0], BEAT_MS[-1], 0, 1),
+        )
+        column[1].set(yticks=[], xlabel="ms from annotation")
+        column[1].grid(False)
+    axes[0, 0].set_ylabel("scaled, no unit")
+    axes[0, 0].legend(fontsize=7, loc="lower right")
+    axes[1, 0].set_ylabel("error", rotation=0, ha="right", va="center")
+    figure.colorbar(image, ax=axes[1, :].tolist(), label="(x - x')²", pad=0.01, aspect=6)
+    return figure
+
+
+def error_profiles(profiles: dict[str, np.ndarray], window_ms: tuple[float, float]) -> Figure:
+    """Where along the beat the error lies: mean share of each tick (320,) per class, with the QRS window shaded."""
+    figure, axis = plt.subplots(figsize=(8, 3))
+    axis.axvspan(*window_ms, color="#eeeeee", label="QRS window")
+    for name, profile in profiles.items():
+        axis.plot(BEAT_MS, 100 * profile, color=CLASS_COLOURS[name], label=name)
+    axis.axhline(100 / len(BEAT_MS), color=REPORT, linestyle=":", linewidth=1, label="even spread")
+    axis.set(xlabel="ms from annotation", ylabel="share of the beat's error (% a tick)")
+    axis.legend(fontsize=8, ncols=2)
+    return figure
+
+
+def score_histograms(labels: np.ndarray, scores: np.ndarray, thresholds: dict[str, float]) -> Figure:
+    """Anomaly scores of each class on a logarithmic axis, with the F1 thresholds as lines."""
+    figure, axis = plt.subplots(figsize=(8, 3.2))
+    bins = np.geomspace(max(scores.min(), 1e-5), scores.max(), 70).tolist()
+    for name in CLASSES:
+        chosen = scores[labels == name]
+        if len(chosen) >= 30:  # the outline of fewer beats says nothing
+            weights = np.full(len(chosen), 100 / len(chosen))
+            label = f"{name} ({len(chosen):,} beats)"
+            axis.hist(
+                chosen,
+                bins=bins,
+                weights=weights,
+                histtype="step",
+                linewidth=1.5,
+                color=CLASS_COLOURS[name],
+                label=label,
+            )
+    for (label, threshold), style in zip(thresholds.items(), ("-", "--"), strict=True):
+        axis.axvline(threshold, color=REPORT, linestyle=style, linewidth=1, label=f"{label}: {threshold:.4f}")
+    axis.set(xscale="log", xlabel="anomaly score: mean squared error (log scale)", ylabel="% of the class's beats")
+    plain_log(axis.xaxis)
+    axis.legend(fontsize=8)
+    return figure
+
+
+def roc_and_pr(
+    runs: dict[str, list[tuple[np.ndarray, np.ndarray]]], report: tuple[float, float] | None = None
+) -> Figure:
+    """ROC and precision-recall curves, the mean over seeds with the range between seeds as a band.
+
+    Args:
+        runs: rule -> for each seed (abnormal (N,), scores (N,)).
+        report: R1's AUC and AP, named in the titles where the data are the report's.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4.2))
+    for rule, seeds in runs.items():
+        roc, pr = [], []
+        for abnormal, scores in seeds:
+            false_rate, hit_rate, _ = roc_curve(abnormal, scores)
+            roc.append(np.interp(GRID, false_rate, hit_rate))
+            precision, recall, _ = precision_recall_curve(abnormal, scores)
+            pr.append(np.interp(GRID, recall[::-1], precision[::-1]))
+        for axis, curves in zip(axes, (np.array(roc), np.array(pr)), strict=True):
+            axis.plot(
+                GRID, curves.mean(axis=0), color=RULE_COLOURS[rule], label=f"{RULE_NAMES[rule]}, {len(seeds)} seeds"
+            )
+            axis.fill_between(
+                GRID, curves.min(axis=0), curves.max(axis=0), color=RULE_COLOURS[rule], alpha=0.2, linewidth=0
+            )
+    chance = next(iter(runs.values()))[0][0].mean()
+    axes[0].plot([0, 1], [0, 1], color=REPORT, linestyle=":", linewidth=1, label="chance")
+    axes[1].axhline(chance, color=REPORT, linestyle=":", linewidth=1, label=f"chance: {chance:.2f}")
+    titles = ("ROC", "precision and recall")
+    if report:
+        titles = (f"ROC (R1's area: {report[0]:.3f})", f"precision and recall (R1's AP: {report[1]:.3f})")
+    axes[0].set(xlabel="normal beats called abnormal", ylabel="abnormal beats found", title=titles[0])
+    axes[1].set(xlabel="recall: abnormal beats found", ylabel="precision", title=titles[1], ylim=(0, 1.03))
+    for axis in axes:
+        axis.legend(fontsize=8, loc="lower right" if axis is axes[0] else "lower left")
+    return figure
+
+
+def class_auc(values: dict[str, dict[str, list[float]]], counts: dict[str, int]) -> Figure:
+    """AUC of each abnormal class against N: a point a seed and a bar at their mean.
+
+    Args:
+        values: rule -> class -> AUC of each seed.
+        counts: beats of each class in the test set.
+    """
+    names = [name for name in CLASSES[1:] if name in next(iter(values.values()))]
+    figure, axis = plt.subplots(figsize=(7, 3.2))
+    for shift, (rule, classes) in zip((-0.12, 0.12), values.items(), strict=True):
+        for position, name in enumerate(names):
+            points = classes[name]
+            axis.plot([position + shift] * len(points), points, "o", color=RULE_COLOURS[rule], markersize=5, alpha=0.7)
+            axis.hlines(np.mean(points), position + shift - 0.09, position + shift + 0.09, color=RULE_COLOURS[rule])
+        axis.plot([], [], "o-", color=RULE_COLOURS[rule], label=RULE_NAMES[rule])
+    axis.axhline(0.5, color=REPORT, linestyle=":", linewidth=1, label="chance")
+    axis.set_xticks(range(len(names)), [f"{name}\n{counts[name]:,} beats" for name in names])
+    axis.set(ylabel="AUC against N", ylim=(min(0.45, axis.get_ylim()[0]), 1.02))
+    axis.legend(fontsize=8, loc="lower right")
+    return figure
+
+
+TEACHER_COLOUR, STUDENT_COLOUR, PLAIN_COLOUR, OTHER_COLOUR = "#0072B2", "#D55E00", "#009E73", "#555555"
+
+
+def soft_targets(student: np.ndarray, teacher: np.ndarray, temperature: float) -> Figure:
+    """Equation 2 on one batch: the scores, and what a softmax at temperature T leaves of their differences.
+
+    Args:
+        student: (B,) anomaly scores.
+        teacher: (B,) anomaly scores.
+        temperature: the T of equation 2.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(11, 3))
+    order = np.argsort(teacher)
+    for scores, colour, name in ((teacher, TEACHER_COLOUR, "teacher"), (student, STUDENT_COLOUR, "student")):
+        soft = np.exp(scores / temperature)
+        axes[0].plot(scores[order], ".", color=colour, label=name)
+        axes[1].plot((soft / soft.sum())[order], ".", color=colour, label=name)
+    axes[0].set(title="anomaly scores", ylabel="mean squared error", yscale="log")
+    axes[1].axhline(1 / len(teacher), color=REPORT, linestyle=":", label=f"all alike: 1/{len(teacher)}")
+    axes[1].set(title=f"softmax(scores / {temperature:g})", ylabel="share", ylim=(0, 1.6 / len(teacher)))
+    for axis in axes:
+        axis.set_xlabel("beat of the batch, in the teacher's order")
+        axis.legend(fontsize=8)
+    return figure
+
+
+def pulls(ratios: Mapping[str, np.ndarray], joined: str = "equation 1") -> Figure:
+    """How hard an added term pulls at the weights, as a multiple of the pull of the loss that it joins.
+
+    Args:
+        ratios: arm -> (seeds x epochs,) gradient length over that of the other loss; all 0 where no gradient flows.
+        joined: the name of that loss.
+    """
+    figure, axis = plt.subplots(figsize=(9, 0.42 * len(ratios) + 1.4))
+    positive = np.concatenate([values[values > 0] for values in ratios.values()])
+    floor = positive.min() / 10
+    for position, values in enumerate(ratios.values()):
+        axis.plot(np.maximum(values, floor), [position] * len(values), "o", color=OUTPUT, alpha=0.5, markersize=5)
+        if not values.any():
+            axis.text(floor * 1.4, position, "no gradient at all", va="center", fontsize=8.5, color=ERROR)
+    axis.axvline(1, color=REPORT, linestyle=":", label=f"as hard as {joined}")
+    axis.set_yticks(range(len(ratios)), list(ratios))
+    axis.set(xscale="log", xlabel=f"length of the term's gradient / length of that of {joined} (log scale)")
+    axis.invert_yaxis()
+    figure.legend(fontsize=8, loc="outside lower center")
+    return figure
+
+
+def figure9(log: Sequence[tuple[int, float, float, float]], history: pd.DataFrame) -> Figure:
+    """R1 figure 9: the losses of its last epoch, batch by batch, beside the course of ours.
+
+    Args:
+        log: (batch, D on real, D on reconstructed, G) as printed in the report.
+        history: one row an epoch of one of our runs.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(11, 3.2), sharey=True)
+    batches, real, fake, generator = (np.array(column) for column in zip(*log, strict=True))
+    axes[0].plot(batches, real + fake, ".-", color=ERROR, label="D: real + reconstructed")
+    axes[0].plot(batches, generator, ".-", color=OUTPUT, label="G")
+    axes[0].set(title="R1's log of epoch 99", xlabel="batch", ylabel="loss (log scale)", yscale="log")
+    epochs = history["epoch"] + 1
+    axes[1].plot(epochs, history["loss_d"], ".-", color=ERROR, label="D: real + reconstructed")
+    axes[1].plot(epochs, history["loss_g"], ".-", color=OUTPUT, label="G")
+    axes[1].plot(epochs, history["loss_reconstruction"], ".--", color=OUTPUT, label="of it: reconstruction")
+    axes[1].set(title="here: mean of each epoch, first seed", xlabel="epoch")
+    axes[1].xaxis.get_major_locator().set_params(integer=True)
+    for axis in axes:
+        axis.legend(fontsize=8)
+    return figure
+
+
+def arm_forest(arms: Mapping[str, np.ndarray], published: Mapping[str, float], plain: np.ndarray, band: str) -> Figure:
+    """All arms' AUC: a point a seed, the mean with its interval; the report's numbers as lines, re-runs as a band.
+
+    Args:
+        arms: name -> (seeds,) AUC.
+        published: label -> AUC, drawn as a vertical line.
+        plain: AUCs of all runs without distillation at full width: their range is the band.
+        band: label of the band.
+    """
+    figure, axis = plt.subplots(figsize=(10, 0.42 * len(arms) + 1.6))
+    axis.axvspan(plain.min(), plain.max(), color="#009E73", alpha=0.13, label=band, linewidth=0)
+    for position, aucs in enumerate(arms.values()):
+        interval = mean_interval(aucs)
+        axis.plot(aucs, [position] * len(aucs), "o", color=OTHER_COLOUR, alpha=0.45, markersize=5)
+        if np.isfinite(interval.low):
+            axis.hlines(position, interval.low, interval.high, color=OUTPUT, linewidth=2)
+        axis.plot(interval.value, position, "D", color=OUTPUT, markersize=6)
+    for (label, value), style in zip(published.items(), ("-", "--"), strict=False):
+        axis.axvline(value, color=REPORT, linestyle=style, linewidth=1.2, label=f"{label}: {value:.4f}")
+    axis.plot([], [], "o", color=OTHER_COLOUR, alpha=0.45, label="one seed")
+    axis.plot([], [], "D-", color=OUTPUT, label="mean, 95 % over seeds")
+    axis.set_yticks(range(len(arms)), list(arms))
+    axis.invert_yaxis()
+    # Points, not intervals, set the scale: that of two seeds may be wider than the figure.
+    ends = np.concatenate([*arms.values(), list(published.values())])
+    margin = 0.2 * (ends.max() - ends.min())
+    axis.set(xlabel="test AUC (epoch chosen without labels)", xlim=(ends.min() - margin, min(ends.max() + margin, 1)))
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3)
+    return figure
+
+
+def difference_forest(differences: Mapping[str, tuple[Interval, Interval, Interval]], tested: str = "beats") -> Figure:
+    """Every arm minus its control: one line an interval (seeds, what was tested, patients).
+
+    Args:
+        differences: arm -> intervals over seeds, over what was tested and over patients, around one mean.
+        tested: "beats" or "records".
+    """
+    figure, axis = plt.subplots(figsize=(10, 0.5 * len(differences) + 1.4))
+    kinds = (("over seeds", OUTPUT), (f"over {tested}", "#56B4E9"), ("over patients", "#E69F00"))
+    for position, intervals in enumerate(differences.values()):
+        for shift, interval, (_, colour) in zip((-0.2, 0, 0.2), intervals, kinds, strict=True):
+            if np.isfinite(interval.low):
+                axis.hlines(position + shift, interval.low, interval.high, color=colour, linewidth=2)
+            axis.plot(interval.value, position + shift, "|", color=colour, markersize=8)
+    axis.axvline(0, color=REPORT, linewidth=1)
+    for name, colour in kinds:
+        axis.plot([], [], "-", color=colour, linewidth=2, label=f"95 % {name}")
+    axis.set_yticks(range(len(differences)), list(differences))
+    axis.invert_yaxis()
+    ends = np.abs([end for _, *narrow in differences.values() for i in narrow for end in (i.low, i.high)])
+    axis.set(xlabel="AUC minus that of the control with the same seed", xlim=(-1.6 * ends.max(), 1.6 * ends.max()))
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3)
+    return figure
+
+
+def roc_bands(curves: Mapping[str, Sequence[tuple[np.ndarray, np.ndarray]]], published: Mapping[str, float]) -> Figure:
+    """R1 figure 12: ROC of teacher and students, the mean over seeds and the range as a band; right, the corner.
+
+    Args:
+        curves: name -> (abnormal (N,), scores (N,)) of each seed.
+        published: name -> the report's AUC; empty for simulated records.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.6))
+    colours = (TEACHER_COLOUR, PLAIN_COLOUR, STUDENT_COLOUR, "#CC79A7")
+    for (name, members), colour in zip(curves.items(), colours, strict=False):
+        rows = []
+        for abnormal, scores in members:
+            false_alarms, hits, _ = roc_curve(abnormal, scores)
+            rows.append(np.interp(GRID, false_alarms, hits))
+        rates = np.array(rows)
+        rates[:, 0] = 0
+        area = np.trapezoid(rates.mean(axis=0), GRID)
+        label = f"{name}: {area:.4f}" + (f" (report {published[name]:.4f})" if name in published else "")
+        for axis in axes:
+            axis.plot(GRID, rates.mean(axis=0), color=colour, label=label)
+            axis.fill_between(GRID, rates.min(axis=0), rates.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+            axis.set(xlabel="false alarm rate", ylabel="share of abnormal beats found")
+    axes[0].plot([0, 1], [0, 1], color=REPORT, linestyle=":", linewidth=1)
+    axes[0].set(title="ROC, mean and range over seeds")
+    axes[0].legend(fontsize=8, loc="lower right", title="AUC of the mean curve")
+    axes[1].set(title="the corner that an alarm works in", xlim=(0, 0.2))
+    return figure
+
+
+def width_curve(points: Mapping[str, Sequence[tuple[int, np.ndarray]]]) -> Figure:
+    """AUC against the size of the generator, with and without distillation.
+
+    Args:
+        points: name -> (weights of G, (seeds,) AUC) of each width.
+    """
+    figure, axis = plt.subplots(figsize=(8, 3.6))
+    for shift, (name, series), colour in zip((0.96, 1.04), points.items(), (PLAIN_COLOUR, STUDENT_COLOUR), strict=True):
+        weights = np.array([count for count, _ in series]) * shift
+        axis.plot(weights, [aucs.mean() for _, aucs in series], "-", color=colour, label=name)
+        for count, (_, aucs) in zip(weights, series, strict=True):
+            axis.plot([count] * len(aucs), aucs, "o", color=colour, alpha=0.5)
+    axis.set(xscale="log", xlabel="weights of the generator (log scale)", ylabel="test AUC")
+    axis.set_xticks([count for count, _ in next(iter(points.values()))])
+    axis.set_xticklabels([f"{count:,}" for count, _ in next(iter(points.values()))])
+    axis.minorticks_off()
+    axis.legend(fontsize=8)
+    return figure

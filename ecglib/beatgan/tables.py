@@ -1,0 +1,398 @@
+"""The tables of notebook 03: R1's question answered arm by arm, from stored runs and published numbers alone."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from ecglib import reports
+from ecglib.beatgan.arms import Arm
+from ecglib.beatgan.experiments import Run
+from ecglib.beatgan.training import RULES
+from ecglib.data.mitbih import CLASSES
+from ecglib.show.words import bounds, judged, shown
+from ecglib.stats import metrics
+from ecglib.stats.comparisons import (
+    AS_CODED,
+    AS_WRITTEN,
+    CORRECTED,
+    Comparison,
+    Rule,
+    compare,
+    holm,
+    p_header,
+    shown_detectable,
+    unpaired,
+    verdict,
+)
+from ecglib.stats.metrics import Interval, mean_interval
+
+ArmRuns = Mapping[str, Sequence[Run]]
+CONTROL, TEACHER = "B", "A"
+
+
+def values(runs: Sequence[Run], metric: str = "auc", rule: Rule | str = CORRECTED) -> np.ndarray:
+    """One number a seed: (seeds,)."""
+    key = rule.key if isinstance(rule, Rule) else rule
+    return np.array([run.metrics[key][metric] for run in runs])
+
+
+def partner(name: str, runs: ArmRuns) -> str | None:
+    """The arm that `name` is compared with: the same width without distillation; none for the teacher and B itself."""
+    if name in (TEACHER, CONTROL):
+        return None
+    return name.removesuffix("+") if name.endswith("+") and name.removesuffix("+") in runs else CONTROL
+
+
+def comparisons(runs: ArmRuns) -> dict[str, Comparison]:
+    """Each arm against its control, seed by seed, the epoch chosen without labels."""
+    pairs = {name: partner(name, runs) for name in runs}
+    return {name: compare(runs[name], runs[other], CORRECTED) for name, other in pairs.items() if other is not None}
+
+
+def verdicts(compared: Mapping[str, Comparison]) -> dict[str, tuple[float, str]]:
+    """Each arm's p after Holm over all arms, and what it says."""
+    adjusted = holm([comparison.p for comparison in compared.values()])
+    return {
+        name: (float(p), verdict(comparison, float(p)))
+        for (name, comparison), p in zip(compared.items(), adjusted, strict=True)
+    }
+
+
+def arm_results(arms: Mapping[str, Arm], runs: ArmRuns, parameters: Mapping[str, int]) -> pd.DataFrame:
+    """What each arm does, and its AUC and AP.
+
+    Args:
+        arms: what each arm does.
+        runs: its runs, one a seed.
+        parameters: of each arm's generator.
+    """
+    rows = [
+        {
+            "arm": arm.name,
+            "what is done": arm.text,
+            "weights of G": f"{parameters[name]:,}",
+            "seeds": len(runs[name]),
+            "AUC, 95 % over seeds": shown(mean_interval(values(runs[name]))),
+            "AP": f"{values(runs[name], 'ap').mean():.4f}",
+        }
+        for name, arm in arms.items()
+    ]
+    return pd.DataFrame(rows).set_index("arm")
+
+
+def arm_differences(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
+    """Each arm's AUC minus its control's: three intervals, p of the paired t test, verdict, power.
+
+    All rows are one family: Holm's correction is over all of them, and "could have shown" is the difference that so
+    many seeds would show with a power of 80 % in its first step.
+    """
+    compared = comparisons(runs)
+    judged, questions = verdicts(compared), len(compared)
+    rows = [
+        {
+            "arm": arms[name].name,
+            "minus": arms[partner(name, runs) or name].name,
+            "seeds": len(comparison.differences),
+            "difference, 95 % over seeds": shown(comparison.over_seeds, signed=True),
+            "over beats": bounds(comparison.over_beats, signed=True),
+            "over patients": bounds(comparison.over_patients, signed=True),
+            p_header(questions): "-" if np.isnan(judged[name][0]) else f"{judged[name][0]:.2g}",
+            "verdict": judged[name][1],
+            "could have shown": shown_detectable(comparison, questions),
+        }
+        for name, comparison in compared.items()
+    ]
+    return pd.DataFrame(rows).set_index("arm")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One of R1's experiments, and which arm stands for it.
+
+    Attributes:
+        name: what a reader sees.
+        key: of the published numbers.
+        coded: the arm that computes what R1's program did.
+        written: the arm that computes what R1's text says; None where there is none.
+        corrected: the arm of a sound experiment.
+    """
+
+    name: str
+    key: str
+    coded: str
+    written: str | None
+    corrected: str
+
+    @property
+    def columns(self) -> tuple[tuple[Rule, str | None], ...]:
+        """What a table shows: by which rule the epoch is chosen, under whose label, and the arm."""
+        return ((AS_CODED, self.coded), (AS_WRITTEN, self.written), (CORRECTED, self.corrected))
+
+    def seeds(self, runs: ArmRuns) -> str:
+        """Each arm with the number of its runs."""
+        counts = [f"{arm} {len(runs[arm])}" for _, arm in self.columns if arm is not None]
+        return ", ".join(dict.fromkeys(counts))
+
+
+# As coded, KD is a constant, so that the student with KD is the control, and KD and feature distillation are the latter
+# alone. No arm adds the norm that R1 writes to KD.
+EXPERIMENTS = (
+    Experiment("teacher", "r1.teacher", "A", "A", "A"),
+    Experiment("student with KD", "r1.student", CONTROL, "D", "D"),
+    Experiment("student with feature distillation", "r1.feature", "Fc", "Fw", "F"),
+    Experiment("student with KD and feature distillation", "r1.both", "Fc", None, "G"),
+)
+
+
+def experiments(runs: ArmRuns) -> pd.DataFrame:
+    """Table 1 and section 4.3: report / as coded / as written / corrected, each with the arm that computed it.
+
+    As coded and as written choose the epoch by labelled validation beats, corrected without labels.
+
+    Args:
+        runs: of the arms that `EXPERIMENTS` names.
+    """
+    rows = []
+    for experiment in EXPERIMENTS:
+        for metric in ("auc", "ap"):
+            row = {
+                "experiment": experiment.name,
+                "metric": metric.upper(),
+                "report (1 run)": f"{reports.value(f'{experiment.key}.{metric}'):.4f}",
+            }
+            for rule, arm in experiment.columns:
+                row[rule.label] = "-" if arm is None else shown(mean_interval(values(runs[arm], metric, rule)))
+            rows.append(row | {"arms and seeds": experiment.seeds(runs)})
+    return pd.DataFrame(rows).set_index(["experiment", "metric"])
+
+
+def gains(runs: ArmRuns, comparable: bool) -> pd.DataFrame:
+    """The claim itself: by how much a student differs, and from what.
+
+    The report subtracts the teacher, another network, whose runs have nothing to do with the student's: that difference
+    is unpaired (Welch). The control differs from the student in nothing but the distillation, and is paired with it.
+
+    Args:
+        runs: of the arms that `EXPERIMENTS` names.
+        comparable: whether data and budget are the report's.
+    """
+    asked = EXPERIMENTS[1:]
+    compared = [compare(runs[one.corrected], runs[CONTROL], CORRECTED) for one in asked]
+    adjusted = holm([comparison.p for comparison in compared])
+    rows = []
+    for one, comparison, p in zip(asked, compared, adjusted, strict=True):
+        published = reports.value(f"{one.key}.auc") - reports.value("r1.teacher.auc")
+        to_teacher = unpaired(*(values(runs[arm], rule=AS_CODED) for arm in (one.coded, TEACHER)))
+        found = verdict(comparison, float(p), claimed=published)
+        rows.append(
+            {
+                "AUC of": one.name,
+                "report: student - teacher (1 run)": f"{published:+.4f}",
+                f"{AS_CODED.label}: student - teacher": shown(to_teacher.over_seeds, signed=True),
+                f"{AS_CODED.label}: student - control": _against_control(one.coded, runs, AS_CODED),
+                f"{AS_WRITTEN.label}: student - control": _against_control(one.written, runs, AS_WRITTEN),
+                f"{CORRECTED.label}: student - control": _against_control(one.corrected, runs, CORRECTED),
+                "arms and seeds": one.seeds(runs),
+                p_header(len(asked)): "-" if np.isnan(p) else f"{p:.2g}",
+                "verdict on the corrected": _claim_verdict(published, found, comparable),
+                "could have shown": shown_detectable(comparison, len(asked)),
+            }
+        )
+    return pd.DataFrame(rows).set_index("AUC of")
+
+
+def _against_control(arm: str | None, runs: ArmRuns, rule: Rule) -> str:
+    """An arm minus the control under a rule; an arm that is the control differs by nothing."""
+    if arm is None:
+        return "-"
+    if arm == CONTROL:
+        return "0 (the term is a constant)"
+    return shown(compare(runs[arm], runs[CONTROL], rule).over_seeds, signed=True)
+
+
+def _claim_verdict(published: float, found: str, comparable: bool) -> str:
+    """What our comparison says of a published difference."""
+    words = {"better": "a gain", "worse": "a loss"}.get(found, found)
+    claimed = "gain" if published > 0 else "loss"
+    text = f"report: {claimed}; here: {words}"
+    return text if comparable else f"{text} (at this budget)"
+
+
+def reruns(runs: ArmRuns) -> pd.DataFrame:
+    """How far two trainings of one program lie apart: A and B are BeatGAN, all pairs of their runs are compared.
+
+    Args:
+        runs: of arms A and B.
+    """
+    plain = [*runs[TEACHER], *runs[CONTROL]]
+    gain = reports.value("r1.student.auc") - reports.value("r1.teacher.auc")
+    rows = []
+    for rule in (AS_CODED, CORRECTED):
+        aucs = values(plain, rule=rule)
+        apart = np.array([abs(one - other) for one, other in combinations(aucs, 2)])
+        rows.append(
+            {
+                "epoch chosen": rule.label,
+                "runs": str(len(aucs)),
+                "AUC, 95 % over seeds": shown(mean_interval(aucs)),
+                "standard deviation": f"{aucs.std(ddof=1):.4f}",
+                "pairs": str(len(apart)),
+                "median apart": f"{np.median(apart):.4f}",
+                "95 % of pairs within": f"{np.quantile(apart, 0.95):.4f}",
+                "furthest apart": f"{apart.max():.4f}",
+                f"pairs at least {gain:.4f} apart, R1's gain": f"{(apart >= gain).mean():.0%}",
+            }
+        )
+    return pd.DataFrame(rows).set_index("epoch chosen")
+
+
+def protocol_results(runs: ArmRuns, protocol: ArmRuns, near_peak: np.ndarray) -> pd.DataFrame:
+    """What each choice of protocol does to the teacher's number; differences are paired by seed.
+
+    Args:
+        runs: of the arms; A is the teacher.
+        protocol: runs of "patients", "leads" and "warp".
+        near_peak: (N,) bool, which test beats have a detected R peak near.
+    """
+    teacher = runs[TEACHER]
+    reference = values(teacher)
+    auc_rows: list[tuple[str, str, np.ndarray]] = [
+        ("epoch by labelled AUC, BatchNorm in training mode", "as coded", values(teacher, rule="as_coded")),
+        ("epoch by labelled AUC, BatchNorm in evaluation mode", "half-way", values(teacher, rule="labelled")),
+        ("epoch without labels, BatchNorm in evaluation mode", "corrected: the reference", reference),
+        ("R-peak rule on all classes, not on N alone", "corrected", _auc_among(teacher, near_peak)),
+        ("both leads", "extension", values(protocol["leads"])),
+        ("time warp, as in the BeatGAN paper", "extension", values(protocol["warp"])),
+        ("new patients: trained on DS1, tested on DS2", "corrected", values(protocol["patients"])),
+    ]
+    rows = [_protocol_row(text, kind, "AUC", found, reference) for text, kind, found in auc_rows]
+    f1 = values(teacher, "f1")
+    rows.append(
+        _protocol_row("F1 threshold from the test set", "as coded", "F1", values(teacher, "f1_threshold_on_test"), f1)
+    )
+    rows.append(_protocol_row("F1 threshold from validation", "corrected: the reference", "F1", f1, f1))
+    return pd.DataFrame(rows).set_index("protocol")
+
+
+def _auc_among(runs: Sequence[Run], chosen: np.ndarray) -> np.ndarray:
+    """AUC of each run over the chosen test beats."""
+    return np.array(
+        [
+            metrics.auc(run.predictions["labels"][chosen] != "N", run.predictions["scores_corrected"][chosen])
+            for run in runs
+        ]
+    )
+
+
+def _protocol_row(text: str, kind: str, metric: str, found: np.ndarray, reference: np.ndarray) -> dict[str, object]:
+    paired = found - reference[: len(found)]
+    return {
+        "protocol": text,
+        "kind": kind,
+        "metric": metric,
+        "value, 95 % over seeds": shown(mean_interval(found)),
+        "difference": "-" if not paired.any() else shown(mean_interval(paired), signed=True),
+        "seeds": len(found),
+    }
+
+
+def baseline_results(found: Mapping[str, tuple[str | None, np.ndarray]], teacher: Sequence[Run]) -> pd.DataFrame:
+    """The cheap rows of BeatGAN's table beside the published ones, the best last.
+
+    Args:
+        found: name -> key of the published AUC, AUC of each seed.
+        teacher: BeatGAN itself.
+    """
+    rows = {name: (key, mean_interval(aucs), len(aucs)) for name, (key, aucs) in found.items()}
+    rows["BeatGAN"] = ("beatgan.auc", mean_interval(values(teacher)), len(teacher))
+    ordered = sorted(rows.items(), key=lambda row: row[1][1].value)
+    return pd.DataFrame(
+        [
+            {
+                "method": name,
+                "BeatGAN paper": f"{reports.value(key):.4f}" if key else "-",
+                "measured AUC, 95 % over seeds": shown(interval),
+                "seeds": seeds,
+            }
+            for name, (key, interval, seeds) in ordered
+        ]
+    ).set_index("method")
+
+
+def _over_seeds(runs: Sequence[Run], rule: str, name: str) -> np.ndarray:
+    return np.array([run.metrics[rule][name] for run in runs])
+
+
+def teacher_results(runs: Sequence[Run], comparable: bool) -> pd.DataFrame:
+    """Report / measured / difference / seeds / interval / verdict for BeatGAN under both rules of choosing the epoch.
+
+    The interval over seeds is Student's t; those over beats and patients are the bootstrap of the first seed.
+
+    Args:
+        runs: the same config under several seeds.
+        comparable: whether data and budget are the report's; otherwise no verdict on its claim is given.
+    """
+    rows = []
+    for metric, label in (("auc", "AUC"), ("ap", "AP")):
+        published = reports.value(f"r1.teacher.{metric}")
+        for rule in RULES:
+            interval = metrics.mean_interval(_over_seeds(runs, rule, metric))
+            first = runs[0].metrics[rule]
+            rows.append(
+                {
+                    "metric": label,
+                    "epoch chosen": rule.replace("_", " "),
+                    "report (1 run)": f"{published:.4f}",
+                    "measured": f"{interval.value:.4f}",
+                    "difference": f"{interval.value - published:+.4f}",
+                    "seeds": len(runs),
+                    "95 % over seeds": bounds(interval),
+                    "95 % over beats": bounds(_stored(first, metric, "beats")),
+                    "95 % over patients": bounds(_stored(first, metric, "patients")),
+                    "verdict": judged(published, interval, len(runs))
+                    if comparable
+                    else "not comparable: budget or data",
+                }
+            )
+    return pd.DataFrame(rows).set_index(["metric", "epoch chosen"])
+
+
+def f1_results(runs: Sequence[Run]) -> pd.DataFrame:
+    """Mean F1 over seeds, its threshold taken from the test set (as coded) or from validation (corrected)."""
+    rows = []
+    for rule in RULES:
+        for source, name in (("test set (as coded)", "f1_threshold_on_test"), ("validation (corrected)", "f1")):
+            interval = metrics.mean_interval(_over_seeds(runs, rule, name))
+            rows.append(
+                {
+                    "epoch chosen": rule.replace("_", " "),
+                    "threshold from": source,
+                    "F1": f"{interval.value:.3f}",
+                    "seeds": len(runs),
+                    "95 % over seeds": bounds(interval, digits=3),
+                }
+            )
+    return pd.DataFrame(rows).set_index(["epoch chosen", "threshold from"])
+
+
+def per_class(runs: Sequence[Run], count: Callable[[str], int]) -> pd.DataFrame:
+    """AUC of each abnormal class against N, mean over seeds with its interval; `count` gives a class's test beats.
+
+    The intervals are over seeds: a class of few beats or of one patient is less certain than they say.
+    """
+    rows = {}
+    for name in (name for name in CLASSES[1:] if f"auc_{name}" in runs[0].metrics["corrected"]):
+        row: dict[str, str | int] = {"test beats": count(name), "seeds": len(runs)}
+        for rule in RULES:
+            interval = metrics.mean_interval(_over_seeds(runs, rule, f"auc_{name}"))
+            row[rule.replace("_", " ")] = shown(interval, digits=3)
+        rows[name] = row
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("class")
+
+
+def _stored(found: Mapping[str, float], metric: str, over: str) -> Interval:
+    """An interval as a run's metrics keep it."""
+    return Interval(found[metric], found[f"{metric}_low_{over}"], found[f"{metric}_high_{over}"])

@@ -1,0 +1,188 @@
+"""The command line: run the notebooks under a profile, fetch and verify the databases, export and use a classifier.
+
+Exit codes: 0 done; 1 something is wrong and the message on stderr says what to do; 2 wrong usage; 130 interrupted.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import ecglib
+from ecglib.core.errors import EcglibError
+from ecglib.core.profiles import PROFILES, SMOKE
+
+DATABASES = ("mitdb", "ptb-xl")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code (wrong usage leaves through argparse's `SystemExit(2)`)."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.command(arguments)
+    except EcglibError as error:
+        print(f"ecglib: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "ecglib":
+            raise
+        print(f"ecglib: {error.name} is not installed: pip install -e '.[data,notebooks,compress]'", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("ecglib: interrupted; what is finished is kept, and the same command goes on from there", file=sys.stderr)
+        return 130
+
+
+# The commands import what they need themselves, so that --help and a wrong option answer at once.
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from ecglib.book.driver import run_notebooks
+
+    run_notebooks(
+        arguments.notebooks,
+        arguments.profile,
+        dict(arguments.parameters),
+        arguments.force,
+        seeds=arguments.seeds,
+        device=arguments.device,
+        data_root=arguments.data_root,
+        output=arguments.output,
+    )
+    return 0
+
+
+def _download(arguments: argparse.Namespace) -> int:
+    from ecglib.data.physionet import choose_root, download
+
+    root, _ = choose_root(arguments.data_root)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EcglibError(f"Cannot make the folder {root}: {error.strerror}. Choose another --data-root.") from error
+    download(arguments.database, root, mirror=arguments.mirror)
+    print(f"{arguments.database}: complete in {root}")
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from ecglib.data.physionet import find_root, verify
+
+    root = find_root(arguments.data_root)
+    databases = [arguments.database] if arguments.database else [name for name in DATABASES if (root / name).is_dir()]
+    if not databases:
+        raise EcglibError(f"{root} holds no database: 'ecglib data download mitdb' fetches one.")
+    results = [verify(name, root) for name in databases]
+    for result in results:
+        print(result.summary())
+    return 0 if all(result.ok for result in results) else 1
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from ecglib.classifier.export import export_best
+
+    path = Path(arguments.file)
+    print(export_best(arguments.kind, arguments.profile, path, arguments.int8, arguments.data_root, arguments.output))
+    return 0
+
+
+def _classify(arguments: argparse.Namespace) -> int:
+    from ecglib.classifier.classify import classify
+
+    found = classify(Path(arguments.record), Path(arguments.model), arguments.start)
+    for label, (probability, given) in found.items():
+        print(f"{label:5s} {probability:.3f}{'  yes' if given else ''}")
+    return 0
+
+
+def _readme(arguments: argparse.Namespace) -> int:
+    from ecglib.book.readme import update_readme
+
+    print(f"results written into {' and '.join(update_readme())}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ecglib", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--version", action="version", version=f"ecglib {ecglib.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    run = commands.add_parser("run", help="run notebooks headless; finished ones are skipped")
+    run.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="number, name or unique prefix (default: all)")
+    run.add_argument("--profile", choices=PROFILES, default=SMOKE, help="how much to run (default: %(default)s)")
+    _add_data_root(run)
+    run.add_argument("--seeds", type=_positive, metavar="N", help="how many seeds, where a notebook trains")
+    run.add_argument("--device", metavar="NAME", help="auto, cpu or cuda (default: the notebook's own, auto)")
+    run.add_argument(
+        "-p",
+        dest="parameters",
+        type=_assignment,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a parameter of every chosen notebook; may be repeated",
+    )
+    _add_output(run)
+    run.add_argument("--force", action="store_true", help="run finished notebooks again")
+    run.set_defaults(command=_run)
+
+    data = commands.add_parser("data", help="fetch and verify the databases").add_subparsers(
+        metavar="COMMAND", required=True
+    )
+    download = data.add_parser("download", help="fetch a database from PhysioNet, and go on where a download broke off")
+    download.add_argument("database", choices=DATABASES)
+    _add_data_root(download)
+    download.add_argument("--mirror", metavar="URL", help="a server laid out as PhysioNet's")
+    download.set_defaults(command=_download)
+    verify = data.add_parser("verify", help="compare every file with its published checksum")
+    verify.add_argument("database", choices=DATABASES, nargs="?", help="default: every database there")
+    _add_data_root(verify)
+    verify.set_defaults(command=_verify)
+
+    export = commands.add_parser("export", help="write a trained classifier as ONNX, with its input contract inside")
+    export.add_argument("kind", help="of run: student, student-1lead, resnet, ...; the one best on validation is taken")
+    export.add_argument("file", help="to write, such as student.onnx")
+    export.add_argument("--int8", action="store_true", help="quantise it, calibrated on training records")
+    export.add_argument("--profile", choices=PROFILES, default="desk", help="whose runs (default: %(default)s)")
+    _add_data_root(export)
+    _add_output(export)
+    export.set_defaults(command=_export)
+
+    classify = commands.add_parser("classify", help="probabilities of the five superclasses for a WFDB record")
+    classify.add_argument("record", help="path of the record, without .hea")
+    classify.add_argument("--model", required=True, metavar="FILE", help="what 'ecglib export' wrote")
+    classify.add_argument("--start", type=float, metavar="SECONDS", help="where the window begins in a longer record")
+    classify.set_defaults(command=_classify)
+
+    readme = commands.add_parser("readme", help="write the committed results into README.md and RESULTS.md")
+    readme.set_defaults(command=_readme)
+    return parser
+
+
+def _add_data_root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-root", metavar="DIR", help="folder of the databases (default: ECGLIB_DATA, else data/ in the checkout)"
+    )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--output", metavar="DIR", help="folder of papermill_runs/ (default: ECGLIB_OUTPUT, else the checkout)"
+    )
+
+
+def _positive(text: str) -> int:
+    if not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not (sign and name.isidentifier()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

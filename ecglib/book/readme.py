@@ -1,0 +1,126 @@
+"""The results in README.md and RESULTS.md, made from the committed tables so that they are what was run."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from ecglib.core.errors import EcglibError
+from ecglib.core.files import project_root, write_text
+from ecglib.core.profiles import PROFILES
+
+BEGIN, END = "<!-- results: made by 'ecglib readme' -->", "<!-- end of results -->"
+
+
+SUMMARY, ALL = "README.md", "RESULTS.md"  # the claims and what became of them; everything else
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A committed table as a page shows it.
+
+    Attributes:
+        heading: above it.
+        profile: whose run made it.
+        left_out: columns that the page is too narrow for.
+        page: where it stands.
+    """
+
+    heading: str
+    profile: str = "desk"
+    left_out: tuple[str, ...] = ()
+    page: str = ALL
+
+
+TABLES = {
+    "01_beats": Shown("MIT-BIH, all beats"),
+    "01_split": Shown("R1's split"),
+    "01_ptbxl": Shown("PTB-XL"),
+    "02_teacher": Shown("BeatGAN, the teacher", left_out=("95 % over beats",)),
+    "02_per_class": Shown("Which anomalies BeatGAN finds: AUC of each class against N, mean over seeds and interval"),
+    "03_gains": Shown("R1's claim: what distillation adds to the AUC", page=SUMMARY),
+    "03_differences": Shown("Every arm minus its control with the same seeds"),
+    "03_protocol": Shown("What the protocol does to the teacher's number"),
+    "03_baselines": Shown("Cheap baselines on the same beats"),
+    "04_scenarios": Shown(
+        "R2's scenarios: proposed and measured",
+        left_out=("minus BeatGAN (B), paired, over seeds",),
+        page=SUMMARY,
+    ),
+    "04_detector_differences": Shown("Beyond R2: label-free detectors, AUC minus AUC on R1's split", page=SUMMARY),
+    "04_detector_differences_new_patients": Shown("The same for new patients, DS1 to DS2", page=SUMMARY),
+    "04_detectors": Shown("Label-free detectors on R1's split, where patients are known: AUC, and AUC of each class"),
+    "04_detectors_new_patients": Shown("The same for new patients, DS1 to DS2"),
+    "05_claims": Shown("R3's claims: macro-AUC before -> after", page=SUMMARY),
+    "05_students": Shown("R3's student alone, and taught in every way"),
+    "05_differences": Shown("Each minus its control with the same seeds"),
+    "05_pruned_differences": Shown("Without half of the channels, minus the whole student tuned for as long"),
+    "05_compression": Shown("What each model costs and knows; times of one record on one thread"),
+    "05_targets": Shown("What INT8 has to reach"),
+    "05_table2": Shown("R3's table 2: how many parameters does it take?"),
+    "05_slips": Shown("Where R3's 51.4 % can come from: the masked network with labels that slipped"),
+    "05_settings": Shown("R3's figure 6: optimizer and batch size, validation macro-AUC"),
+}
+
+
+def results(runs: Path, page: str) -> str:
+    """The tables of a page as Markdown, each below a heading with a link to the executed notebook that made it.
+
+    Args:
+        runs: the folder `papermill_runs`, with one folder a profile.
+        page: `SUMMARY` or `ALL`.
+
+    Raises:
+        EcglibError: a table is missing.
+    """
+    parts = []
+    for name, table in TABLES.items():
+        if table.page != page:
+            continue
+        path = runs / table.profile / "results" / f"{name}.csv"
+        try:
+            rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+        except OSError as error:
+            raise EcglibError(f"{path} is missing: run 'ecglib run --profile {table.profile}' first.") from error
+        columns = [column for column in rows[0] if column not in table.left_out]
+        lines = [f"**{table.heading}** (`{table.profile}`, {_link(name, table.profile)})", ""]
+        lines += [f"| {' | '.join(columns)} |", "|" + " --- |" * len(columns)]
+        lines += [f"| {' | '.join(_number(row[column]) for column in columns)} |" for row in rows]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _link(name: str, profile: str) -> str:
+    """A link to the executed notebook of a table: a table is named after its notebook, `03_gains` after 03."""
+    (stem,) = (stem for stem in PROFILES[profile] if stem.startswith(name[:3]))
+    return f"[{stem}](papermill_runs/{profile}/{stem}.ipynb)"
+
+
+def _number(text: str) -> str:
+    """Whole numbers with thousands separators; anything else as it stands."""
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    return f"{value:,.0f}" if value.is_integer() else text
+
+
+def updated(text: str, tables: str) -> str:
+    """A page's text with the part between the two markers replaced.
+
+    Raises:
+        EcglibError: the markers are not there.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise EcglibError(f"The page lacks the lines {BEGIN} and {END}: put them back where the results belong.")
+    return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
+
+
+def update_readme() -> tuple[str, ...]:
+    """Write the results of the committed runs into the pages, whose names are given back."""
+    root = project_root()
+    for page in (SUMMARY, ALL):
+        text = (root / page).read_text(encoding="utf-8")
+        write_text(root / page, updated(text, results(root / "papermill_runs", page)))
+    return SUMMARY, ALL

@@ -1,0 +1,282 @@
+"""The arms of R3's questions, one config each: which network, does distillation help, what does compression cost?
+
+Seed s of an arm is compared with seed s of its control. Students start from seed 100 + s, so that an arm and its
+control share initial weights and the order of the data.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from ecglib import reports
+from ecglib.beatgan.arms import STUDENT_SEED
+from ecglib.classifier.config import SELF, UNTRAINED, ClassifierConfig, ClassifierRun, Lesson, is_finished
+from ecglib.classifier.experiments import train_classifier
+from ecglib.classifier.networks import LADDER
+from ecglib.data.ptbxl import Records
+
+LEAD_I = (0,)
+LAST_FOLD = 4  # R3's program tested the last of its five folds' networks
+PRUNED = 0.5  # of the channels: about a quarter of the weights is left
+# FRSKD's own weights for classification (Ji et al. 2021): T = 4, alpha = 2, beta = 100.
+FRSKD = Lesson(SELF, temperature=4.0, alpha=2.0, beta=100.0)
+
+
+@dataclass(frozen=True)
+class ClassifierArm:
+    """One row of a table.
+
+    Attributes:
+        name: what a reader sees.
+        text: what is done.
+        configs: one a seed.
+        control: key of the arm that it is compared with; empty for none.
+        claim: keys of `reports.CLAIMS` for control and arm, where R3 claims a difference between the two.
+    """
+
+    name: str
+    text: str
+    configs: list[ClassifierConfig]
+    control: str = ""
+    claim: tuple[str, str] | None = None
+
+
+R3_GAIN = ("r3.alone.auc", "r3.kd.auc")
+TEXTS = {
+    "teacher": "R3's teacher, figure 16",
+    "resnet": f"resnet1d_wang of the benchmark, published: {reports.value('ptbxl.resnet1d_wang'):.3f} on all records",
+    "614K": "R3's repository, figures 13 and 14: no BatchNorm",
+    "plain": "R3's plain CNN, figure 8",
+    "inception": "R3's Inception CNN, figure 7",
+    **{size: f"table 2: widths {'-'.join(map(str, LADDER[size]))}" for size in LADDER},
+}
+
+
+def network_arms(base: ClassifierConfig, names: Sequence[str], seeds: int) -> dict[str, ClassifierArm]:
+    """Networks on their own (figures 7, 8, 16, table 2), and the reference of the field.
+
+    Args:
+        base: data, split and budget; its seed and network are ignored.
+        names: keys of `TEXTS`.
+        seeds: of each.
+    """
+    seeded = [replace(base, training=replace(base.training, seed=seed)) for seed in range(seeds)]
+    return {
+        name: ClassifierArm(name, TEXTS.get(name, name), [replace(one, network=name) for one in seeded])
+        for name in names
+    }
+
+
+def report_arms(base: ClassifierConfig, names: Sequence[str], seeds: int) -> dict[str, ClassifierArm]:
+    """Networks under R3's whole program: its split and last fold, no scaling; their names begin with "R3".
+
+    Table 2 and figures 7, 8, 12, 13, 14 and 16 are validation numbers of that split.
+
+    Args:
+        base: data and budget; its seed, network and split are ignored.
+        names: keys of `TEXTS`.
+        seeds: of each.
+    """
+    program = replace(base, split="report", fold=LAST_FOLD, standardised=False)
+    return {
+        f"R3 {name}": replace(arm, name=f"as coded: {arm.name}", text=f"{arm.text}; R3's split, no scaling")
+        for name, arm in network_arms(program, names, seeds).items()
+    }
+
+
+def fake_quantised_arm(plain: ClassifierArm) -> ClassifierArm:
+    """R3's attempt at quantisation: the same networks trained with rounding and never converted (section 4.2)."""
+    configs = [replace(config, fake_quantised=True) for config in plain.configs]
+    return ClassifierArm(f"{plain.name}, QAT", "quantisation-aware training, never converted", configs)
+
+
+def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_seeds: int) -> dict[str, ClassifierArm]:
+    """The student alone and taught in every way; the last arms see lead I alone.
+
+    Args:
+        base: data, split, budget and the student's network; its seed is ignored.
+        teacher: the teacher's network.
+        main_seeds: of the student alone and with corrected KD.
+        other_seeds: of the others, and of the teachers.
+    """
+    teachers = network_arms(base, [teacher], other_seeds)[teacher].configs
+
+    def arm(
+        name: str,
+        text: str,
+        lesson: Callable[[str], Lesson] | None = None,
+        control: str = "alone",
+        seeds: int = other_seeds,
+        claim: tuple[str, str] | None = None,
+        **change: object,
+    ) -> ClassifierArm:
+        configs = []
+        for seed in range(seeds):
+            settings = replace(base.training, seed=STUDENT_SEED + seed)
+            taught = lesson(teachers[seed % len(teachers)].run_id) if lesson else None
+            configs.append(replace(base, training=settings, lesson=taught, **change))  # type: ignore[arg-type]
+        return ClassifierArm(name, text, configs, control, claim)
+
+    def published(run: str) -> Lesson:
+        return Lesson(run, "published")
+
+    def untrained(_: str) -> Lesson:
+        return replace(_as_coded(UNTRAINED), network=teacher)
+
+    def program(
+        name: str, text: str, lesson: Callable[[str], Lesson] | None = None, control: str = ""
+    ) -> ClassifierArm:
+        claim = R3_GAIN if lesson else None
+        return arm(name, text, lesson, control, claim=claim, split="report", fold=LAST_FOLD, standardised=False)
+
+    return {
+        "R3 alone": program("as coded: student alone", "R3's split and last fold, no scaling"),
+        "R3 kd": program("as coded: student with KD", "the same; untrained teacher, softmax", untrained, "R3 alone"),
+        "alone": arm("student alone", "labels alone, patients apart, leads scaled", control="", seeds=main_seeds),
+        "untrained": arm(
+            "KD, untrained teacher", "the program's loss and teacher, patients apart", untrained, claim=R3_GAIN
+        ),
+        "written": arm(
+            "KD, program's loss", "a softmax over sigmoids, from the trained teacher", _as_coded, claim=R3_GAIN
+        ),
+        "kd": arm(
+            "KD corrected", "the trained teacher, each class a yes or no", Lesson, seeds=main_seeds, claim=R3_GAIN
+        ),
+        "frskd": arm("FRSKD", "a self-teacher that refines the student's features", lambda _: FRSKD),
+        "raw": arm("student, no scaling", "millivolts as they are, as R3 trained", standardised=False),
+        "lead I": arm("lead I alone", "one lead, labels alone", control="", leads=LEAD_I),
+        "lead I published": arm(
+            "lead I, MKD as published", "by 12 leads, probabilities divided by T", published, "lead I", leads=LEAD_I
+        ),
+        "lead I kd": arm("lead I, KD corrected", "by 12 leads, logits divided by T", Lesson, "lead I", leads=LEAD_I),
+    }
+
+
+# R3 section 3.1: which optimizer, which batch size? Its figures there, 5 and 6, have the caption of figure 4, "Label
+# Counts". Learning rates are each optimizer's usual ones. R3's own order is not known.
+COMPARED: tuple[dict[str, dict[str, object]], ...] = (
+    {
+        "Adam": {"optimizer": "adam", "learning_rate": 1e-3},
+        "Adadelta": {"optimizer": "adadelta", "learning_rate": 1.0},
+        "RMSprop": {"optimizer": "rmsprop", "learning_rate": 1e-3},
+        "SGD": {"optimizer": "sgd", "learning_rate": 1e-2},
+    },
+    {"batch 16": {"batch_size": 16}, "batch 64": {"batch_size": 64}, "batch 256": {"batch_size": 256}},
+)
+CHOSEN = ("Adadelta", "batch 64")  # by R3, one of each group
+
+
+def setting_arms(base: ClassifierConfig, seeds: int) -> dict[str, dict[str, ClassifierArm]]:
+    """Optimizers and batch sizes (figure 6) as coded, each going on from the weights of the one before, and corrected.
+
+    Args:
+        base: data, split, budget and network; its seed is ignored.
+        seeds: of every setting.
+
+    Returns:
+        "carried over", "in reverse" and "fresh" -> arms in the order of `COMPARED`; R3's choice of each group is the
+        control of its others.
+    """
+    seeded = [replace(base, training=replace(base.training, seed=seed)) for seed in range(seeds)]
+    fresh: dict[str, ClassifierArm] = {}
+    for group, chosen in zip(COMPARED, CHOSEN, strict=True):
+        for name, change in group.items():
+            configs = [replace(one, training=replace(one.training, **change)) for one in seeded]  # type: ignore[arg-type]
+            fresh[name] = ClassifierArm(name, "from fresh weights", configs, "" if name == chosen else chosen)
+    return {"carried over": _chained(fresh), "in reverse": _chained(fresh, reverse=True), "fresh": fresh}
+
+
+def _chained(fresh: Mapping[str, ClassifierArm], reverse: bool = False) -> dict[str, ClassifierArm]:
+    """Each group's arms, every one from the last weights of the one before it."""
+    chained: dict[str, ClassifierArm] = {}
+    for group in COMPARED:
+        before: list[str] | None = None
+        for name in reversed(group) if reverse else group:
+            configs = fresh[name].configs
+            if before is not None:
+                configs = [replace(one, continued=run) for one, run in zip(configs, before, strict=True)]
+            before = [one.run_id for one in configs]
+            chained[name] = replace(fresh[name], text="from the weights of the one before", configs=configs)
+    return chained
+
+
+def pruned_arms(
+    students: Mapping[str, ClassifierArm], seeds: int, names: Sequence[str] = ("alone", "kd", "lead I kd")
+) -> dict[str, ClassifierArm]:
+    """Networks without half of their channels after fine-tuning, and whole ones tuned for as long: their controls.
+
+    Args:
+        students: `student_arms`, or other arms.
+        seeds: of each.
+        names: which of them.
+    """
+    rows = {}
+    for name in names:
+        student = students[name]
+        tuned = [
+            replace(config, tuned=config.run_id, training=replace(config.training, epochs=_half(config)))
+            for config in student.configs[:seeds]
+        ]
+        rows[f"{name} tuned"] = ClassifierArm(
+            f"{student.name}, tuned", "trained on from its best weights, half as many epochs, rounded down", tuned, name
+        )
+        rows[f"{name} pruned"] = ClassifierArm(
+            f"{student.name}, pruned",
+            f"{PRUNED:.0%} of the channels cut out, then tuned likewise",
+            [replace(config, pruned=PRUNED) for config in tuned],
+            f"{name} tuned",
+        )
+    return rows
+
+
+def _half(config: ClassifierConfig) -> int:
+    return max(1, config.training.epochs // 2)
+
+
+def _as_coded(teacher: str) -> Lesson:
+    """R3's program: T = 1, alpha = 0.7 (audit, R3 point 2)."""
+    return Lesson(teacher, "as coded", temperature=1.0, alpha=0.7)
+
+
+def train_classifier_arms(
+    arms: Mapping[str, ClassifierArm], records: Records, store: Path, device: str = "auto"
+) -> dict[str, list[ClassifierRun]]:
+    """The runs of all arms, in the order of their seeds; what the store has is loaded, what it lacks is trained.
+
+    Args:
+        arms: teachers before their students, and whatever another run goes on from before that.
+        records: the records that the configs were made for.
+        store: the folder of all runs.
+        device: "auto", "cpu" or "cuda".
+    """
+    configs = [config for arm in arms.values() for config in arm.configs]
+    needed = _needed(configs, store)
+    runs: dict[str, list[ClassifierRun]] = {}
+    with tqdm(total=len(configs), desc="training", unit="run") as bar:
+        for name, arm in arms.items():
+            runs[name] = []
+            for config in arm.configs:
+                bar.set_postfix_str(f"{arm.name}, seed {config.training.seed}", refresh=False)
+                runs[name].append(train_classifier(config, records, store, device, config.run_id in needed))
+                bar.update()
+    return runs
+
+
+def _needed(configs: Sequence[ClassifierConfig], store: Path) -> set[str]:
+    """Runs that others start from or learn from, and that must have weights for it.
+
+    A run whose pupils and heirs are all in the store need not have kept its weights; one that has to be trained again
+    needs those that it came from itself.
+    """
+    known = {config.run_id: config for config in configs}
+    needed: set[str] = set()
+    trained = [run for run in known if not is_finished(store / run)]
+    while trained:
+        config = known[trained.pop()]
+        origins = {config.continued, config.tuned, config.lesson.teacher if config.lesson else ""}
+        new = (origins & known.keys()) - needed
+        needed |= new
+        trained += [run for run in new if not is_finished(store / run, weights=True)]
+    return needed

@@ -1,0 +1,224 @@
+"""A classifier without a network: each PTB-XL record as 363 numbers of its median beat, and boosted trees on them.
+
+What a network has to beat. No label is used to describe a record. The trees have scikit-learn's own settings;
+fold 9 chooses how strong the regression is, and nothing else.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import signal
+from sklearn.base import ClassifierMixin
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from ecglib.classifier.config import ClassifierRun
+from ecglib.core.errors import EcglibError
+from ecglib.data.ptbxl import FS, SUPERCLASSES, Records, benchmark_split
+from ecglib.show.words import shown
+from ecglib.stats import metrics, multilabel
+
+BEFORE, AFTER = 36, 60  # samples of the median beat before and after the R peak: 360 and 600 ms
+STEP = 4  # every fourth sample of it is a number
+QRS = slice(BEFORE - 6, BEFORE + 7)  # within 60 ms of the R peak
+BASELINE = slice(BEFORE - 10, BEFORE - 6)  # before the QRS complex, behind the P wave
+ST = slice(BEFORE + 8, BEFORE + 13)  # 80 to 120 ms after the R peak
+T_WAVE = slice(BEFORE + 16, BEFORE + 45)  # 160 to 440 ms after it
+OF_LEAD = 6 + (BEFORE + AFTER) // STEP
+OF_RECORD = 3
+STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # of logistic regression, chosen on the validation fold
+
+
+def r_peaks(record: np.ndarray) -> np.ndarray:
+    """Positions of R peaks in a record (L, T) in mV at 100 Hz: where all leads together change most.
+
+    Peaks are at least 0.3 s apart, and at least a third as high as the 99th percentile of that change. An artefact that
+    is much steeper than every QRS complex hides them.
+    """
+    slope = np.gradient(record - np.median(record, axis=1, keepdims=True), axis=1)
+    energy = np.convolve((slope**2).sum(axis=0), np.hanning(11), mode="same")
+    return signal.find_peaks(energy, distance=round(0.3 * FS), height=np.quantile(energy, 0.99) / 3)[0]
+
+
+def median_beat(record: np.ndarray, peaks: np.ndarray) -> np.ndarray:
+    """The median of the beats around `peaks`, (L, 96) mV.
+
+    Where no beat lies wholly within the record, a flat line at each lead's median stands for it.
+    """
+    whole = [peak for peak in peaks if BEFORE <= peak <= record.shape[1] - AFTER]
+    if not whole:
+        return np.repeat(np.median(record, axis=1, keepdims=True), BEFORE + AFTER, axis=1)
+    return np.median([record[:, peak - BEFORE : peak + AFTER] for peak in whole], axis=0)
+
+
+def describe(record: np.ndarray) -> np.ndarray:
+    """The numbers of a record (L, T) in mV: (30 L + 3,).
+
+    For each lead maximum, minimum and deviation of the median beat, its ST level, the T wave's largest deflection and
+    the QRS complex's height, all in mV against the level before the QRS complex, and every fourth sample. For the
+    record the median RR interval and its deviation in seconds (0 with fewer than two peaks), and the number of R peaks.
+    """
+    peaks = r_peaks(record)
+    beat = median_beat(record, peaks)
+    beat = beat - beat[:, BASELINE].mean(axis=1, keepdims=True)
+    wave = beat[:, T_WAVE]
+    largest = np.take_along_axis(wave, np.abs(wave).argmax(axis=1)[:, None], axis=1)[:, 0]
+    of_leads = [
+        beat.max(axis=1),
+        beat.min(axis=1),
+        beat.std(axis=1),
+        beat[:, ST].mean(axis=1),
+        largest,
+        np.ptp(beat[:, QRS], axis=1),
+        *beat[:, ::STEP].T,
+    ]
+    intervals = np.diff(peaks) / FS
+    rhythm = [np.median(intervals), intervals.std(), len(peaks)] if len(intervals) else [0, 0, len(peaks)]
+    return np.concatenate([*of_leads, rhythm]).astype(np.float32)
+
+
+def describe_all(signals: np.ndarray, leads: Sequence[int]) -> np.ndarray:
+    """`describe` of records (N, 12, T), seen through some leads: (N, 30 leads + 3)."""
+    return np.array([describe(np.asarray(record)[list(leads)]) for record in signals])
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a method says of the test records.
+
+    Attributes:
+        scores: (N, 5), higher where a class is more likely.
+        numbers: how many describe a record.
+        seconds: that describing all records, training and testing took.
+    """
+
+    scores: np.ndarray
+    numbers: int
+    seconds: float
+
+
+Answer = Callable[[np.ndarray], np.ndarray]  # numbers of records (N, F) -> probabilities (N, 5)
+
+
+def boosted(train: np.ndarray, targets: np.ndarray) -> Answer:
+    """Gradient boosting with scikit-learn's own settings, a model a class.
+
+    Args:
+        train: (N, F) numbers of the training records.
+        targets: (N, 5) of 0 and 1.
+    """
+    return _each_class(lambda: HistGradientBoostingClassifier(random_state=0), train, targets)
+
+
+def logistic(train: np.ndarray, targets: np.ndarray, strength: float) -> Answer:
+    """Logistic regression on standardised numbers, a model a class; `strength` is scikit-learn's C.
+
+    Args:
+        train: (N, F) numbers of the training records.
+        targets: (N, 5) of 0 and 1.
+        strength: the larger, the less the coefficients are held back.
+    """
+    return _each_class(
+        lambda: make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000)), train, targets
+    )
+
+
+def _each_class(make: Callable[[], ClassifierMixin], train: np.ndarray, targets: np.ndarray) -> Answer:
+    for name, column in zip(SUPERCLASSES, targets.T, strict=True):
+        if column.min() == column.max():
+            kind = "have" if column.min() else "lack"
+            raise EcglibError(f"All {len(column)} training records {kind} {name}: fetch more of PTB-XL.")
+    models = [make().fit(train, column) for column in targets.T]
+    return lambda x: np.stack([model.predict_proba(x)[:, 1] for model in models], axis=1)
+
+
+TREES = "boosted trees, all leads"
+
+
+def baselines(records: Records) -> dict[str, Answered]:
+    """Boosted trees with all leads and with lead I, and logistic regression: trained on folds 1-8, tested on fold 10.
+
+    Fold 9 chooses the strength of the regression and nothing else.
+
+    Raises:
+        EcglibError: a part of the split is empty, or no training record has, or lacks, a class.
+    """
+    split = benchmark_split(records)
+    for part, members in split:
+        if not len(members):
+            raise EcglibError(f"None of the {len(records)} records at hand is for {part}: fetch more of PTB-XL.")
+    targets, judge = records.targets[split.train], records.targets[split.validation]
+    all_leads, found = range(records.signals.shape[1]), {}
+    for name, leads in (
+        (TREES, all_leads),
+        ("logistic regression, all leads", all_leads),
+        ("boosted trees, lead I", (0,)),
+    ):
+        started = time.perf_counter()
+        train, validation, test = (describe_all(records.signals[members], leads) for _, members in split)
+        if name.startswith("logistic"):
+            fitted = [logistic(train, targets, strength) for strength in STRENGTHS]
+            judged = [multilabel.class_metrics(judge, one(validation))["auc"] for one in fitted]
+            scores = fitted[int(np.argmax(judged))](test)
+        else:
+            scores = boosted(train, targets)(test)
+        found[name] = Answered(scores, train.shape[1], time.perf_counter() - started)
+    return found
+
+
+def baseline_results(
+    found: Mapping[str, Answered], records: Records, networks: Mapping[str, Sequence[ClassifierRun]]
+) -> pd.DataFrame:
+    """Macro-AUC on the test fold with its interval over patients, the AUC of each class, and the trees minus each.
+
+    The baselines have no seed; a network's numbers are means over its seeds. What is subtracted is paired: the same
+    records, the same patients drawn. Seconds are those of training on the machine that did it, for the baselines with
+    describing the records and testing.
+
+    Args:
+        found: `baselines`.
+        records: what they were made of.
+        networks: name -> runs of the data set's own split with the same records, one a seed.
+
+    Raises:
+        EcglibError: a network was tested on other records.
+    """
+    test = benchmark_split(records).test
+    targets, patients = records.targets[test], records.patients[test]
+    for name, runs in networks.items():
+        if any(not np.array_equal(run.predictions["test_patients"], patients) for run in runs):
+            raise EcglibError(f"{name} was tested on other records than the {len(test)} here: train it on these.")
+    answers = {name: [answered.scores] for name, answered in found.items()}
+    answers |= {name: [run.predictions["test_logits"] for run in runs] for name, runs in networks.items()}
+    facts = {name: (answered.numbers, "no seed", answered.seconds) for name, answered in found.items()}
+    for name, runs in networks.items():
+        spent = float(np.mean([run.history["seconds"].sum() for run in runs]))
+        facts[name] = (len(runs[0].leads) * records.signals.shape[2], str(len(runs)), spent)
+    measured = {
+        name: pd.DataFrame([multilabel.class_metrics(targets, scores) for scores in members]).mean()
+        for name, members in answers.items()
+    }
+    drawn = {
+        name: np.mean([multilabel.resampled_auc(targets, scores, patients) for scores in members], axis=0)
+        for name, members in answers.items()
+    }
+    rows = []
+    for name, (numbers, seeds, seconds) in facts.items():
+        ahead = metrics.percentiles(measured[TREES]["auc"] - measured[name]["auc"], drawn[TREES] - drawn[name])
+        rows.append(
+            {
+                "method": name,
+                "numbers a record": f"{numbers:,}",
+                "macro-AUC, over patients": shown(metrics.percentiles(measured[name]["auc"], drawn[name]), 3),
+                "seeds": seeds,
+                "trees minus it, over patients": "-" if name == TREES else shown(ahead, 3, signed=True),
+                **{label: f"{measured[name].get(f'auc_{label}', np.nan):.3f}" for label in SUPERCLASSES},
+                "seconds": f"{seconds:,.0f}",
+            }
+        )
+    return pd.DataFrame(rows).set_index("method")

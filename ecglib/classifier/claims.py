@@ -1,0 +1,264 @@
+"""R3's claims in one table: a macro-AUC before and after, as published, as coded and corrected, on the same records."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from ecglib import reports
+from ecglib.classifier.config import ClassifierRun
+from ecglib.classifier.tables import TEST, VALIDATION, at_budget, trained, values
+from ecglib.core.errors import EcglibError
+from ecglib.show.words import bounds
+from ecglib.stats import metrics, multilabel
+from ecglib.stats.comparisons import (
+    Comparison,
+    Unpaired,
+    compare,
+    equivalence_table,
+    holm,
+    p_header,
+    p_value,
+    shown_detectable,
+    unpaired,
+    verdict,
+)
+from ecglib.stats.metrics import Change, Interval, mean_interval
+
+SOURCES = ("report", "as coded", "corrected")
+
+
+@dataclass(frozen=True)
+class Measured(Change):
+    """A change that was measured, on a part of the data, with its test.
+
+    Attributes:
+        part: of the data, "validation" or "test".
+        test: after minus before: paired, or of trainings that have nothing in common.
+        trained: how many trainings, in words.
+    """
+
+    part: str = field(kw_only=True)
+    test: Comparison | Unpaired = field(kw_only=True)
+    trained: str = field(kw_only=True)
+
+
+def change(before: Sequence[ClassifierRun], after: Sequence[ClassifierRun], part: str = TEST) -> Measured:
+    """Mean macro-AUC of two arms and the difference with both intervals.
+
+    Paired over the seeds that both have, where each pair has its seed in common or the one taught the other. Trainings
+    that have nothing in common are compared unpaired (Welch).
+
+    Args:
+        before: runs in the order of their seeds.
+        after: likewise.
+        part: "validation", "test", or "test_last" for the last epoch on test records.
+
+    Raises:
+        EcglibError: the two were tested on different data.
+    """
+    count, on = min(len(before), len(after)), part.removesuffix("_last")
+    if all(_related(*pair) for pair in zip(before[:count], after[:count], strict=True)):
+        before, after = before[:count], after[:count]
+        paired = compare(after, before, part)
+        ends = _ends(before, after, part)
+        return Measured(
+            *ends, paired.over_seeds, paired.over_patients, part=on, test=paired, trained=f"seeds: {trained(after)}"
+        )
+    seen = [run.predictions[f"{on}_targets"] for run in (*before, *after)]
+    if not all(np.array_equal(one, seen[0]) for one in seen):
+        raise EcglibError(
+            f"{before[0].folder.name} and {after[0].folder.name} saw other {on} records: compare one split."
+        )
+    apart = unpaired(values(after, part), values(before, part))
+    drawn = [np.mean([run.resampled(part, patients=True)["auc"] for run in runs], axis=0) for runs in (before, after)]
+    others = metrics.percentiles(apart.over_seeds.value, drawn[1] - drawn[0])
+    seeds = f"unpaired, seeds: {trained(before)} and {trained(after)}"
+    return Measured(*_ends(before, after, part), apart.over_seeds, others, part=on, test=apart, trained=seeds)
+
+
+def _ends(before: Sequence[ClassifierRun], after: Sequence[ClassifierRun], part: str) -> tuple[float, float]:
+    return float(values(before, part).mean()), float(values(after, part).mean())
+
+
+def _related(before: ClassifierRun, after: ClassifierRun) -> bool:
+    """Whether two runs began alike, or the first taught the second."""
+    teacher = (after.config.get("lesson") or {}).get("teacher")
+    return before.config["training"]["seed"] == after.config["training"]["seed"] or teacher == before.folder.name
+
+
+def change_of_answers(
+    targets: np.ndarray,
+    patients: np.ndarray,
+    before: Sequence[np.ndarray],
+    after: Sequence[np.ndarray],
+    part: str = VALIDATION,
+) -> Measured:
+    """Mean macro-AUC of networks before and after something was done to them, on the same records.
+
+    Args:
+        targets: (N, 5) of 0 and 1.
+        patients: (N,).
+        before: logits (N, 5), one a seed.
+        after: likewise.
+        part: of the data that the records are.
+    """
+    aucs = [[multilabel.class_metrics(targets, one)["auc"] for one in side] for side in (before, after)]
+    drawn = [
+        np.mean([multilabel.resampled_auc(targets, one, patients) for one in side], axis=0) for side in (before, after)
+    ]
+    differences = np.subtract(aucs[1], aucs[0])
+    over_seeds = mean_interval(differences)
+    others = metrics.percentiles(over_seeds.value, drawn[1] - drawn[0])
+    return of_differences(
+        Change(float(np.mean(aucs[0])), float(np.mean(aucs[1])), over_seeds, others, differences), part
+    )
+
+
+def of_differences(found: Change, part: str = TEST) -> Measured:
+    """A change that has its (seeds,) paired differences, such as `compression.change`, as one that can be judged.
+
+    Args:
+        found: with differences and both intervals.
+        part: of the data.
+    """
+    assert found.differences is not None and found.over_seeds is not None and found.over_patients is not None
+    differences, others = found.differences, found.over_patients
+    test = Comparison(differences, found.over_seeds, others, others, p_value(differences))
+    seeds = f"seeds: {len(differences)}"
+    return Measured(found.before, found.after, found.over_seeds, others, part=part, test=test, trained=seeds)
+
+
+def published(before: str, after: str) -> Change:
+    """Two numbers of R3, keys of `reports.CLAIMS` in %, as a change.
+
+    Raises:
+        EcglibError: they were measured on different parts of the data.
+    """
+    parts = {reports.CLAIMS[key].part for key in (before, after)}
+    if len(parts) > 1:
+        raise EcglibError(f"{before} and {after} are numbers of {' and '.join(sorted(parts))} data: not one change.")
+    return Change(reports.value(before) / 100, reports.value(after) / 100)
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """One claim of R3 and what was measured of it, all on the same part of the data.
+
+    Attributes:
+        keys: of the published numbers before and after, in `reports.CLAIMS`.
+        coded: as R3's program has it; None where that was not rebuilt.
+        corrected: as a sound experiment has it; None where there is none.
+
+    Raises:
+        EcglibError: something was measured on another part of the data than R3's numbers, or nothing was measured.
+    """
+
+    keys: tuple[str, str]
+    coded: Measured | None
+    corrected: Measured | None
+
+    def __post_init__(self) -> None:
+        measured = [one for one in (self.coded, self.corrected) if one is not None]
+        if not measured:
+            raise EcglibError(f"Nothing was measured beside {self.keys[1]}: give a change as coded or corrected.")
+        for one in measured:
+            if one.part != self.part:
+                raise EcglibError(
+                    f"{self.keys[1]} is a {self.part} number, a change one of {one.part}: use {self.part}."
+                )
+
+    @property
+    def judged(self) -> Measured:
+        """The change that p and verdict are of: the corrected one, or the one as coded where there is no other."""
+        one = self.corrected or self.coded
+        assert one is not None  # see __post_init__
+        return one
+
+    @property
+    def report(self) -> Change:
+        """What R3 publishes."""
+        return published(*self.keys)
+
+    @property
+    def part(self) -> str:
+        """The part of the data, as R3's numbers have it."""
+        return reports.CLAIMS[self.keys[0]].part
+
+    @property
+    def changes(self) -> dict[str, Change]:
+        """Who says so -> the change."""
+        found = {"report": self.report, "as coded": self.coded, "corrected": self.corrected}
+        return {name: change for name, change in found.items() if change is not None}
+
+
+def claims(claimed: Mapping[str, Claimed], comparable: bool) -> pd.DataFrame:
+    """R3's claims: before and after in the report, as coded and corrected, with a verdict on the corrected.
+
+    Where nothing corrected was measured, p and verdict are of the change as coded, and say so.
+
+    Args:
+        claimed: claim -> what is known of it; all of them are one family for Holm's correction.
+        comparable: whether data and budget are the report's.
+    """
+    adjusted = holm([one.judged.test.p for one in claimed.values()])
+    rows = []
+    for (name, one), p in zip(claimed.items(), adjusted, strict=True):
+        text = _verdict(one.report, one.judged, float(p))
+        rows.append(
+            {
+                "claim": name,
+                "records": one.part,
+                **{source: _arrow(one.changes[source]) if source in one.changes else "-" for source in SOURCES},
+                p_header(len(claimed)): "-" if np.isnan(p) else f"{p:.2g}",
+                "verdict": at_budget(text if one.corrected else f"{text}, as coded", comparable),
+                "could have shown": shown_detectable(one.judged.test, len(claimed), 3),
+            }
+        )
+    return pd.DataFrame(rows).set_index("claim")
+
+
+def equal(found: Mapping[str, Claimed | Measured], comparable: bool = True) -> pd.DataFrame:
+    """Whether before and after are equal, for the claims that say so or should: see `comparisons.equivalence_table`.
+
+    Args:
+        found: question -> a claim, of which the corrected change counts, or a change; paired. All are one family for
+            Holm's correction.
+        comparable: whether data and budget are the report's.
+
+    Raises:
+        EcglibError: a change is not paired.
+    """
+    changes = {name: one.judged if isinstance(one, Claimed) else one for name, one in found.items()}
+    questions: dict[str, tuple[np.ndarray, Interval]] = {}
+    for name, one in changes.items():
+        if not isinstance(one.test, Comparison):
+            raise EcglibError(f"{name} is not paired: two one-sided tests need trainings that belong together.")
+        questions[name] = one.test.differences, one.test.over_patients
+    table = equivalence_table(questions)
+    for column in table.columns:
+        if column.startswith("within") and p_header(len(questions)) not in column:
+            table[column] = [at_budget(words, comparable) for words in table[column]]
+    table.insert(0, "records", [one.part for one in changes.values()])
+    table["seeds"] = [one.trained.removeprefix("seeds: ") for one in changes.values()]
+    return table
+
+
+def _arrow(change: Change) -> str:
+    found = [f"{change.after - change.before:+.3f}"]
+    for interval, over in ((change.over_seeds, "seeds"), (change.over_patients, "patients")):
+        if interval is not None and np.isfinite(interval.low):
+            found.append(f"{bounds(interval, 3, signed=True)} over {over}")
+    if isinstance(change, Measured):
+        found.append(change.trained)
+    return f"{change.before:.3f} -> {change.after:.3f} ({', '.join(found)})"
+
+
+def _verdict(report: Change, found: Measured, adjusted_p: float) -> str:
+    difference = report.after - report.before
+    said = "gain" if difference > 0 else "loss" if difference < 0 else "no change"
+    text = verdict(found.test, adjusted_p, difference or None, found.over_patients)
+    for word, name in (("better", "gain"), ("worse", "loss")):
+        text = text.replace(word, name, 1) if text.startswith(word) else text
+    return f"report: {said}; here: {text}"

@@ -1,0 +1,139 @@
+"""R3's question answered: what is left of a classifier when it is exported, and when its numbers are INT8?
+
+Every trained network goes the way a user's would: to ONNX, to INT8 calibrated on training records, through ONNX
+Runtime on the test records. What it answers there is kept in the store beside the run.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ecglib.classifier import compress, export, onnx
+from ecglib.classifier.config import ClassifierConfig, ClassifierRun, is_finished
+from ecglib.classifier.experiments import train_classifier
+from ecglib.data.ptbxl import SAMPLES, Records, benchmark_split
+from ecglib.runs.store import read_arrays, write_arrays
+from ecglib.stats import metrics, multilabel
+from ecglib.stats.metrics import Change, Interval
+
+FORMS = ("float", "int8")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A run as ONNX files, with what they answer on the test records.
+
+    Attributes:
+        run: the run.
+        files: "float" and "int8"; empty where the answers alone were asked for.
+        logits: of each, (N, 5).
+    """
+
+    run: ClassifierRun
+    files: dict[str, Path]
+    logits: dict[str, np.ndarray]
+
+    def auc(self, form: str) -> float:
+        """Test macro-AUC of a form."""
+        return multilabel.class_metrics(self.run.tested, self.logits[form])["auc"]
+
+    def resampled(self, form: str) -> np.ndarray:
+        """Test macro-AUC of a form in each resample of the patients: (R,)."""
+        return multilabel.resampled_auc(self.run.tested, self.logits[form], self.run.predictions["test_patients"])
+
+
+def over_patients(models: Sequence[Exported], form: str) -> Interval:
+    """Mean test macro-AUC of a form over seeds, with its interval over patients."""
+    mean = float(np.mean([model.auc(form) for model in models]))
+    return metrics.percentiles(mean, np.mean([model.resampled(form) for model in models], axis=0))
+
+
+def differences(models: Sequence[Exported]) -> np.ndarray:
+    """INT8 minus float on the same records, test macro-AUC: (seeds,)."""
+    return np.array([model.auc("int8") - model.auc("float") for model in models])
+
+
+def change(models: Sequence[Exported]) -> Change:
+    """From float to INT8: the mean over seeds, with both intervals."""
+    ends = [float(np.mean([model.auc(form) for model in models])) for form in FORMS]
+    drawn = np.mean([model.resampled("int8") - model.resampled("float") for model in models], axis=0)
+    lost = metrics.mean_interval(differences(models))
+    return Change(ends[0], ends[1], lost, metrics.percentiles(lost.value, drawn), differences(models))
+
+
+def exported(
+    config: ClassifierConfig, records: Records, store: Path, profile: str, device: str = "auto", files: bool = True
+) -> Exported:
+    """A config's ONNX files and answers: from the store, or made and kept there, trained first if need be.
+
+    Args:
+        config: of the data set's own split.
+        records: the records it was made for.
+        store: the folder of all runs.
+        profile: whose records these are, for the contract.
+        device: to train on: "auto", "cpu" or "cuda".
+        files: False is content with answers, which a store may have without weights.
+    """
+    answers = store / "onnx" / f"{config.run_id}.npz"
+    if not files and answers.exists() and is_finished(store / config.run_id):
+        return Exported(ClassifierRun(store / config.run_id), {}, read_arrays(answers))
+    run = train_classifier(config, records, store, device, weights=True)
+    paths = {form: store / "onnx" / f"{run.folder.name}.{form}.onnx" for form in FORMS}
+    # All three belong together: answers may come from elsewhere, as the files may be those of weights since replaced.
+    trained = run.weights_file.stat().st_mtime
+    if not all(path.exists() and path.stat().st_mtime >= trained for path in (*paths.values(), answers)):
+        export.export(run, profile, paths["float"])
+        export.quantise(run, records, profile, paths["float"], paths["int8"])
+        x = np.asarray(records.signals[benchmark_split(records).test])[:, run.leads]
+        found = {form: onnx.run(onnx.open_model(path), x).astype(np.float16) for form, path in paths.items()}
+        write_arrays(answers, found)
+    return Exported(run, paths, read_arrays(answers))
+
+
+def costs(models: Mapping[str, Sequence[Exported]], repeats: int = 30) -> pd.DataFrame:
+    """Size, operations and time of each model, float and INT8, with its macro-AUC; a row each, as plain numbers.
+
+    Size and time are those of the first seed. Times are those of one record on one thread; all ways take turns in one
+    run.
+
+    Args:
+        models: name -> exported runs, one a seed, the first with its files.
+        repeats: of every timing.
+    """
+    firsts = {name: seeds[0] for name, seeds in models.items()}
+    records = {name: np.zeros((1, len(model.run.leads), SAMPLES), dtype=np.float32) for name, model in firsts.items()}
+    ways: dict[str, Callable[[], object]] = {}
+    for name, model in firsts.items():
+        ways |= compress.ways({f"{name}|torch": model.run.model()}, {}, records[name])
+        ways |= compress.ways({}, {f"{name}|{form}": model.files[form] for form in FORMS}, records[name])
+    seconds = compress.timed(ways, repeats)
+    rows = []
+    for name, model in firsts.items():
+        network, size = model.run.model(), {form: model.files[form].stat().st_size for form in FORMS}
+        for form in FORMS:
+            over_seeds = metrics.mean_interval([seed.auc(form) for seed in models[name]])
+            auc, spent = over_patients(models[name], form), 1000 * seconds[f"{name}|{form}"]
+            rows.append(
+                {
+                    "model": name if form == "float" else f"{name}, INT8",
+                    "parameters": model.run.parameters,
+                    "macs": compress.flops(network, torch.from_numpy(records[name])) / 2,
+                    "bytes": size[form],
+                    "smaller": size["float"] / size[form],
+                    "ms": float(np.median(spent)),
+                    "ms_low": float(np.quantile(spent, 0.25)),
+                    "ms_high": float(np.quantile(spent, 0.75)),
+                    "ms_torch": float(np.median(1000 * seconds[f"{name}|torch"])),
+                    "auc": auc.value,
+                    "seeds_low": over_seeds.low,
+                    "seeds_high": over_seeds.high,
+                    "auc_low": auc.low,
+                    "auc_high": auc.high,
+                    "int8": form == "int8",
+                }
+            )
+    return pd.DataFrame(rows).set_index("model")

@@ -1,0 +1,158 @@
+"""From the store to a file that can be used elsewhere: `ecglib export`."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ecglib.classifier import config, onnx
+from ecglib.classifier.config import ClassifierRun
+from ecglib.classifier.onnx import Contract
+from ecglib.core.errors import EcglibError
+from ecglib.core.files import output_root
+from ecglib.core.profiles import SMOKE
+from ecglib.data import physionet, ptbxl, simulate
+from ecglib.data.ptbxl import Records
+from ecglib.stats import multilabel
+
+CALIBRATION = 256  # training records
+
+
+def export(run: ClassifierRun, profile: str, path: Path) -> None:
+    """Write a run of a profile as ONNX; what it says of itself is what the run measured."""
+    onnx.export(run.model(), run.scaler, _contract(run, profile, run.predictions), path)
+
+
+def quantise(run: ClassifierRun, records: Records, profile: str, source: Path, path: Path) -> None:
+    """Write the INT8 twin of what `export` wrote, with the thresholds and metrics that INT8 itself gives.
+
+    Args:
+        run: of the data set's own split.
+        records: the records it was made for; training records calibrate.
+        profile: whose run it is.
+        source: what `export` wrote.
+        path: the file.
+
+    Raises:
+        EcglibError: the records are not those of the run.
+    """
+    if records.fingerprint != run.config["data"]:
+        raise EcglibError(
+            f"{run.folder.name} was made with other records than the {len(records):,} here: INT8 needs those to be "
+            "calibrated and tested. Train it again with these, or leave out --int8."
+        )
+    onnx.quantise(source, path, calibration_records(run, records))
+    session, split = onnx.open_model(path), ptbxl.benchmark_split(records)
+    parts = {"validation": split.validation, "test": split.test}
+    answers = {
+        f"{name}_logits": onnx.run(session, np.asarray(records.signals[members])[:, run.leads])
+        for name, members in parts.items()
+    }
+    onnx.relabel(path, replace(_contract(run, profile, answers), precision="int8"))
+
+
+def _contract(run: ClassifierRun, profile: str, answers: Mapping[str, np.ndarray]) -> Contract:
+    """What a model expects and answers; thresholds and metrics follow from its logits of both parts."""
+    targets = run.predictions
+    source, count = "simulated" if profile == SMOKE else ptbxl.SOURCE, run.environment["train_records"]
+    measured = multilabel.class_metrics(targets["test_targets"], answers["test_logits"])
+    thresholds = config.thresholds(targets["validation_targets"], answers["validation_logits"])
+    return Contract(
+        onnx.lead_names(tuple(run.leads)),
+        thresholds=tuple(round(value, 4) for value in thresholds),
+        metrics={name: round(value, 4) for name, value in measured.items()},
+        source=run.folder.name,
+        data=f"{source}, {count} training records",
+    )
+
+
+def calibration_records(run: ClassifierRun, records: Records) -> np.ndarray:
+    """Training records (N, L, 1000) in millivolts, none of which validates or tests."""
+    train = ptbxl.benchmark_split(records).train
+    chosen = np.sort(np.random.default_rng(0).permutation(train)[:CALIBRATION])
+    return np.asarray(records.signals[chosen])[:, run.leads]
+
+
+def export_best(
+    kind: str, profile: str, path: Path, int8: bool = False, data_root: str | None = None, output: str | None = None
+) -> str:
+    """Write the best run of a kind as ONNX.
+
+    Args:
+        kind: see `classifier_runs.best_run`.
+        profile: whose runs.
+        path: the file.
+        int8: quantise it; this needs the records.
+        data_root: where they are; simulated records serve the smoke profile.
+        output: the folder that has `papermill_runs/`; None is `files.output_root`.
+
+    Returns:
+        What was written, for a reader.
+
+    Raises:
+        EcglibError: no such run, no records, or the disk refused.
+    """
+    run = config.best_run(Path(output or output_root()) / "papermill_runs" / profile / "runs", kind)
+    plain = path.with_name(f".{path.name}.float") if int8 else path
+    try:
+        export(run, profile, plain)
+        if int8:
+            root = simulate.simulated_root() if profile == SMOKE else physionet.find_root(data_root)
+            quantise(run, ptbxl.load_records(root), profile, plain, path)
+    finally:
+        if int8:
+            plain.unlink(missing_ok=True)
+    size, written = path.stat().st_size, onnx.read_contract(path)
+    auc = (written.metrics or {})["auc"]
+    return f"{path}: {written.source}, {written.precision}, {size:,} bytes, macro-AUC {auc:.4f} on test records"
+
+
+def contract_of_best(
+    kind: str, profile: str, int8: bool = False, data_root: str | None = None, output: str | None = None
+) -> Contract:
+    """What the file says of itself that `ecglib export` would write now: `export_best` writes it and it is read back.
+
+    Args:
+        kind: see `export_best`, as the others.
+        profile: whose runs.
+        int8: quantise it.
+        data_root: where the records are.
+        output: the folder that has `papermill_runs/`.
+
+    Raises:
+        EcglibError: as `export_best`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        export_best(kind, profile, path, int8, data_root, output)
+        return onnx.read_contract(path)
+
+
+def contract_table(contracts: Mapping[str, Contract]) -> pd.DataFrame:
+    """What models say of themselves, a column a model.
+
+    Args:
+        contracts: kind of run, as `export_best` takes it -> its contract.
+    """
+    columns = {}
+    for kind, contract in contracts.items():
+        measured = contract.metrics or {}
+        columns[kind] = {
+            "the run": contract.source,
+            "leads": " ".join(contract.leads),
+            "unit": contract.unit,
+            "scaling": f"in the model: mean {contract.mean[0]:.4f}, deviation {contract.deviation[0]:.4f} "
+            f"{contract.unit} of lead {contract.leads[0]}",
+            "rate, Hz": str(contract.rate),
+            "samples": str(contract.samples),
+            "labels": " ".join(contract.labels),
+            "thresholds": " ".join(map(str, contract.thresholds)),
+            "output": contract.output,
+            "precision": contract.precision,
+            "metrics": f"macro-AUC {measured['auc']:.3f}, AP {measured['ap']:.3f}; and those of each class",
+            "data": contract.data,
+        }
+    return pd.DataFrame(columns).rename_axis("contract")

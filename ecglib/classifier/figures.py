@@ -1,0 +1,272 @@
+"""Figures of notebook 05: curves of each class, size against AUC, claims as arrows, what a network saw on ECG paper."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from ecglib import reports
+from ecglib.classifier import networks
+from ecglib.classifier.config import ClassifierRun
+from ecglib.core.cost import count_parameters
+from ecglib.data.ptbxl import FS, LEADS, SUPERCLASSES
+from ecglib.show.style import ERROR, INPUT, OUTPUT, REPORT, plain_log
+from ecglib.stats.metrics import Change
+from ecglib.stats.multilabel import class_metrics
+
+COLOURS = dict(zip(SUPERCLASSES, ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"), strict=True))
+
+
+def class_curves(
+    targets: np.ndarray, scores: np.ndarray, found: Mapping[str, float], title: str, published: float | None = None
+) -> Figure:
+    """R3 figures 7-2, 7-3, 8-2 and 8-3: ROC and precision-recall of each class.
+
+    Args:
+        targets: (N, 5) of 0 and 1.
+        scores: (N, 5).
+        found: `multilabel.class_metrics` of them, for the legend.
+        title: which network, which records.
+        published: R3's macro-AUC, on records of the same part of the data.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4.2))
+    for column, name in enumerate(SUPERCLASSES):
+        if f"auc_{name}" not in found:
+            continue
+        false_alarms, hits, _ = roc_curve(targets[:, column], scores[:, column])
+        precision, recall, _ = precision_recall_curve(targets[:, column], scores[:, column])
+        axes[0].plot(false_alarms, hits, color=COLOURS[name], label=f"{name}: {found[f'auc_{name}']:.3f}")
+        axes[1].plot(recall, precision, color=COLOURS[name], label=f"{name}: {found[f'ap_{name}']:.3f}")
+    axes[0].plot([0, 1], [0, 1], color=REPORT, linestyle=":", linewidth=1)
+    axes[0].set(
+        xlabel="false alarm rate",
+        ylabel="sensitivity",
+        title=_with_report(f"ROC, macro-AUC {found['auc']:.3f}", published),
+    )
+    axes[1].set(xlabel="recall", ylabel="precision", title=f"precision-recall, mean AP {found['ap']:.3f}")
+    axes[0].legend(fontsize=8, title="AUC", loc="lower right")
+    axes[1].legend(fontsize=8, title="AP", loc="lower left")
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def _with_report(text: str, published: float | None) -> str:
+    return text if published is None else f"{text} (R3: {published:.3f})"
+
+
+def roc_panels(
+    panels: Mapping[str, tuple[np.ndarray, np.ndarray]], published: Mapping[str, float] | None = None
+) -> Figure:
+    """R3 figures 13-1, 14-1, 14-2, 16-2, 17-2 and 19: the ROC of each class, a panel a model.
+
+    Args:
+        panels: title -> targets (N, 5) of 0 and 1, scores (N, 5).
+        published: title -> R3's macro-AUC, on records of the same part of the data.
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.3 * len(panels), 3.9), sharey=True, squeeze=False)
+    for axis, (title, (targets, scores)) in zip(axes[0], panels.items(), strict=True):
+        found = class_metrics(targets, scores)
+        for column, name in enumerate(SUPERCLASSES):
+            if f"auc_{name}" in found:
+                false_alarms, hits, _ = roc_curve(targets[:, column], scores[:, column])
+                axis.plot(false_alarms, hits, color=COLOURS[name], label=f"{name}: {found[f'auc_{name}']:.3f}")
+        axis.plot([0, 1], [0, 1], color=REPORT, linestyle=":", linewidth=1)
+        axis.set(xlabel="false alarm rate", aspect="equal")
+        text = _with_report(f"macro-AUC {found['auc']:.3f}", (published or {}).get(title))
+        axis.set_title(f"{title}\n{text}", fontsize=9)
+        axis.legend(fontsize=7, title="AUC", title_fontsize=7, loc="lower right")
+    axes[0, 0].set_ylabel("sensitivity")
+    return figure
+
+
+def parameter_curve(found: Mapping[str, Mapping[str, Sequence[ClassifierRun]]], published: bool) -> Figure:
+    """R3 figures 12 and 15: macro-AUC against the number of parameters, a panel for each part of the data.
+
+    R3's curve is one of validation numbers (`Claim.part`), so it stands in the panel of these alone.
+
+    Args:
+        found: part of the data, "validation" or "test" -> network -> its runs; their macro-AUCs of that part are drawn.
+            Those of table 2 are joined, others stand by themselves.
+        published: whether R3's curve is drawn beside them.
+    """
+    figure, axes = plt.subplots(1, len(found), figsize=(5.2 * len(found), 4.0), sharey=True, squeeze=False)
+    rungs = {networks.network_of(size) for size in networks.LADDER}
+    part_of_claims = reports.CLAIMS["r3.ladder.6.5M"].part
+    for axis, (part, members) in zip(axes[0], found.items(), strict=True):
+        drawn = {
+            name: (runs[0].parameters, np.array([run.metrics[part]["auc"] for run in runs]))
+            for name, runs in members.items()
+        }
+        for name, (count, values) in drawn.items():
+            colour = OUTPUT if name in rungs else INPUT
+            axis.plot([count] * len(values), values, "o", color=colour, alpha=0.45, markersize=5)
+            axis.plot(count, values.mean(), "D", color=colour)
+            axis.annotate(name, (count, values.mean()), (6, 5), textcoords="offset points", fontsize=8, color=colour)
+        joined = sorted((count, values.mean()) for name, (count, values) in drawn.items() if name in rungs)
+        axis.plot(*zip(*joined, strict=True), "-", color=OUTPUT, label="here, table 2: mean, a point a seed")
+        if published and part == part_of_claims:
+            sizes = [count_parameters(networks.convnet(size)) for size in networks.LADDER]
+            claimed = [reports.value(f"r3.ladder.{size}") / 100 for size in networks.LADDER]
+            axis.plot(sizes, claimed, "s--", color=REPORT, markersize=5, label="R3, all records, one run")
+        axis.set(xscale="log", xlabel="parameters (log scale)", title=f"{part} records")
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.tick_params(axis="x", rotation=30)
+        axis.margins(0.12)
+        axis.legend(fontsize=8, loc="lower right")
+    axes[0, 0].set_ylabel("macro-AUC")
+    return figure
+
+
+def changes(claims: Mapping[str, Mapping[str, Change]]) -> Figure:
+    """R3 figures 14-3, 18 and 19-3 as arrows from before to after: as published, as coded, corrected.
+
+    Args:
+        claims: claim -> who says so -> the change of macro-AUC.
+    """
+    colours = {"report": REPORT, "as coded": ERROR, "corrected": OUTPUT}
+    rows = [(claim, source, change) for claim, sources in claims.items() for source, change in sources.items()]
+    figure, axis = plt.subplots(figsize=(10, 0.42 * len(rows) + 1.2))
+    for position, (_, source, change) in enumerate(rows):
+        colour = colours.get(source, INPUT)
+        axis.plot(change.before, position, "o", color=colour, fillstyle="none", markersize=7)
+        axis.annotate(
+            "", (change.after, position), (change.before, position), arrowprops={"arrowstyle": "-|>", "color": colour}
+        )
+        text = f"{change.after - change.before:+.3f}"
+        if change.over_seeds is not None and np.isfinite(change.over_seeds.low):
+            text += f" [{change.over_seeds.low:+.3f}, {change.over_seeds.high:+.3f}]"
+        axis.text(1.01, position, text, va="center", fontsize=8, color=colour, transform=axis.get_yaxis_transform())
+    axis.set_yticks(range(len(rows)), [f"{claim}: {source}" for claim, source, _ in rows])
+    axis.invert_yaxis()
+    ends = [value for _, _, change in rows for value in (change.before, change.after)]
+    margin = 0.08 * (max(ends) - min(ends))
+    axis.set(xlabel="macro-AUC, from before (ring) to after (arrow)", xlim=(min(ends) - margin, max(ends) + margin))
+    return figure
+
+
+def pareto(costs: pd.DataFrame) -> Figure:
+    """Macro-AUC against size, operations and time; up and to the left is better. The line joins what nothing beats.
+
+    Args:
+        costs: `compression.costs`, a row a model.
+    """
+    figure, axes = plt.subplots(1, 3, figsize=(12, 4.6), sharey=True)
+    measures = {
+        "file (kB, log scale)": costs["bytes"] / 1000,
+        "multiply-accumulates a record (millions, log scale)": costs["macs"] / 1e6,
+        "one record, one thread (ms, log scale)": costs["ms"],
+    }
+    colours = plt.get_cmap("tab20")(np.linspace(0, 1, max(len(costs), 2)))
+    for axis, (label, measure) in zip(axes, measures.items(), strict=True):
+        for (name, model), x, colour in zip(costs.iterrows(), measure, colours, strict=False):
+            axis.vlines(x, model["auc_low"], model["auc_high"], color=colour, linewidth=1.2)
+            axis.plot(x, model["auc"], "s" if model["int8"] else "o", color=colour, markersize=8, label=name)
+        axis.set(xscale="log", xlabel=label)
+        plain_log(axis.xaxis)
+        front = _front(measure.to_numpy(), costs["auc"].to_numpy())
+        axis.plot(measure.iloc[front], costs["auc"].iloc[front], color=REPORT, linewidth=1, zorder=0)
+    axes[0].set_ylabel("macro-AUC, 95 % over patients")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=8, loc="outside lower center", ncols=4, title="circle: float, square: INT8")
+    return figure
+
+
+def _front(cost: np.ndarray, value: np.ndarray) -> list[int]:
+    """Positions of the Pareto front, from cheap to dear: nothing that costs no more is worth more."""
+    front: list[int] = []
+    for position in np.lexsort((-value, cost)):
+        if not front or value[position] > value[front[-1]]:
+            front.append(int(position))
+    return front
+
+
+# An ECG on paper: 25 mm a second, 10 mm a millivolt, four columns of 2.5 s and a strip of lead II below.
+MM_PER_S, MM_PER_MV, COLUMN_S, ROW_MM, TOP_MM = 25, 10, 2.5, 30, 10
+GRID = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"))
+
+
+def paper(signals: np.ndarray, weight: np.ndarray | None = None, title: str = "") -> Figure:
+    """A 12-lead record on ECG paper at true scale, coloured by what a network looked at.
+
+    Args:
+        signals: (12, 1000) mV at 100 Hz.
+        weight: (12, 1000) or (1000,) in [0, 1], how much each sample mattered; None leaves the trace black.
+        title: of the record.
+    """
+    width, height = 4 * COLUMN_S * MM_PER_S, 4 * ROW_MM + TOP_MM
+    page = (width + 10, height + 14)  # mm
+    figure = plt.figure(figsize=(page[0] / 25.4, page[1] / 25.4))
+    figure.set_layout_engine("none")  # it would stretch the millimetres
+    axis = figure.add_axes((5 / page[0], 4 / page[1], width / page[0], height / page[1]))
+    _rule(axis, width, height)
+    if weight is not None:
+        weight = np.broadcast_to(weight, signals.shape)
+    for row, names in enumerate((*GRID, ("II",))):
+        for column, name in enumerate(names):
+            lead = LEADS.index(name)
+            start = round(column * COLUMN_S * FS)
+            stop = start + round(COLUMN_S * FS) if len(names) > 1 else signals.shape[1]
+            baseline = height - TOP_MM - ROW_MM * (row + 0.5)
+            x = np.arange(start, stop) / FS * MM_PER_S
+            y = baseline + MM_PER_MV * (signals[lead, start:stop] - np.median(signals[lead]))
+            _trace(axis, x, y, None if weight is None else weight[lead, start:stop])
+            behind = {"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.8}  # a tall R wave passes there
+            axis.text(x[0] + 1, baseline + 9, name, fontsize=8, weight="bold", bbox=behind)
+    axis.set_title(f"{title}   25 mm/s, 10 mm/mV", fontsize=10)
+    return figure
+
+
+def _rule(axis: Axes, width: float, height: float) -> None:
+    """Lines every millimetre, stronger every five."""
+    axis.set(xlim=(0, width), ylim=(0, height), aspect="equal", xticks=[], yticks=[])
+    axis.grid(False)
+    for step, alpha, thickness in ((1, 0.25, 0.3), (5, 0.6, 0.5)):
+        style: dict[str, Any] = {"color": "#e08080", "alpha": alpha, "linewidth": thickness, "zorder": 0}
+        axis.vlines(np.arange(0, width + 1, step), 0, height, **style)
+        axis.hlines(np.arange(0, height + 1, step), 0, width, **style)
+
+
+def _trace(axis: Axes, x: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> None:
+    if weight is None:
+        axis.plot(x, y, color="black", linewidth=0.8)
+        return
+    points = np.column_stack([x, y])
+    lines = LineCollection(
+        np.stack([points[:-1], points[1:]], axis=1).tolist(), cmap="inferno_r", norm=plt.Normalize(-0.25, 1)
+    )
+    lines.set_array(weight[:-1])
+    lines.set_linewidth((0.7 + 1.3 * weight[:-1]).tolist())
+    axis.add_collection(lines)
+
+
+def comparison_points(rows: Mapping[str, tuple[np.ndarray, ...]], label: str) -> Figure:
+    """R3 figure 6: a point a seed for each setting, as coded beside corrected.
+
+    Args:
+        rows: setting -> (seeds,) with weights carried over, the same in reverse, from fresh weights.
+        label: what is compared.
+    """
+    figure, axis = plt.subplots(figsize=(8, 0.45 * len(rows) + 1.2))
+    ways = (
+        ("as coded: weights carried over, downwards", ERROR, -0.2),
+        ("upwards", COLOURS["HYP"], 0),
+        ("corrected: fresh weights", OUTPUT, 0.2),
+    )
+    for position, row in enumerate(rows.values()):
+        for values, (name, colour, shift) in zip(row, ways, strict=True):
+            axis.plot(values, [position + shift] * len(values), "o", color=colour, alpha=0.45, markersize=5)
+            axis.plot(values.mean(), position + shift, "D", color=colour, label=None if position else name)
+    axis.set_yticks(range(len(rows)), list(rows))
+    axis.invert_yaxis()
+    axis.set(xlabel=label)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3)
+    return figure

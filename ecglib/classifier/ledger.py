@@ -1,0 +1,113 @@
+"""R3's numbers beside what was measured here."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import torch
+
+from ecglib import reports
+from ecglib.classifier import compress, networks
+from ecglib.classifier.config import ClassifierRun, Lesson
+from ecglib.classifier.networks import LADDER, Inception, Plain
+from ecglib.classifier.training import Settings
+from ecglib.core.cost import count_parameters, layer_table
+from ecglib.data.ptbxl import LEADS, SAMPLES, SUPERCLASSES
+from ecglib.stats.metrics import Interval, mean_interval
+from ecglib.stats.multilabel import rounded_auc
+
+KNOWN = 0.99  # share of the ages that has to be there before they are set beside R3's
+
+
+# Macro-AUC of R3 -> the arm that stands for it: under R3's program with "R3 " before its name, as it is on the data
+# set's own folds.
+ARMS_R3 = {
+    **{f"r3.{name}.auc": name for name in ("inception", "plain", "teacher", "alone", "kd")},
+    **{f"r3.ladder.{size}": networks.network_of(size) for size in LADDER},
+    **{f"r3.{name}.validation": name for name in ("alone", "kd")},
+    **dict.fromkeys(("r3.float.auc", "r3.repository.auc"), "614K"),
+    "r3.student.auc": "kd",
+}
+
+
+OF_STUDENT = ("alone", "kd")  # arms whose network is a parameter of the notebook
+
+
+def measured_r3(
+    index: pd.DataFrame, runs: Mapping[str, Sequence[ClassifierRun]], student: str, attempts: Mapping[str, Interval]
+) -> tuple[dict[str, float | str | Interval], dict[str, Interval], dict[str, str]]:
+    """What was measured of R3's numbers: counted as R3 counts (class AUCs rounded), and corrected.
+
+    As coded is R3's whole program, and on each part of the data what R3 showed of it: on validation records the best
+    epoch, on test records the last.
+
+    Args:
+        index: of all records.
+        runs: network or arm -> runs.
+        student: the network that was taught; R3's numbers of its student stand beside R3's own alone.
+        attempts: key -> macro-AUC in % of the network that was pruned or quantised as R3 did.
+
+    Returns:
+        Numbers as coded (macro-AUC in %, over seeds); macro-AUC of the same part of the data set's own folds with its
+        interval over seeds; and why there is no number.
+    """
+    networks = {
+        "inception": Inception(),
+        "plain": Plain(),
+        "teacher": networks.teacher(),
+        "student": networks.student(),
+    }
+    found: dict[str, float | str | Interval] = {f"r3.{name}": int(index[name].sum()) for name in SUPERCLASSES}
+    found |= {"r3.patients": index["patient_id"].nunique(), "r3.pruned.amount": reports.value("r3.pruned.amount")}
+    reasons: dict[str, str] = {}
+    age = index["age"].where(index["age"] < 120)  # PTB-XL writes 300 for people above 89
+    if age.notna().mean() > KNOWN:
+        found |= {"r3.age.median": float(age.median()), "r3.age.max": float(age.max())}
+        found["r3.age.iqr"] = float(age.quantile(0.75) - age.quantile(0.25))
+    else:
+        known = f"the index at hand states {age.notna().mean():.0%} of the ages"
+        reasons |= {f"r3.age.{name}": known for name in ("median", "iqr", "max")}
+    found |= {f"r3.{name}.parameters": count_parameters(model) for name, model in networks.items()}
+    trained = count_parameters(networks["inception"])
+    statistics = sum(b.numel() for b in networks["inception"].buffers() if b.is_floating_point())
+    found |= {"r3.inception.trained": trained, "r3.inception.statistics": statistics}
+    found["r3.inception.parameters"] = trained + statistics
+    # A file of Keras holds Adam's two moments of every weight, too.
+    found["r3.inception.file"] = (3 * trained + statistics) * 4 / 2**20
+    found["r3.plain.mb"] = count_parameters(networks["plain"]) * 4 / 2**20
+    for name in ("teacher", "student"):
+        passes, weights = _passes(networks[name]), count_parameters(networks[name]) * 4 / 2**20
+        found |= {f"r3.{name}.mb": weights, f"r3.{name}.passes": passes}
+        found[f"r3.{name}.total"] = passes + weights + len(LEADS) * SAMPLES * 4 / 2**20
+    unnormalised, record = networks.unnormalised(), torch.zeros(1, len(LEADS), SAMPLES)
+    found["r3.repository.parameters"] = count_parameters(unnormalised)
+    found["r3.float.flops"] = compress.flops_as_r3(unnormalised, record)
+    found["r3.quantised.flops"] = compress.flops_as_r3(compress.quantised_dynamically(unnormalised), record)
+    settings, lesson = (runs["R3 kd"][0].config[key] for key in ("training", "lesson"))
+    for names, defaults, given in (
+        (("batch_size", "epochs", "patience"), Settings, settings),
+        (("temperature", "alpha"), Lesson, lesson),
+    ):
+        found |= {f"r3.{name}": given.get(name, getattr(defaults, name)) for name in names}
+    found |= attempts
+
+    corrected: dict[str, Interval] = {}
+    for key, arm in ARMS_R3.items():
+        part = reports.CLAIMS[key].part
+        coded = runs.get(f"R3 {arm}", ())
+        if not coded or (arm in OF_STUDENT and student != "student"):
+            reasons[key] = "this profile does not train that network"
+            continue
+        at = "test_last" if part == "test" else part
+        found[key] = mean_interval([100 * rounded_auc(run.metrics[at]) for run in coded])
+        if sound := runs.get(arm, ()):
+            corrected[key] = mean_interval([run.metrics[part]["auc"] for run in sound])
+    return found, corrected, reasons
+
+
+@torch.no_grad()
+def _passes(network: torch.nn.Module) -> float:
+    """MiB of all layers' outputs for one record, forwards and backwards, as torchsummary estimates it."""
+    layers = layer_table(network, torch.zeros(2, len(LEADS), SAMPLES))
+    layers.append(("Sigmoid", (len(SUPERCLASSES),), 0))  # here in the loss
+    return 2 * sum(math.prod(shape) for _, shape, _ in layers) * 4 / 2**20

@@ -1,0 +1,248 @@
+"""A classifier as one ONNX file that says itself what it expects, and the same in INT8 (report R3, section 3.2.2).
+
+R3 quantised with `quantize_dynamic`, which leaves Conv1d alone: nothing became smaller (audit, R3 point 6). Here the
+convolutions are quantised statically: weights per channel, activations by what training records give.
+"""
+
+import json
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ecglib.core.errors import EcglibError
+from ecglib.core.files import atomic_path
+from ecglib.data.ptbxl import FS, LEADS, SAMPLES, SOURCE, SUPERCLASSES, Scaler
+
+CONTRACT = "ecglib.contract"  # the key under which the ONNX metadata hold it
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a model expects and what it answers; it travels inside the file.
+
+    Attributes:
+        leads: names of the input's channels, in their order.
+        labels: names of the outputs, in their order.
+        thresholds: probability from which a label is given, for each; chosen on validation records by this very file.
+        metrics: on test records, of this very file if its precision is int8, otherwise of the run.
+        precision: of its convolutions, "float32" or "int8".
+        source: run id of the training.
+        data: data set and version, and how many records of it were learned from.
+        samples: length of the input.
+        rate: Hz.
+        unit: of the input.
+        mean: of each lead, which the model itself subtracts; in `unit`.
+        deviation: of each lead, by which the model itself divides; in `unit`.
+        output: what comes out.
+    """
+
+    leads: tuple[str, ...]
+    labels: tuple[str, ...] = SUPERCLASSES
+    thresholds: tuple[float, ...] = (0.5,) * len(SUPERCLASSES)
+    metrics: Mapping[str, float] | None = None
+    precision: str = "float32"
+    source: str = ""
+    data: str = SOURCE
+    samples: int = SAMPLES
+    rate: int = FS
+    unit: str = "mV"
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
+    output: str = "logits (batch, labels); their sigmoid is the probability of each label"
+
+
+class Scaled(nn.Module):
+    """A network with its per-lead scaling in front: millivolts in, logits out."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, model: nn.Module, scaler: Scaler) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer("mean", torch.tensor(scaler.mean, dtype=torch.float32)[:, None])
+        self.register_buffer("deviation", torch.tensor(scaler.deviation, dtype=torch.float32)[:, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model((x - self.mean) / self.deviation)
+
+
+def export(model: nn.Module, scaler: Scaler, contract: Contract, path: Path) -> None:
+    """Write a network as ONNX, weights inside, any batch size.
+
+    Args:
+        model: logits of scaled records (B, L, T); its mode is set to evaluation.
+        scaler: of its input.
+        contract: is put into the metadata.
+        path: the file.
+
+    Raises:
+        EcglibError: the disk refused, or ONNX is not installed.
+    """
+    onnx = need("onnx")
+    whole = Scaled(model, scaler).eval().cpu()
+    example = torch.zeros(2, len(contract.leads), contract.samples)
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        exported = Path(folder) / "model.onnx"
+        torch.onnx.export(
+            whole,
+            (example,),
+            exported,
+            dynamo=True,
+            external_data=False,
+            input_names=["ecg"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            verbose=False,
+        )
+        graph = onnx.load(exported)
+    _write(onnx, graph, replace(contract, mean=scaler.mean, deviation=scaler.deviation), path)
+
+
+def quantise(source: Path, path: Path, records: np.ndarray, whole: bool = False) -> None:
+    """Write the INT8 twin of an exported model: static, per channel, calibrated on training records.
+
+    Weights use 7 of the 8 bits: processors without VNNI add pairs of products in 16 bits, and full-range weights
+    overflow there without a word. The last linear layer stays in float: it has a thousandth of the weights and decides
+    the ranking.
+
+    The contract keeps thresholds and metrics of the source; `relabel` gives it those that INT8 itself has.
+
+    Args:
+        source: what `export` wrote.
+        path: the file.
+        records: (N, L, T) millivolts, from the training part.
+        whole: every layer, one scale for all weights of a layer, all 8 bits: what a simpler recipe does
+            (`quantisation_attempts`).
+
+    Raises:
+        EcglibError: ONNX Runtime is not installed, or the disk refused.
+    """
+    onnx, quantization = need("onnx"), need("onnxruntime.quantization")
+    shape_inference = need("onnxruntime.quantization.shape_inference")
+    contract = read_contract(source)
+
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[name-defined]
+        def __init__(self) -> None:
+            self.batches = iter(np.array_split(records.astype(np.float32), max(1, len(records) // 32)))
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            batch = next(self.batches, None)
+            return None if batch is None else {"ecg": batch}
+
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        prepared, quantised = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
+        shape_inference.quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        last = [node.name for node in onnx.load(prepared).graph.node if node.op_type in ("Gemm", "MatMul")][-1:]
+        quantization.quantize_static(
+            str(prepared),
+            str(quantised),
+            Reader(),
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=not whole,
+            reduce_range=not whole,
+            weight_type=quantization.QuantType.QInt8,
+            activation_type=quantization.QuantType.QUInt8,
+            nodes_to_exclude=[] if whole else last,
+        )
+        graph = onnx.load(quantised)
+    _write(onnx, graph, replace(contract, precision="int8"), path)
+
+
+def relabel(path: Path, contract: Contract) -> None:
+    """Give an exported model another contract; the scaling stays, for it is in the model."""
+    onnx, before = need("onnx"), read_contract(path)
+    contract = replace(contract, mean=before.mean, deviation=before.deviation)
+    graph = onnx.load(path)
+    del graph.metadata_props[:]
+    _write(onnx, graph, contract, path)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Neither the exporter's deprecations nor its and the quantiser's log, which say nothing about this model."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _write(onnx: Any, graph: Any, contract: Contract, path: Path) -> None:
+    # The exporter leaves a stack trace at every node; that is a third of a small model's file.
+    del graph.metadata_props[:], graph.graph.metadata_props[:], graph.graph.value_info[:]
+    for node in graph.graph.node:
+        del node.metadata_props[:]
+    graph.metadata_props.add(key=CONTRACT, value=json.dumps(asdict(contract), ensure_ascii=False))
+    onnx.checker.check_model(graph)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(graph.SerializeToString())
+
+
+def open_model(path: Path, threads: int = 0) -> Any:
+    """An ONNX Runtime session on the CPU; `threads` 0 takes all.
+
+    Raises:
+        EcglibError: the file is missing or no model.
+    """
+    runtime = need("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    try:
+        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime has a class of its own for every way to fail
+        raise EcglibError(f"{path} is no ONNX model that can be run ({error}): export it again.") from error
+
+
+def run(session: Any, x: np.ndarray) -> np.ndarray:
+    """Logits (N, labels) of records x (N, L, T) in millivolts."""
+    return session.run(None, {"ecg": np.ascontiguousarray(x, dtype=np.float32)})[0]
+
+
+def read_contract(path: Path) -> Contract:
+    """What an exported model says of itself.
+
+    Raises:
+        EcglibError: the file is no model of this library.
+    """
+    found = open_model(path, threads=1).get_modelmeta().custom_metadata_map
+    try:
+        facts: dict[str, Any] = json.loads(found[CONTRACT])
+        facts |= {name: tuple(facts[name]) for name in ("leads", "labels", "thresholds", "mean", "deviation")}
+        return Contract(**facts)
+    except (KeyError, ValueError, TypeError) as error:
+        raise EcglibError(
+            f"{path} does not say which leads and labels it has: use a model that 'ecglib export' wrote."
+        ) from error
+
+
+def lead_names(positions: tuple[int, ...]) -> tuple[str, ...]:
+    """The names of leads by their positions."""
+    return tuple(LEADS[position] for position in positions)
+
+
+def need(name: str) -> Any:
+    """A module of the extra `compress`.
+
+    Raises:
+        EcglibError: it is not installed.
+    """
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise EcglibError(f"{name} is missing: pip install -c constraints.txt -e '.[compress]'.") from error

@@ -1,0 +1,59 @@
+"""The one function that seeds everything, and the facts about a machine that a run records."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+import ecglib
+from ecglib.core.errors import EcglibError
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The torch device called `name`; "auto" is the GPU where there is one, "cuda" the own one of each of torchrun's.
+
+    Raises:
+        EcglibError: the device is unknown or absent.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise EcglibError(f"Device {name!r} cannot be used here ({error}): choose cpu, cuda or auto.") from error
+    return device
+
+
+def environment(device: torch.device) -> dict[str, str]:
+    """Versions, device and commit: what a reader needs to judge a number, without naming the machine."""
+    packages = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "wfdb", "biosppy")
+    versions = {}
+    for package in packages:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "absent"
+    name = platform.machine()
+    if device.type == "cuda":
+        name = f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}"
+    return {
+        "ecglib": ecglib.__version__,
+        "python": platform.python_version(),
+        **versions,
+        "device": f"{device.type} ({name}, {torch.get_num_threads()} threads)",
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "not a checkout"

@@ -1,0 +1,107 @@
+"""Where results go, and writing them so that an interruption or a full disk never leaves half a file."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from ecglib.core.errors import EcglibError
+
+
+def cache_dir() -> Path:
+    """The folder for what can be made again: `ECGLIB_CACHE`, else `~/.cache/ecglib`."""
+    return Path(os.environ.get("ECGLIB_CACHE") or Path.home() / ".cache" / "ecglib")
+
+
+def project_root() -> Path:
+    """The checkout that holds the working directory (a notebook's working directory differs by tool).
+
+    Raises:
+        EcglibError: the working directory is not inside a checkout.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "pyproject.toml").is_file() and (folder / "notebooks").is_dir():
+            return folder
+    raise EcglibError(f"{here} is not inside a checkout of the companion: change into it and try again.")
+
+
+def output_root() -> Path:
+    """The folder that gets `papermill_runs/` and `figures/`: `ECGLIB_OUTPUT`, else the checkout itself."""
+    override = os.environ.get("ECGLIB_OUTPUT")
+    return Path(override) if override else project_root()
+
+
+@contextmanager
+def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
+    """Yield a temporary sibling of `path`; rename it to `path` on success, remove it on any failure.
+
+    Args:
+        path: the final name; its parent is made if needed.
+        folder: the temporary name is a new folder. An existing `path` then wins: another process finished first.
+
+    Raises:
+        EcglibError: the disk refused the write (full, read-only), with the path and what to do.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if folder:
+            temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        else:
+            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            os.close(handle)
+            temporary = Path(name)
+        yield temporary
+        # mkstemp makes files private, and so does safetensors; results are for whoever shares the folder.
+        temporary.chmod(0o755 if folder else 0o644)
+        try:
+            temporary.replace(path)
+        except OSError:
+            if not (folder and path.is_dir()):
+                raise
+    except OSError as error:
+        raise EcglibError(
+            f"Cannot write {path}: {error.strerror or error}. "
+            "Free disk space or choose a writable folder, then run again; nothing was half written."
+        ) from error
+    finally:
+        if temporary is not None and temporary.exists():
+            if temporary.is_dir():
+                shutil.rmtree(temporary, ignore_errors=True)
+            else:
+                temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def sole_process(store: Path, run_id: str) -> Iterator[None]:
+    """Make sure that no other process trains `run_id` meanwhile.
+
+    Raises:
+        EcglibError: another one does.
+    """
+    store.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(store / f"{run_id}.lock", timeout=0):
+            yield
+    except filelock.Timeout as error:
+        raise EcglibError(
+            f"Another process is training {run_id}: wait until it ends and run again to load its result."
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented, key-sorted JSON, atomically."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")

@@ -1,0 +1,103 @@
+"""What a notebook needs to know of its profile: where the data are, where results go, what a table must say."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+from pandas.io.formats.style import Styler
+
+from ecglib.core.errors import EcglibError
+from ecglib.core.files import output_root, write_text
+from ecglib.data import physionet, simulate
+from ecglib.show import style
+
+PROFILES = ("smoke", "quick", "desk", "paper")
+SIMULATED = "simulated records: not comparable with the reports"
+EVIDENCE = "desk"  # the profile whose committed pages conclusions rest on
+
+
+@dataclass(frozen=True)
+class Study:
+    """One profile of one notebook.
+
+    Attributes:
+        profile: "smoke" uses simulated records, every other one the real databases.
+
+    Raises:
+        EcglibError: the profile is unknown; or, when `root` is asked for, the real databases are not there.
+    """
+
+    profile: str
+
+    def __post_init__(self) -> None:
+        if self.profile not in PROFILES:
+            raise EcglibError(f"There is no profile {self.profile!r}: choose one of {', '.join(PROFILES)}.")
+        style.use_style()
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the records are simulated."""
+        return self.profile == "smoke"
+
+    @cached_property
+    def root(self) -> Path:
+        """The data root: simulated for `smoke`, else `ECGLIB_DATA` or `data/` in the checkout."""
+        return simulate.simulated_root() if self.simulated else physionet.find_root()
+
+    @property
+    def store(self) -> Path:
+        """The folder of all runs of this profile."""
+        return output_root() / "papermill_runs" / self.profile / "runs"
+
+    @property
+    def results(self) -> Path:
+        """The folder of this profile's tables."""
+        return output_root() / "papermill_runs" / self.profile / "results"
+
+    @property
+    def figures(self) -> Path:
+        """The folder of this profile's figures."""
+        return output_root() / "figures" / self.profile
+
+    @property
+    def banner(self) -> str:
+        """What every reader must know before the first number."""
+        return f"profile {self.profile}: {SIMULATED if self.simulated else 'the real databases'}"
+
+    def conclusion(self, notebook: str) -> Markdown:
+        """What stands above a notebook's conclusions: whose numbers they are, with a link to the page that has these.
+
+        Args:
+            notebook: its name without suffix, as `03_kd_student`.
+        """
+        if self.profile in (EVIDENCE, "paper"):
+            return Markdown(f"*What follows is said of this page's numbers (profile `{self.profile}`).*")
+        # A notebook lies in `notebooks/`, an executed page in `papermill_runs/<profile>/`.
+        folder = "../papermill_runs/" if self.simulated else "../"
+        page = f"[the page of profile `{EVIDENCE}`]({folder}{EVIDENCE}/{notebook}.ipynb)"
+        here = (
+            f"The numbers above are those of {'simulated records' if self.simulated else f'profile `{self.profile}`'}"
+        )
+        return Markdown(f"*{here}. What follows is not said of them, but of the committed evidence: {page}.*")
+
+    def figure(self, figure: Figure, name: str) -> Figure:
+        """Save a figure as `name`.png among this profile's figures and hand it back for display."""
+        return style.save(figure, self.figures / f"{name}.png")
+
+    def table(self, frame: pd.DataFrame, name: str, digits: int = 2) -> Styler:
+        """Save a table as `name`.csv among this profile's results and style it for display.
+
+        What is displayed has thousands separators, `digits` decimals and the banner as its caption.
+        """
+        write_text(self.results / f"{name}.csv", frame.to_csv(lineterminator="\n", float_format="%.6g"))
+
+        def shown(value: object) -> str:
+            if isinstance(value, float):
+                return f"{value:,.0f}" if value.is_integer() else f"{value:,.{digits}f}"
+            return f"{value:,}" if isinstance(value, int) else str(value)
+
+        # A fixed identifier: pandas draws a random one, and the saved notebook would differ on every run.
+        return frame.style.set_uuid(name).format(shown).set_caption(self.banner)

@@ -1,0 +1,35 @@
+"""The tables of notebooks and README, made from stored runs and published numbers alone."""
+
+import numpy as np
+
+from ecglib.stats import metrics
+from ecglib.stats.metrics import Interval
+
+
+def judged(published: float, interval: Interval, seeds: int) -> str:
+    """Whether the published number, of one training, is one that a further training of ours could give."""
+    if seeds < metrics.MIN_SEEDS:
+        return f"fewer than {metrics.MIN_SEEDS} seeds: no verdict"
+    reach = (interval.high - interval.value) * np.sqrt(seeds + 1)  # from the mean's interval to a single value's
+    if abs(published - interval.value) <= reach:
+        return "reproduced: a further training could give it"
+    return "higher than reported" if interval.value > published else "lower than reported"
+
+
+def bounds(interval: Interval, digits: int = 4, signed: bool = False) -> str:
+    """`[0.8950, 0.9074]` of a quantity in [0, 1], or of a difference `[-0.0010, +0.0050]`."""
+    low, high = interval.low, interval.high
+    if not np.isfinite(low + high):
+        return f"needs {metrics.MIN_SEEDS} seeds"
+    if signed:
+        return f"[{low:+.{digits}f}, {high:+.{digits}f}]"
+    # Student's t does not know that an AUC lies in [0, 1].
+    return f"[{max(low, 0):.{digits}f}, {min(high, 1):.{digits}f}]"
+
+
+def shown(interval: Interval, digits: int = 4, signed: bool = False) -> str:
+    """`0.9012 [0.8950, 0.9074]`; fewer than three seeds have no interval."""
+    value = f"{interval.value:{'+' if signed else ''}.{digits}f}"
+    if not np.isfinite(interval.low + interval.high):
+        return f"{value} (fewer than {metrics.MIN_SEEDS} seeds)"
+    return f"{value} {bounds(interval, digits, signed)}"

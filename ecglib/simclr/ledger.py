@@ -1,0 +1,43 @@
+"""R2's numbers beside what the companion has."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ecglib.beatgan.experiments import Run
+from ecglib.data.mitbih import Beats
+from ecglib.show.ledger import mean
+from ecglib.simclr.encoder import SimCLRConfig
+
+
+def measured_r2(
+    config: SimCLRConfig, beats: Beats, plain: Sequence[Run], milliseconds: float
+) -> tuple[dict[str, float | str], dict[str, str]]:
+    """What the companion has of the numbers that R2 quotes.
+
+    Args:
+        config: of the encoder.
+        beats: the beats.
+        plain: all BeatGANs without a teacher; their mean AUC counts.
+        milliseconds: that BeatGAN's score of a beat takes.
+
+    Returns:
+        Key -> number, and key -> why there is none.
+    """
+    batch = config.beats.training.batch_size
+    found: dict[str, float | str] = {
+        "r2.quoted_auc": f"{mean([run.metrics['corrected']['auc'] for run in plain]):.4f} (mean of {len(plain)} runs)",
+        "r2.ms_per_beat": milliseconds,
+        "r2.beats": len(beats),
+        "r2.records": len(np.unique(beats.records)),
+        "r2.subjects": len(np.unique(beats.patients)),
+        "r2.leads": beats.signals.shape[1],
+        "r2.batch_size": batch,
+        "r2.views": 2 * batch,
+    }
+    reasons = {
+        "r2.ticks": "R1's number, counted in notebook 01, section 2",
+        "r2.minutes": "R1's number: a record is read in notebook 01, section 1",
+        "r2.cores": "SimCLR's own training; no TPU is used here",
+    }
+    return found, reasons

@@ -1,0 +1,36 @@
+"""SimCLR's parts around a base encoder (Chen et al. 2020; report R2, section 3.3.2.1 and figure 3).
+
+Two views of each beat (`ecglib.data.augment.random_view`) go through a base encoder f to h and through a projection
+head g to z, where `ecglib.losses.NTXent` compares them. After training the head is put aside: h is the embedding.
+"""
+
+from torch import Tensor, nn
+
+from ecglib.beatgan.networks import downsampling, initialise, scaled_widths
+
+
+class ProjectionHead(nn.Module):
+    """g of figure 3: h (B, inputs) -> z (B, outputs), a perceptron with one hidden layer."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, outputs))
+
+    def forward(self, h: Tensor) -> Tensor:
+        return self.layers(h)
+
+
+class BaseEncoder(nn.Module):
+    """f of figure 3: BeatGAN's convolutions with the mean over time, x (B, C, 320) -> h (B, 512 x width).
+
+    R2 puts SimCLR into the discriminator, whose features are these; alone, they show what contrast sees by itself.
+    """
+
+    def __init__(self, channels: int = 1, width: float = 1) -> None:
+        super().__init__()
+        self.features = downsampling(channels, width)
+        self.size = scaled_widths(width)[-1]
+        self.apply(initialise)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.features(x).mean(dim=2)  # (B, C, 320) -> (B, 512, 10) -> (B, 512)

@@ -1,0 +1,281 @@
+"""The tables of notebook 04: what R2 proposed and what was measured, from stored runs and scores alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ecglib import reports
+from ecglib.beatgan.arms import Arm
+from ecglib.beatgan.tables import ArmRuns, values
+from ecglib.data.mitbih import CLASSES
+from ecglib.show.words import bounds, shown
+from ecglib.simclr.detectors import LADDER, aucs
+from ecglib.stats import metrics
+from ecglib.stats.comparisons import Unpaired, compare, holm, p_header, shown_detectable, unpaired, verdict
+from ecglib.stats.metrics import Interval, mean_interval
+
+# Arm of `arms.contrast_arms` -> what R2 expects of it (a key of `reports.PROPOSALS`).
+SCENARIOS = {"1": "r2.scenario_1", "1p": "r2.scenario_1", "2": "r2.scenario_2", "12": "r2.both"}
+STUDENT, PLAIN = "D", "B"
+VERDICTS = {
+    "better": "a gain, as expected",
+    "worse": "a loss, against expectation",
+    "identical: nothing was distilled": "identical: contrast changed nothing",
+}
+
+
+def scenarios(arms: Mapping[str, Arm], runs: ArmRuns, comparable: bool) -> pd.DataFrame:
+    """Proposed / measured / interval / verdict.
+
+    Each scenario is added to R1's student with its corrected distillation (arm D), so the difference from D of the same
+    seed is what contrast does; the difference from B is what all of it does. Both are paired: a scenario, D and B of
+    one seed share initial weights and the order of the data. All rows are one family for Holm's correction, and "could
+    have shown" is the difference that so many seeds show with a power of 80 % in its first step.
+
+    Args:
+        arms: what each arm does.
+        runs: of arms B, D and the scenarios.
+        comparable: whether data and budget are the report's.
+    """
+    compared = {name: compare(runs[name], runs[STUDENT]) for name in SCENARIOS}
+    adjusted, questions = holm([comparison.p for comparison in compared.values()]), len(compared)
+    rows = []
+    for (name, key), p in zip(SCENARIOS.items(), adjusted, strict=True):
+        proposal, comparison = reports.PROPOSALS[key], compared[name]
+        found = verdict(comparison, float(p))
+        rows.append(
+            {
+                "scenario": arms[name].name,
+                "R2 expects": f"{proposal.expected} ({proposal.where})",
+                "AUC, 95 % over seeds": shown(mean_interval(values(runs[name]))),
+                "minus student (D), paired, over seeds": shown(comparison.over_seeds, signed=True),
+                "over patients": bounds(comparison.over_patients, signed=True),
+                "minus BeatGAN (B), paired, over seeds": shown(
+                    compare(runs[name], runs[PLAIN]).over_seeds, signed=True
+                ),
+                p_header(questions): _p(p),
+                "seeds": len(comparison.differences),
+                "verdict": VERDICTS.get(found, found) + ("" if comparable else " (at this budget)"),
+                "could have shown": shown_detectable(comparison, questions),
+            }
+        )
+    return pd.DataFrame(rows).set_index("scenario")
+
+
+def _p(adjusted: float) -> str:
+    return "-" if np.isnan(adjusted) else f"{adjusted:.2g}"
+
+
+def per_class(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
+    """AUC of each class against N: mean over seeds with its interval."""
+    classes = [name for name in CLASSES[1:] if f"auc_{name}" in runs[PLAIN][0].metrics["corrected"]]
+    rows = [
+        {"arm": arm.name, "seeds": len(runs[key])}
+        | {name: shown(mean_interval(values(runs[key], f"auc_{name}")), 3) for name in classes}
+        for key, arm in arms.items()
+    ]
+    return pd.DataFrame(rows).set_index("arm")
+
+
+def sweep(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
+    """AUC of every setting of gamma and tau, and its difference from the same student without contrast."""
+    rows = [
+        {
+            "setting": arm.name,
+            "AUC, 95 % over seeds": shown(mean_interval(values(runs[name]))),
+            "minus no contrast": "-"
+            if name == STUDENT
+            else shown(compare(runs[name], runs[STUDENT]).over_seeds, signed=True),
+            "seeds": len(runs[name]),
+        }
+        for name, arm in arms.items()
+    ]
+    return pd.DataFrame(rows).set_index("setting")
+
+
+def selection_effect(arms: Mapping[str, Arm], runs: ArmRuns) -> float:
+    """By how much the best setting, chosen by test AUC, exceeds a setting taken at random."""
+    means = [float(values(runs[name]).mean()) for name in arms if name != STUDENT]
+    return max(means) - float(np.mean(means))
+
+
+def costs(seconds: Mapping[str, float], unit: str) -> pd.DataFrame:
+    """Times, and as multiples of plain BeatGAN's.
+
+    Args:
+        seconds: what is done -> its time; BeatGAN comes first.
+        unit: what is timed: "ms a step", "ms a beat".
+    """
+    first = next(iter(seconds.values()))
+    rows = [
+        {
+            "what": name,
+            unit: f"{1000 * spent:,.0f}" if spent > 0.01 else f"{1000 * spent:.2f}",
+            "times BeatGAN's": f"{spent / first:.2f}",
+        }
+        for name, spent in seconds.items()
+    ]
+    return pd.DataFrame(rows).set_index("what")
+
+
+def detectors(
+    scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray, patients: np.ndarray, near_peak: np.ndarray
+) -> pd.DataFrame:
+    """Each detector: AUC with both intervals, AP, and the AUC of each class against N.
+
+    R1 keeps an N beat only where a detector finds its R peak, and asks nothing of the others; "R-peak rule on all" is
+    the AUC without the abnormal beats that the rule would drop, too.
+
+    Args:
+        scores: detector -> (M,) scores of each run.
+        labels: (M,) classes of the test beats.
+        patients: (M,).
+        near_peak: (M,) bool, whether an R peak was found near the beat's annotation.
+    """
+    rows = []
+    for name, given in scores.items():
+        members = _members(name, given)
+        found = [aucs(labels, one) for one in members]
+        mean = {key: float(np.mean([row[key] for row in found])) for key in found[0]}
+        drawn = np.mean([metrics.resampled(labels != "N", one, patients)["auc"] for one in members], axis=0)
+        over_patients = metrics.percentiles(mean["all"], drawn)
+        rows.append(
+            {
+                "detector": name,
+                "AUC, 95 % over seeds": shown(mean_interval([row["all"] for row in found]))
+                if _has_seed(name)
+                else f"{mean['all']:.4f} (no seed)",
+                "over patients": bounds(over_patients),
+                "R-peak rule on all": f"{np.mean([_under_rule(labels, one, near_peak) for one in members]):.4f}",
+                "AP": f"{mean['ap']:.4f}",
+                **{key: f"{mean[key]:.3f}" for key in CLASSES if key in mean},
+                "seeds": len(members) if _has_seed(name) else 0,
+            }
+        )
+    return pd.DataFrame(rows).set_index("detector")
+
+
+def _has_seed(name: str) -> bool:
+    """Whether a detector has trained or drawn weights; principal components and RR intervals have none."""
+    return name not in LADDER or bool({"contrast", "untrained"} & set(LADDER[name].blocks))
+
+
+def _members(name: str, scores: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+    """The scores of each run; those of a detector without a seed are stored once a seed, and are all the same."""
+    return scores if _has_seed(name) else scores[:1]
+
+
+def _under_rule(labels: np.ndarray, scores: np.ndarray, near_peak: np.ndarray) -> float:
+    return metrics.auc(labels[near_peak] != "N", scores[near_peak])
+
+
+def seed_aucs(scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray) -> dict[str, dict[str, list[float]]]:
+    """Detector -> "all" or a class -> AUC of each run, for `plots.detector_ladder`."""
+    found = {name: [aucs(labels, one) for one in _members(name, given)] for name, given in scores.items()}
+    return {name: {key: [row[key] for row in rows] for key in rows[0]} for name, rows in found.items()}
+
+
+# What is compared with what: is it better than BeatGAN, with and without the rhythm; is contrast, is PCA of the same
+# lead; and what does contrast add?
+COMPARED = (
+    ("all four", "BeatGAN"),
+    ("all four", "BeatGAN + rhythm"),
+    ("all without rhythm", "BeatGAN"),
+    ("contrast", "BeatGAN"),
+    ("shape, lead 1", "BeatGAN"),
+    ("contrast", "shape, lead 1"),
+    ("contrast", "encoder that never learned"),
+    ("contrast, Mahalanobis", "encoder that never learned, Mahalanobis"),
+    ("all four", "all without contrast"),
+)
+
+
+# Each is asked over all abnormal beats and for S alone: outcome -> the classes that are tested.
+OUTCOMES = {"all abnormal": CLASSES, "S against N": ("N", "S")}
+VERDICTS_OF_DETECTORS = {"better": "higher", "worse": "lower"}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One detector on the beats of one outcome: AUC of each run (n,), and their mean in each resample (R,)."""
+
+    name: str
+    aucs: np.ndarray
+    drawn: np.ndarray
+
+
+def detector_differences(
+    scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray, patients: np.ndarray, comparable: bool
+) -> pd.DataFrame:
+    """AUC of one detector minus that of another, a row a question: over all abnormal beats, and for S alone.
+
+    All rows are one family for Holm's correction. "Could have shown" is the difference that so many runs show with a
+    power of 80 % in its first step, "-" where no two AUCs are so far apart. The column "test" says what was compared,
+    see `_compared`.
+
+    Args:
+        scores: detector -> (M,) scores of each run.
+        labels: (M,) classes of the test beats.
+        patients: (M,).
+        comparable: whether data and budget are the report's.
+    """
+    compared: list[tuple[dict[str, str], Unpaired, Interval]] = []
+    for outcome, classes in OUTCOMES.items():
+        chosen = np.isin(labels, classes)
+        abnormal, whose = labels[chosen] != "N", patients[chosen]
+        asked = {}
+        for name in dict.fromkeys(name for pair in COMPARED for name in pair):
+            members = [one[chosen] for one in _members(name, scores[name])]
+            drawn = np.mean([metrics.resampled(abnormal, one, whose)["auc"] for one in members], axis=0)
+            asked[name] = _Asked(name, np.array([metrics.auc(abnormal, one) for one in members]), drawn)
+        for one, other in COMPARED:
+            found, test = _compared(asked[one], asked[other])
+            over_patients = metrics.percentiles(found.over_seeds.value, asked[one].drawn - asked[other].drawn)
+            question = {"detector": one, "minus": other, "beats": outcome, "test": test}
+            compared.append((question, found, over_patients))
+    questions = len(compared)
+    adjusted = holm([found.p for _, found, _ in compared])
+    rows = [
+        question
+        | {
+            "difference, 95 % over seeds": shown(found.over_seeds, signed=True),
+            "over patients": bounds(over_patients, signed=True),
+            p_header(questions): _p(p),
+            "verdict": _higher_or_lower(verdict(found, float(p), over_patients=over_patients))
+            + ("" if comparable else " (at this budget)"),
+            "could have shown": shown_detectable(found, questions),
+        }
+        for (question, found, over_patients), p in zip(compared, adjusted, strict=True)
+    ]
+    return pd.DataFrame(rows).set_index(["detector", "minus", "beats"])
+
+
+def _compared(one: _Asked, other: _Asked) -> tuple[Unpaired, str]:
+    """One detector minus another, and which test says so.
+
+    A trained encoder and the control of the same seed, which has its initial weights, are paired. An encoder's seed has
+    nothing to do with a BeatGAN's: those are unpaired. What has no seed is a constant that the other's runs are tested
+    against.
+    """
+    seeded = [asked for asked in (one, other) if _has_seed(asked.name)]
+    if len(seeded) == 2 and all(asked.name in LADDER for asked in seeded):
+        # Student's paired test is that of the differences against a constant zero.
+        return unpaired(one.aucs - other.aucs, [0.0]), f"paired by seed, {len(one.aucs)}"
+    if len(seeded) == 2:
+        test = f"unpaired, {len(one.aucs)} and {len(other.aucs)} runs"
+    else:
+        count = len(seeded[0].aucs)
+        test = f"one sample, {count} {'run' if count == 1 else 'runs'}"
+    if any(len(asked.aucs) < metrics.MIN_SEEDS for asked in seeded):  # a single run is not taken for a constant
+        unknown = Interval(float(one.aucs.mean() - other.aucs.mean()), float("-inf"), float("inf"))
+        return Unpaired(unknown, np.nan, (len(one.aucs), len(other.aucs)), np.nan, np.nan), test
+    return unpaired(one.aucs, other.aucs), test
+
+
+def _higher_or_lower(found: str) -> str:
+    """A verdict with words that fit two AUCs neither of which is the control."""
+    for word, here in VERDICTS_OF_DETECTORS.items():
+        found = found.replace(word, here)
+    return found

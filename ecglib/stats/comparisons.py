@@ -1,0 +1,329 @@
+"""Is one arm better than another? Paired by seed, with intervals over seeds, beats and patients.
+
+R1 compares one run with one run. Two runs of one program differ, too, so a difference means something only beside the
+spread of such differences: here every arm has several seeds, and each seed is compared with the same seed of the
+control, which had the same initial weights and the same order of data.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, stats
+
+from ecglib.core.errors import EcglibError
+from ecglib.stats import metrics
+from ecglib.stats.metrics import Interval
+
+POWER = 0.8  # of "the smallest difference that so many runs could have shown"
+# Two macro-AUCs count as equal within this. It is R3's own resolution: R3 rounds class AUCs to two decimals, so that a
+# reported number may lie 0.005 beside the true one. It is also the half-width of a 90 % bootstrap on all of PTB-XL's
+# fold 10, as the published benchmark has it: smaller differences cannot be told there.
+EQUAL_MARGIN = 0.005
+TESTED_ON = ("data", "split", "fold", "split_seed", "test_beats")  # settings that decide what is tested
+
+
+@dataclass(frozen=True)
+class Rule:
+    """By what numbers were computed, and what a reader calls it.
+
+    A column takes its numbers from `key` and its heading from `label` of one value, so that the two cannot part.
+
+    Attributes:
+        key: into `Tested.metrics`.
+        label: in words.
+    """
+
+    key: str
+    label: str
+
+
+AS_CODED, CORRECTED = Rule("as_coded", "as coded"), Rule("corrected", "corrected")
+# Section 3.3.4.2 of R1 takes the epoch with the best validation AUC, as its program does.
+AS_WRITTEN = Rule("as_coded", "as written")
+
+
+class Tested(Protocol):
+    """A run that can be compared: a BeatGAN or a classifier."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it is stored."""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What it was trained and tested on, where that differs from the defaults."""
+
+    @property
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """Its numbers."""
+
+    @property
+    def tested(self) -> np.ndarray:
+        """The labels of what it was tested on."""
+
+    def resampled(self, rule: str, patients: bool) -> dict[str, np.ndarray]:
+        """Metrics of each bootstrap resample."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Arm minus control.
+
+    Attributes:
+        differences: one a seed.
+        over_seeds: their mean with Student's t interval: would a re-training say the same?
+        over_beats: the same mean over bootstrap resamples of the test beats: would other beats?
+        over_patients: likewise of whole patients: would other people?
+        p: of the paired t test; NaN for fewer than `metrics.MIN_SEEDS` seeds, or where nothing differs.
+    """
+
+    differences: np.ndarray
+    over_seeds: Interval
+    over_beats: Interval
+    over_patients: Interval
+    p: float
+
+    @property
+    def identical(self) -> bool:
+        """Whether the two arms are the same to the last stored bit."""
+        return bool((self.differences == 0).all())
+
+    def detectable(self, questions: int = 1) -> float:
+        """The smallest true difference that so many seeds, spread as these, show with a power of 80 %.
+
+        Args:
+            questions: how many share the level of 0.05: Holm's first step asks each at 0.05 / questions.
+
+        Returns:
+            The difference; infinite below `metrics.MIN_SEEDS` seeds.
+        """
+        count = len(self.differences)
+        if count < metrics.MIN_SEEDS:
+            return float("inf")
+        return _detectable(float(stats.sem(self.differences)), count - 1, questions)
+
+
+@dataclass(frozen=True)
+class Unpaired:
+    """The mean of some trainings minus the mean of others that they have nothing in common with (Welch 1947).
+
+    Attributes:
+        over_seeds: the difference with its interval.
+        p: of Welch's t test; NaN where there are too few seeds.
+        counts: how many runs each side has; 1 for something without a seed.
+        error: the standard error of the difference.
+        freedom: Welch's degrees of freedom.
+    """
+
+    over_seeds: Interval
+    p: float
+    counts: tuple[int, int]
+    error: float
+    freedom: float
+
+    def detectable(self, questions: int = 1) -> float:
+        """See `Comparison.detectable`."""
+        return float("inf") if np.isnan(self.p) else _detectable(self.error, self.freedom, questions)
+
+
+def unpaired(values: Sequence[float] | np.ndarray, control: Sequence[float] | np.ndarray) -> Unpaired:
+    """Compare runs whose seeds do not belong together, such as an encoder's and a BeatGAN's.
+
+    Args:
+        values: (n,) one a run; a single value is something without a seed, whose spread is zero.
+        control: (m,) likewise.
+
+    Returns:
+        An infinite interval and a p of NaN where neither side, or one that has seeds, has `metrics.MIN_SEEDS` of them.
+    """
+    sides = [np.asarray(side, dtype=float) for side in (values, control)]
+    counts = (len(sides[0]), len(sides[1]))
+    difference = float(sides[0].mean() - sides[1].mean())
+    # Two runs are no seedless thing and too few to tell their spread.
+    if max(counts) < metrics.MIN_SEEDS or any(1 < count < metrics.MIN_SEEDS for count in counts):
+        unknown = Interval(difference, float("-inf"), float("inf"))
+        return Unpaired(unknown, float("nan"), counts, float("nan"), float("nan"))
+    variances = [float(side.var(ddof=1)) / len(side) if len(side) > 1 else 0.0 for side in sides]
+    error = float(np.sqrt(sum(variances)))
+    if error == 0:  # nothing varies: every further run would give the same
+        exact = Interval(difference, difference, difference)
+        return Unpaired(exact, 0.0 if difference else 1.0, counts, 0.0, float(max(counts) - 1))
+    freedom = sum(variances) ** 2 / sum(
+        variance**2 / (count - 1) for variance, count in zip(variances, counts, strict=True) if count > 1
+    )
+    half = float(stats.t.ppf((1 + metrics.LEVEL) / 2, freedom)) * error
+    p = float(2 * stats.t.sf(abs(difference) / error, freedom))
+    return Unpaired(Interval(difference, difference - half, difference + half), p, counts, error, freedom)
+
+
+def _detectable(error: float, freedom: float, questions: int) -> float:
+    """The difference at which a two-sided t test at 0.05 / questions has a power of 80 %, by the noncentral t."""
+    critical = float(stats.t.ppf(1 - (1 - metrics.LEVEL) / (2 * questions), freedom))
+
+    def lacking(shift: float) -> float:
+        return float(stats.nct.sf(critical, freedom, shift)) - POWER  # the other tail's share is negligible here
+
+    return error * float(optimize.brentq(lacking, 0, 3 * critical + 10))
+
+
+def compare(
+    arm: Sequence[Tested], control: Sequence[Tested], rule: Rule | str = CORRECTED, metric: str = "auc"
+) -> Comparison:
+    """Pair two arms seed by seed.
+
+    Args:
+        arm: runs in the order of their seeds.
+        control: its partners come first, in the same order; it may have more.
+        rule: of choosing BeatGAN's epoch, or the part of the data that a classifier was tested on.
+        metric: "auc" or "ap".
+
+    Raises:
+        EcglibError: an arm has no partner, or the two were tested on different data.
+    """
+    rule = rule.key if isinstance(rule, Rule) else rule
+    if len(arm) > len(control):
+        raise EcglibError(f"{len(arm)} runs cannot be paired with {len(control)}: train the control for every seed.")
+    partners = control[: len(arm)]
+    for one, other in zip(arm, partners, strict=True):
+        same_data = all(one.config.get(name) == other.config.get(name) for name in TESTED_ON)
+        if not (same_data and np.array_equal(one.tested, other.tested)):
+            raise EcglibError(f"{one.folder.name} and {other.folder.name} were tested on different data: no pair.")
+    values, control_values = ([run.metrics[rule][metric] for run in runs] for runs in (arm, partners))
+    differences = np.subtract(values, control_values)
+    over_seeds = metrics.mean_interval(differences)
+    over_beats, over_patients = (
+        metrics.percentiles(over_seeds.value, _mean(arm, rule, metric, unit) - _mean(partners, rule, metric, unit))
+        for unit in (False, True)
+    )
+    return Comparison(differences, over_seeds, over_beats, over_patients, p_value(differences))
+
+
+def p_value(differences: np.ndarray) -> float:
+    """Of the paired t test; NaN for fewer than three seeds, or where nothing differs."""
+    if len(differences) < metrics.MIN_SEEDS or not differences.any():
+        return float("nan")
+    if np.ptp(differences) < 1e-12:  # the same difference in every seed: t is infinite
+        return 0.0
+    return float(stats.ttest_1samp(differences, 0).pvalue)
+
+
+def _mean(runs: Sequence[Tested], rule: str, metric: str, patients: bool) -> np.ndarray:
+    """The mean over runs of the metric in each of the same resamples: (R,)."""
+    return np.mean([run.resampled(rule, patients)[metric] for run in runs], axis=0)
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """Holm's (1979) step-down adjustment for several comparisons; NaN stays NaN and counts for nothing."""
+    p = np.asarray(p_values, dtype=float)
+    adjusted = np.full(len(p), np.nan)
+    tested = np.flatnonzero(~np.isnan(p))
+    ordered = tested[np.argsort(p[tested], kind="stable")]
+    steps = p[ordered] * np.arange(len(ordered), 0, -1)
+    adjusted[ordered] = np.minimum(np.maximum.accumulate(steps), 1)
+    return adjusted
+
+
+def p_header(questions: int) -> str:
+    """The heading of a table's column of adjusted p: all questions of a table are one family."""
+    return f"p (Holm, {questions} questions)" if questions > 1 else "p (1 question)"
+
+
+def verdict(
+    comparison: Comparison | Unpaired,
+    adjusted_p: float,
+    claimed: float | None = None,
+    over_patients: Interval | None = None,
+) -> str:
+    """What a comparison says, in words: a difference counts where other seeds and other patients would show it.
+
+    Args:
+        comparison: arm minus control.
+        adjusted_p: its p after Holm over the questions of its table.
+        claimed: the difference that a report publishes; no difference shown then says whether the 95 % interval over
+            seeds excludes it.
+        over_patients: needed where `comparison` is unpaired and so has none of its own.
+    """
+    if isinstance(comparison, Comparison):
+        if comparison.identical:
+            return "identical: nothing was distilled"
+        over_patients = comparison.over_patients
+    if np.isnan(adjusted_p):
+        return f"fewer than {metrics.MIN_SEEDS} seeds: no verdict"
+    found = comparison.over_seeds
+    if adjusted_p < 1 - metrics.LEVEL:
+        word = "better" if found.value > 0 else "worse"
+        return word if over_patients is None else for_whom(word, over_patients)
+    if claimed is None:
+        return "no difference shown"
+    if found.low <= claimed <= found.high:
+        return f"cannot tell: the report's {claimed:+.4f} is not excluded, nor is 0"
+    return f"no difference shown: excludes the report's {claimed:+.4f}"
+
+
+def for_whom(word: str, over_patients: Interval) -> str:
+    """A verdict over seeds, and whether it holds for other patients."""
+    return word if over_patients.excludes_zero else f"{word} on these patients; for others not shown"
+
+
+def shown_detectable(comparison: Comparison | Unpaired, questions: int = 1, digits: int = 4) -> str:
+    """`Comparison.detectable` as a table shows it; "-" above 1, as no two AUCs lie that far apart."""
+    smallest = comparison.detectable(questions)
+    return f"{smallest:.{digits}f}" if smallest <= 1 else "-"
+
+
+def equivalence(differences: np.ndarray, margin: float) -> float:
+    """p of two one-sided t tests (Schuirmann 1987): small where the mean difference lies within ±margin.
+
+    Args:
+        differences: (seeds,) arm minus control.
+        margin: above zero.
+
+    Returns:
+        The larger of both p; NaN below `metrics.MIN_SEEDS` seeds.
+    """
+    count, mean = len(differences), float(np.mean(differences))
+    if count < metrics.MIN_SEEDS:
+        return float("nan")
+    error = float(stats.sem(differences))
+    if error == 0:
+        return 0.0 if abs(mean) < margin else 1.0
+    return float(max(stats.t.sf((mean + margin) / error, count - 1), stats.t.cdf((mean - margin) / error, count - 1)))
+
+
+def equivalence_table(
+    questions: Mapping[str, tuple[np.ndarray, Interval]], margin: float = EQUAL_MARGIN
+) -> pd.DataFrame:
+    """Whether pairs are equal within half, once and double the margin: seeds by TOST after Holm, patients by interval.
+
+    Args:
+        questions: what is claimed to be equal -> (seeds,) differences, and their mean's interval over patients.
+        margin: see `EQUAL_MARGIN`.
+    """
+    rows = {
+        name: {
+            "seeds": str(len(differences)),
+            "difference": f"{differences.mean():+.4f}",
+            "over patients": f"[{over_patients.low:+.4f}, {over_patients.high:+.4f}]",
+        }
+        for name, (differences, over_patients) in questions.items()
+    }
+    for factor in (0.5, 1, 2):
+        limit = factor * margin
+        adjusted = holm([equivalence(differences, limit) for differences, _ in questions.values()])
+        for (name, (_, over_patients)), p in zip(questions.items(), adjusted, strict=True):
+            within = max(-over_patients.low, over_patients.high) < limit
+            rows[name][f"within {limit:g}: {p_header(len(questions))}"] = "-" if np.isnan(p) else f"{p:.2g}"
+            rows[name][f"within {limit:g}"] = _equal(float(p), within)
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("equal?")
+
+
+def _equal(adjusted_p: float, within_over_patients: bool) -> str:
+    if np.isnan(adjusted_p):
+        return f"fewer than {metrics.MIN_SEEDS} seeds: no verdict"
+    if adjusted_p >= 1 - metrics.LEVEL:
+        return "not shown"
+    return "equal" if within_over_patients else "equal on these patients; for others not shown"

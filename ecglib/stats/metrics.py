@@ -1,0 +1,275 @@
+"""AUC, AP, F1 and their intervals, from scores and labels alone.
+
+R1 reports AUC, AP and the best F1 on the test set, as single numbers of single runs. Here each comes with an interval:
+over beats, over patients (beats of one patient are not independent) and over seeds. A bootstrap resample is a vector of
+weights, so a thousand of them are one matrix and no sorting is repeated.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy import stats
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from ecglib.core.errors import EcglibError
+
+LEVEL = 0.95
+MIN_SEEDS = 3  # two trainings have an interval in theory, 25 times as wide as their spread: it says nothing
+RESAMPLES = 1000
+CHUNK = 50  # resamples at once: 50 x 27,107 beats of float64 are 11 MB
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its two-sided 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether all of it lies on one side of zero."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Change:
+    """A number before and after something was done, in the report or here.
+
+    Attributes:
+        before: the number.
+        after: the number.
+        over_seeds: the difference with its interval; None for a single run.
+        over_patients: likewise.
+        differences: (seeds,) after minus before; None for a single run.
+    """
+
+    before: float
+    after: float
+    over_seeds: Interval | None = None
+    over_patients: Interval | None = None
+    differences: np.ndarray | None = None
+
+
+def as_bool(labels: np.ndarray) -> np.ndarray:
+    """Labels (N,) as bool, whether they are bool or numbers 0 and 1: `~` turns the integer 1 into -2.
+
+    Raises:
+        EcglibError: there is another value among them.
+    """
+    labels = np.asarray(labels)
+    if labels.dtype == bool:
+        return labels
+    if not np.isin(labels, (0, 1)).all():
+        raise EcglibError(f"Labels are {np.unique(labels)[:5]}: give True or 1 for abnormal, False or 0 for normal.")
+    return labels.astype(bool)
+
+
+def auc(abnormal: np.ndarray, scores: np.ndarray) -> float:
+    """Area under the ROC curve; `abnormal` (N,) bool or 0 and 1, `scores` (N,), NaN where a class is absent."""
+    abnormal = as_bool(abnormal)
+    if abnormal.all() or not abnormal.any():
+        return float("nan")
+    return float(roc_auc_score(abnormal, scores))
+
+
+def average_precision(abnormal: np.ndarray, scores: np.ndarray) -> float:
+    """Average precision; chance is the share of abnormal beats. NaN where none is abnormal."""
+    abnormal = as_bool(abnormal)
+    return float(average_precision_score(abnormal, scores)) if abnormal.any() else float("nan")
+
+
+def f1_at(abnormal: np.ndarray, scores: np.ndarray, threshold: float) -> float:
+    """F1 of calling every beat with a score of at least `threshold` abnormal; 0 where nothing is found."""
+    abnormal, called = as_bool(abnormal), scores >= threshold
+    hits = int((called & abnormal).sum())
+    return 2 * hits / (int(called.sum()) + int(abnormal.sum())) if hits else 0.0
+
+
+def best_f1(abnormal: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
+    """The best F1 over all thresholds and the threshold that gives it.
+
+    R1 does this on the test set (as coded); corrected, the threshold comes from validation and goes to `f1_at`.
+    """
+    thresholds, hits, false_alarms = _cumulated(abnormal, scores, np.ones((1, len(scores))))
+    values = 2 * hits[0] / (hits[0] + false_alarms[0] + hits[0, -1])
+    best = int(values.argmax())
+    return float(values[best]), float(thresholds[best])
+
+
+def min_max(scores: np.ndarray, over: np.ndarray | None = None) -> np.ndarray:
+    """Scores (N,) scaled so that those of a set lie in [0, 1], as R1's program does before its KL and its thresholds.
+
+    Args:
+        scores: to be scaled.
+        over: (M,) the set; None is `scores` itself.
+    """
+    whole = scores if over is None else over
+    low, high = float(whole.min()), float(whole.max())
+    return (scores - low) / (high - low)
+
+
+def per_class_auc(labels: np.ndarray, scores: np.ndarray, normal: str = "N") -> dict[str, float]:
+    """AUC of each abnormal class against the normal beats alone; `labels` (N,) of class names."""
+    result = {}
+    for name in dict.fromkeys(labels.tolist()):
+        if name != normal:
+            chosen = (labels == normal) | (labels == name)
+            result[name] = auc(labels[chosen] == name, scores[chosen])
+    return result
+
+
+def _cumulated(abnormal: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Distinct thresholds (K,) from high to low, with the weight of hits and of false alarms (R, K) at each."""
+    order = np.argsort(-scores, kind="stable")
+    ordered, positive = scores[order], as_bool(abnormal)[order]
+    last_of_tie = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
+    weights = np.take(weights, order, axis=1)
+    # Whole numbers add up exactly, and faster: a resample's weights are counts.
+    kind = np.int32 if np.issubdtype(weights.dtype, np.integer) else np.float64
+    hits = np.cumsum(weights * positive, axis=1, dtype=kind)[:, last_of_tie]
+    false_alarms = np.cumsum(weights * ~positive, axis=1, dtype=kind)[:, last_of_tie]
+    return ordered[last_of_tie], hits, false_alarms
+
+
+def weighted_auc(abnormal: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """AUC under each row of `weights` (R, N): (R,), NaN where a row leaves a class without weight."""
+    return _area(*_cumulated(abnormal, scores, weights)[1:])
+
+
+def weighted_average_precision(abnormal: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Average precision under each row of `weights` (R, N): (R,)."""
+    return _precision(*_cumulated(abnormal, scores, weights)[1:])
+
+
+def _area(hits: np.ndarray, false_alarms: np.ndarray) -> np.ndarray:
+    below = hits.astype(np.float64)
+    below[:, 1:] += hits[:, :-1]
+    area = np.einsum("rk,rk->r", np.diff(false_alarms, prepend=0), below) / 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return area / (hits[:, -1].astype(np.float64) * false_alarms[:, -1])
+
+
+def _precision(hits: np.ndarray, false_alarms: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = np.nan_to_num(hits / (hits + false_alarms))
+        return np.einsum("rk,rk->r", np.diff(hits, prepend=0), precision) / hits[:, -1]
+
+
+@lru_cache(maxsize=8)
+def _draws(count: int, resamples: int, seed: int) -> np.ndarray:
+    """How often each of `count` members is drawn in each resample: (resamples, count) small integers."""
+    rng = np.random.default_rng(seed)
+    drawn = np.empty((resamples, count), dtype=np.uint8)
+    for row in drawn:
+        row[:] = np.bincount(rng.integers(count, size=count), minlength=count)
+    return drawn
+
+
+def resampled(
+    abnormal: np.ndarray,
+    scores: np.ndarray,
+    groups: np.ndarray | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """AUC and AP of `resamples` bootstrap resamples: {"auc": (R,), "ap": (R,)}.
+
+    Equal arguments but for the scores draw equal resamples, so that the results of two models may be subtracted.
+
+    Args:
+        abnormal: (N,) bool.
+        scores: (N,).
+        groups: (N,) patient of each beat: whole patients are drawn. None: single beats are drawn.
+        resamples: how many resamples.
+        seed: of the draws.
+    """
+    members = None if groups is None else np.unique(groups, return_inverse=True)[1]
+    draws = _draws(len(scores) if members is None else int(members.max()) + 1, resamples, seed)
+    values: dict[str, list[np.ndarray]] = {"auc": [], "ap": []}
+    for start in range(0, resamples, CHUNK):
+        rows = draws[start : start + CHUNK]
+        _, hits, false_alarms = _cumulated(abnormal, scores, rows if members is None else rows[:, members])
+        values["auc"].append(_area(hits, false_alarms))
+        values["ap"].append(_precision(hits, false_alarms))
+    return {name: np.concatenate(parts) for name, parts in values.items()}
+
+
+def resampled_mean(values: np.ndarray, groups: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+    """The mean of `values` (N,) in each resample of whole groups, the resamples that `resampled` draws: (R,).
+
+    Args:
+        values: (N,).
+        groups: (N,) patient of each value.
+        resamples: how many resamples.
+        seed: of the draws.
+    """
+    members = np.unique(groups, return_inverse=True)[1]
+    draws = _draws(int(members.max()) + 1, resamples, seed).astype(np.float64)
+    sums, sizes = np.bincount(members, values), np.bincount(members)
+    return (draws @ sums) / (draws @ sizes)
+
+
+def percentiles(value: float, resampled_values: np.ndarray) -> Interval:
+    """A value with the percentile interval of its resamples; resamples without a defined value are left out."""
+    tail = (1 - LEVEL) / 2
+    low, high = np.nanquantile(resampled_values, [tail, 1 - tail])
+    return Interval(value, float(low), float(high))
+
+
+def bootstrap_mean(values: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
+    """The mean of `values` (N,) with its percentile bootstrap interval."""
+    rng = np.random.default_rng(seed)
+    means = np.array([values[rng.integers(len(values), size=len(values))].mean() for _ in range(resamples)])
+    return percentiles(float(values.mean()), means)
+
+
+def mean_interval(values: np.ndarray | list[float]) -> Interval:
+    """The mean over seeds with Student's t interval, infinite below `MIN_SEEDS` seeds: so few tell no spread."""
+    sample = np.asarray(values, dtype=float)
+    mean = float(sample.mean())
+    if len(sample) < MIN_SEEDS:
+        return Interval(mean, float("-inf"), float("inf"))
+    half = float(stats.t.ppf((1 + LEVEL) / 2, len(sample) - 1) * stats.sem(sample))
+    return Interval(mean, mean - half, mean + half)
+
+
+def anomaly_metrics(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    patients: np.ndarray,
+    validation_labels: np.ndarray,
+    validation_scores: np.ndarray,
+) -> dict[str, float]:
+    """Every number that R1 reports of one run, with intervals, as a flat JSON-ready dictionary.
+
+    Args:
+        labels: (N,) class names of the test beats, "N" being normal.
+        scores: (N,) anomaly scores of the test beats.
+        patients: (N,) patient of each test beat.
+        validation_labels: (M,) class names of the validation beats.
+        validation_scores: (M,) their scores, from which the corrected F1 threshold is taken.
+    """
+    abnormal = labels != "N"
+    _, threshold = best_f1(validation_labels != "N", validation_scores)
+    f1_test, threshold_test = best_f1(abnormal, scores)
+    result = {
+        "auc": auc(abnormal, scores),
+        "ap": average_precision(abnormal, scores),
+        "chance_ap": float(abnormal.mean()),
+        "f1": f1_at(abnormal, scores, threshold),
+        "f1_threshold": threshold,
+        "f1_threshold_on_test": f1_test,
+        "f1_threshold_on_test_threshold": threshold_test,
+    }
+    for unit, groups in (("beats", None), ("patients", patients)):
+        for metric, values in resampled(abnormal, scores, groups).items():
+            interval = percentiles(result[metric], values)
+            result[f"{metric}_low_{unit}"], result[f"{metric}_high_{unit}"] = interval.low, interval.high
+    result.update({f"auc_{name}": value for name, value in per_class_auc(labels, scores).items()})
+    return result

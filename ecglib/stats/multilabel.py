@@ -1,0 +1,90 @@
+"""How good is a multi-label classifier? AUC and AP of each class, their means, intervals over records or patients."""
+
+import numpy as np
+
+from ecglib.data.ptbxl import SUPERCLASSES
+from ecglib.stats import metrics
+from ecglib.stats.metrics import Interval
+
+
+def class_metrics(targets: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+    """`auc_<class>` and `ap_<class>`, and their means `auc` and `ap` over the classes that occur.
+
+    Args:
+        targets: (N, 5) of 0 and 1.
+        scores: (N, 5), higher where the class is more likely.
+    """
+    found: dict[str, float] = {}
+    for column, name in enumerate(SUPERCLASSES):
+        present = targets[:, column] == 1
+        if present.any() and not present.all():
+            found[f"auc_{name}"] = metrics.auc(present, scores[:, column])
+            found[f"ap_{name}"] = metrics.average_precision(present, scores[:, column])
+    means = {kind: np.mean([value for key, value in found.items() if key.startswith(kind)]) for kind in ("auc", "ap")}
+    return {kind: float(mean) for kind, mean in means.items()} | found
+
+
+def rounded_auc(found: dict[str, float]) -> float:
+    """The macro-AUC as R3 has it: the mean of class AUCs that were each rounded to two decimals first (audit, R3)."""
+    values = [round(value, 2) for key, value in found.items() if key.startswith("auc_")]
+    return float(np.mean(values))
+
+
+def resampled_auc(targets: np.ndarray, scores: np.ndarray, patients: np.ndarray | None = None) -> np.ndarray:
+    """Macro-AUC of each bootstrap resample of the records, or of whole patients: (R,).
+
+    Equal targets draw equal resamples, so that the results of two models may be subtracted.
+
+    Args:
+        targets: (N, 5) of 0 and 1.
+        scores: (N, 5).
+        patients: (N,); None draws single records.
+    """
+    present = [column for column in range(targets.shape[1]) if 0 < targets[:, column].sum() < len(targets)]
+    drawn = [metrics.resampled(targets[:, column] == 1, scores[:, column], patients)["auc"] for column in present]
+    return np.mean(drawn, axis=0)
+
+
+def auc_interval(targets: np.ndarray, scores: np.ndarray, patients: np.ndarray | None = None) -> Interval:
+    """Macro-AUC with its 95 % interval over records, or over whole patients."""
+    return metrics.percentiles(class_metrics(targets, scores)["auc"], resampled_auc(targets, scores, patients))
+
+
+BINS = 10  # of equal width, for the calibration error
+
+
+def brier(targets: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean squared difference of probabilities (N, 5) and targets (N, 5) of 0 and 1 (Brier 1950): 0 is perfect."""
+    return float(np.mean((probabilities - targets) ** 2))
+
+
+def resampled_brier(targets: np.ndarray, probabilities: np.ndarray, patients: np.ndarray) -> np.ndarray:
+    """Brier score of each bootstrap resample of whole patients: (R,), of the resamples that `resampled_auc` draws.
+
+    Args:
+        targets: (N, 5) of 0 and 1.
+        probabilities: (N, 5).
+        patients: (N,).
+    """
+    return metrics.resampled_mean(((probabilities - targets) ** 2).mean(axis=1), patients)
+
+
+def calibration_error(targets: np.ndarray, probabilities: np.ndarray) -> float:
+    """Expected calibration error, the mean over classes (Guo et al. 2017).
+
+    In each of ten bins of equal width: how far the mean probability lies from the share of records that have the class,
+    weighted by how many records are in the bin.
+
+    Args:
+        targets: (N, 5) of 0 and 1.
+        probabilities: (N, 5).
+    """
+    bins = np.minimum((probabilities * BINS).astype(int), BINS - 1)
+    errors = []
+    for column in range(targets.shape[1]):
+        count, said, true = (
+            np.bincount(bins[:, column], weights, minlength=BINS)
+            for weights in (np.ones(len(targets)), probabilities[:, column], targets[:, column].astype(float))
+        )
+        errors.append(np.abs(said - true).sum() / count.sum())
+    return float(np.mean(errors))
