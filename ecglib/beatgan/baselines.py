@@ -16,22 +16,46 @@ from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import SGDOneClassSVM
 from sklearn.pipeline import make_pipeline
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ecglib.beatgan import losses
-from ecglib.beatgan.experiments import BeatGANConfig
-from ecglib.beatgan.networks import LATENT, Generator, anomaly_scores
-from ecglib.beatgan.vae import VAE
+from ecglib.beatgan.networks import LATENT, Decoder, Encoder, Generator, anomaly_scores, initialise
+from ecglib.beatgan.task import BeatGANConfig
 from ecglib.core.device import choose_device
 from ecglib.core.errors import EcglibError
 from ecglib.core.seeds import seed_everything
 from ecglib.data.mitbih import Beats
-from ecglib.runs.store import read_arrays, write_arrays
+from ecglib.runs.store import is_stored, stored_arrays, write_arrays
 from ecglib.stats import metrics
 
 Scorer = Callable[[np.ndarray, np.ndarray, BeatGANConfig, str], np.ndarray]
 
 KERNEL_FEATURES = 300  # of the linear approximation of a Gaussian kernel
 OUTLIERS = 0.1  # the share of training beats a one-class SVM may leave outside
+
+
+class VAE(nn.Module):
+    """x (B, C, 320) -> x', z; the encoder gives mean and log-variance of z (Kingma and Welling 2014)."""
+
+    def __init__(self, channels: int = 1, width: float = 1) -> None:
+        super().__init__()
+        self.encoder = Encoder(channels, outputs=2 * LATENT, width=width)
+        self.decoder = Decoder(channels, width)
+        self.apply(initialise)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """In training mode z is drawn, in evaluation mode it is the mean; z comes back as (B, 100, 1): both halves."""
+        code = self.encoder(x)
+        mean, log_variance = code.chunk(2, dim=1)
+        z = mean + torch.randn_like(mean) * torch.exp(log_variance / 2) if self.training else mean
+        return self.decoder(z), code
+
+    @staticmethod
+    def loss(x_hat: Tensor, x: Tensor, code: Tensor) -> Tensor:
+        """The negative evidence bound a tick, for a Gaussian of variance 1/2 around x': MSE + KL / ticks."""
+        mean, log_variance = code.chunk(2, dim=1)
+        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=(1, 2)).mean()
+        return F.mse_loss(x_hat, x) + kl / x[0].numel()
 
 
 def pca(train: np.ndarray, test: np.ndarray, config: BeatGANConfig, device: str) -> np.ndarray:
@@ -130,9 +154,9 @@ def baseline_auc(name: str, config: BeatGANConfig, beats: Beats, store: Path, de
         device: "auto", "cpu" or "cuda", for the two networks.
     """
     split = config.choose(beats)
-    path = store / "baselines" / f"{name.replace(' ', '_')}-{config.run_id}.npz"
-    if not path.exists():
+    kept = f"baselines/{name.replace(' ', '_')}-{config.run_id}"
+    if not is_stored(store, kept):
         train, test = (config.x(beats, members)[:, 0].numpy() for members in (split.train, split.test))
         scores = BASELINES[name].scorer(train, test, config, device).astype(np.float32)
-        write_arrays(path, {"scores": scores})
-    return metrics.auc(beats.labels[split.test] != "N", read_arrays(path)["scores"])
+        write_arrays(store / f"{kept}.npz", {"scores": scores})
+    return metrics.auc(beats.labels[split.test] != "N", stored_arrays(store, kept)["scores"])

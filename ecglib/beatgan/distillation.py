@@ -5,7 +5,8 @@ the term was a constant ("as coded"). Here the term is differentiated, and what 
 """
 
 import copy
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from ecglib.beatgan import losses
-from ecglib.beatgan.networks import Discriminator, Generator, anomaly_scores
+from ecglib.beatgan.networks import Generator, anomaly_scores
+from ecglib.beatgan.training import State, Step, Term
+from ecglib.core.config import Checked
 from ecglib.core.errors import EcglibError
 from ecglib.stats import metrics
 
@@ -34,7 +37,7 @@ AVERAGE_MOMENTUM = 0.99  # of that average: it reaches back about 100 steps
 
 
 @dataclass(frozen=True)
-class Distillation:
+class Distillation(Checked):
     """What is distilled from whom.
 
     Attributes:
@@ -55,20 +58,19 @@ class Distillation:
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.knowledge) - set(KNOWLEDGE))
-        if unknown or not self.knowledge:
-            raise EcglibError(f"{unknown or 'Nothing'} cannot be distilled: choose among {', '.join(KNOWLEDGE)}.")
+        super().__post_init__()
+        if not self.knowledge:
+            raise EcglibError(f"Nothing cannot be distilled: choose among {', '.join(KNOWLEDGE)}.")
         if self.program == "as coded" and self.knowledge != ("scores",):
             raise EcglibError("R1's program distilled scores alone: 'as coded' goes with knowledge=('scores',).")
 
-    @property
-    def divergence(self) -> losses.DistillKL:
+    def equation_2(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Equation 2 with these settings."""
-        return losses.DistillKL(self.temperature, self.alpha, self.direction)
+        return losses.equation_2(student, teacher, self.temperature, self.alpha, self.direction)
 
 
 class Taps:
-    """Records the outputs of named layers in every forward pass of a model.
+    """Records the outputs of all layers of some kinds in every forward pass of a model, for as long as it exists.
 
     Args:
         model: whose layers.
@@ -79,13 +81,8 @@ class Taps:
         self.names = [name for name, module in model.named_modules() if isinstance(module, kinds)]
         self._outputs: dict[str, Tensor] = {}
         for name in self.names:
-            model.get_submodule(name).register_forward_hook(self._record(name))
-
-    def _record(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            self._outputs[name] = output
-
-        return hook
+            handle = model.get_submodule(name).register_forward_hook(_recording(self._outputs, name))
+            weakref.finalize(self, handle.remove)
 
     @property
     def outputs(self) -> list[Tensor]:
@@ -93,46 +90,62 @@ class Taps:
         return [self._outputs[name] for name in self.names]
 
 
-class Distiller:
+def _recording(outputs: dict[str, Tensor], name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        outputs[name] = output
+
+    return hook
+
+
+class Distiller(Term):
     """The distillation term of one student.
 
     Args:
         settings: what is distilled.
         student: in training.
-        teacher: trained; it is frozen and put into evaluation mode, this very network. For self-distillation, the
-            average.
+        teacher: trained; it is frozen and put into evaluation mode, this very network. None for self-distillation,
+            where the moving average of the student teaches.
         x: (N, C, 320) all training beats, needed by the as-coded term alone.
     """
 
-    def __init__(self, settings: Distillation, student: Generator, teacher: Generator, x: Tensor) -> None:
-        self.settings = settings
-        self.teacher = teacher.eval().requires_grad_(False)
-        self.student_taps, self.teacher_taps = Taps(student), Taps(self.teacher)
-        self.constant = constant_term(settings, student, teacher, x) if settings.program == "as coded" else None
+    columns = ("loss_distillation", "gradient_ratio")
 
-    def __call__(self, x: Tensor, x_hat: Tensor, z: Tensor, discriminator: Discriminator) -> Tensor:
-        """The term for a batch x (B, C, 320), which the student has just redrawn as x_hat through z."""
+    def __init__(self, settings: Distillation, student: Generator, teacher: Generator | None, x: Tensor) -> None:
+        self.settings = settings
+        self.teacher = (teacher or copy.deepcopy(student)).eval().requires_grad_(False)
+        self.parts = {"average": self.teacher} if teacher is None else {}
+        self.student_taps, self.teacher_taps = Taps(student), Taps(self.teacher)
+        self.constant = constant_term(settings, student, self.teacher, x) if settings.program == "as coded" else None
+
+    def __call__(self, step: Step) -> Tensor:
+        """The term for a batch that the student has just redrawn."""
         if self.constant is not None:
             return self.constant
         with torch.no_grad():
-            x_teacher, z_teacher = self.teacher(x)
+            x_teacher, z_teacher = self.teacher(step.x)
+        discriminator, alpha = step.state.discriminator, self.settings.alpha
         terms = []
         for name in self.settings.knowledge:
             if name == "scores":
-                scores = [(redrawn - x).square().mean(dim=(1, 2))[None] for redrawn in (x_hat, x_teacher)]
-                terms.append(self.settings.divergence(*scores))
+                scores = [(redrawn - step.x).square().mean(dim=(1, 2))[None] for redrawn in (step.x_hat, x_teacher)]
+                terms.append(self.settings.equation_2(*scores))
             elif name == "reconstruction":
-                terms.append(self.settings.alpha * losses.reconstruction(x_hat, x_teacher))
+                terms.append(alpha * losses.reconstruction(step.x_hat, x_teacher))
             elif name == "latent":
-                terms.append(self.settings.alpha * (z - z_teacher).square().mean())
+                terms.append(alpha * (step.z - z_teacher).square().mean())
             elif name == "features":
                 with torch.no_grad():
                     wanted = discriminator.features(x_teacher)
-                terms.append(self.settings.alpha * losses.feature_matching(discriminator.features(x_hat), wanted))
+                terms.append(alpha * losses.feature_matching(discriminator.features(step.x_hat), wanted))
             else:
-                transfer = losses.DistillFT(TRANSFER[name])
-                terms.append(self.settings.alpha * transfer(self.student_taps.outputs, self.teacher_taps.outputs))
+                layers = self.student_taps.outputs, self.teacher_taps.outputs
+                terms.append(alpha * losses.attention_transfer(*layers, TRANSFER[name]))
         return torch.stack([term.float() for term in terms]).sum()
+
+    def after_step(self, state: State) -> None:
+        """Move the average, if that is the teacher, towards the student."""
+        if self.parts:
+            follow(self.teacher, state.generator)
 
 
 def constant_term(settings: Distillation, student: Generator, teacher: Generator, x: Tensor) -> Tensor:
@@ -148,12 +161,7 @@ def constant_term(settings: Distillation, student: Generator, teacher: Generator
         for model, order in zip((student, teacher), orders, strict=True)
     ]
     student.train(was_training)
-    return settings.divergence(*(torch.from_numpy(values)[None] for values in scores)).float().to(x.device)
-
-
-def new_average(student: Generator) -> Generator:
-    """The teacher of self-distillation before the first step: the student itself, frozen."""
-    return copy.deepcopy(student).eval().requires_grad_(False)
+    return settings.equation_2(*(torch.from_numpy(values)[None] for values in scores)).float().to(x.device)
 
 
 @torch.no_grad()
@@ -181,12 +189,3 @@ def check_teacher(abnormal: np.ndarray, scores: np.ndarray, name: str) -> metric
             f"The teacher {name} does not beat chance on validation (AUC {interval}): train it before it teaches."
         )
     return interval
-
-
-def gradient_norm(loss: Tensor, parameters: Sequence[nn.Parameter]) -> float:
-    """Length of the gradient of `loss` (its graph is kept); 0 where no gradient flows at all."""
-    if not loss.requires_grad:
-        return 0.0
-    gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-    squares = [gradient.square().sum() for gradient in gradients if gradient is not None]
-    return float(torch.stack(squares).sum().sqrt())

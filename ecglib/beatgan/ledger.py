@@ -8,15 +8,15 @@ import torch
 
 from ecglib import reports
 from ecglib.beatgan.distillation import Distillation
-from ecglib.beatgan.experiments import BeatGANConfig, Run
 from ecglib.beatgan.networks import Discriminator, Generator
+from ecglib.beatgan.task import BeatGANConfig, BeatGANRun
 from ecglib.data.mitbih import Beats
 from ecglib.show.ledger import mean, number
 from ecglib.stats import metrics
 
 
 def measured_r1(
-    runs: Mapping[str, Sequence[Run]], config: BeatGANConfig, beats: Beats
+    runs: Mapping[str, Sequence[BeatGANRun]], config: BeatGANConfig, beats: Beats
 ) -> tuple[dict[str, float | str], dict[str, str]]:
     """What the arms measured of R1's numbers, as coded where R1's number is: means over seeds.
 
@@ -90,7 +90,7 @@ def measured_r1(
     return found, reasons
 
 
-def run_files(run: Run) -> pd.DataFrame:
+def run_files(run: BeatGANRun) -> pd.DataFrame:
     """R1's figure 10, the files that a training leaves, beside those of a run here, with their sizes.
 
     Args:
@@ -123,7 +123,7 @@ def run_files(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("what it holds")
 
 
-def _scaled_threshold(run: Run) -> float:
+def _scaled_threshold(run: BeatGANRun) -> float:
     """The threshold of the best F1 on the test set, on scores that are min-max scaled over it."""
     threshold = np.array([run.metrics["as_coded"]["f1_threshold_on_test_threshold"]])
     return float(metrics.min_max(threshold, over=run.predictions["scores_as_coded"])[0])

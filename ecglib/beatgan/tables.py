@@ -9,7 +9,7 @@ import pandas as pd
 
 from ecglib import reports
 from ecglib.beatgan.arms import Arm
-from ecglib.beatgan.experiments import Run
+from ecglib.beatgan.task import BeatGANRun
 from ecglib.beatgan.training import RULES
 from ecglib.data.mitbih import CLASSES
 from ecglib.show.words import bounds, judged, shown
@@ -29,11 +29,11 @@ from ecglib.stats.comparisons import (
 )
 from ecglib.stats.metrics import Interval, mean_interval
 
-ArmRuns = Mapping[str, Sequence[Run]]
+ArmRuns = Mapping[str, Sequence[BeatGANRun]]
 CONTROL, TEACHER = "B", "A"
 
 
-def values(runs: Sequence[Run], metric: str = "auc", rule: Rule | str = CORRECTED) -> np.ndarray:
+def values(runs: Sequence[BeatGANRun], metric: str = "auc", rule: Rule | str = CORRECTED) -> np.ndarray:
     """One number a seed: (seeds,)."""
     key = rule.key if isinstance(rule, Rule) else rule
     return np.array([run.metrics[key][metric] for run in runs])
@@ -277,7 +277,7 @@ def protocol_results(runs: ArmRuns, protocol: ArmRuns, near_peak: np.ndarray) ->
     return pd.DataFrame(rows).set_index("protocol")
 
 
-def _auc_among(runs: Sequence[Run], chosen: np.ndarray) -> np.ndarray:
+def _auc_among(runs: Sequence[BeatGANRun], chosen: np.ndarray) -> np.ndarray:
     """AUC of each run over the chosen test beats."""
     return np.array(
         [
@@ -299,7 +299,7 @@ def _protocol_row(text: str, kind: str, metric: str, found: np.ndarray, referenc
     }
 
 
-def baseline_results(found: Mapping[str, tuple[str | None, np.ndarray]], teacher: Sequence[Run]) -> pd.DataFrame:
+def baseline_results(found: Mapping[str, tuple[str | None, np.ndarray]], teacher: Sequence[BeatGANRun]) -> pd.DataFrame:
     """The cheap rows of BeatGAN's table beside the published ones, the best last.
 
     Args:
@@ -322,11 +322,11 @@ def baseline_results(found: Mapping[str, tuple[str | None, np.ndarray]], teacher
     ).set_index("method")
 
 
-def _over_seeds(runs: Sequence[Run], rule: str, name: str) -> np.ndarray:
+def _over_seeds(runs: Sequence[BeatGANRun], rule: str, name: str) -> np.ndarray:
     return np.array([run.metrics[rule][name] for run in runs])
 
 
-def teacher_results(runs: Sequence[Run], comparable: bool) -> pd.DataFrame:
+def teacher_results(runs: Sequence[BeatGANRun], comparable: bool) -> pd.DataFrame:
     """Report / measured / difference / seeds / interval / verdict for BeatGAN under both rules of choosing the epoch.
 
     The interval over seeds is Student's t; those over beats and patients are the bootstrap of the first seed.
@@ -360,7 +360,7 @@ def teacher_results(runs: Sequence[Run], comparable: bool) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index(["metric", "epoch chosen"])
 
 
-def f1_results(runs: Sequence[Run]) -> pd.DataFrame:
+def f1_results(runs: Sequence[BeatGANRun]) -> pd.DataFrame:
     """Mean F1 over seeds, its threshold taken from the test set (as coded) or from validation (corrected)."""
     rows = []
     for rule in RULES:
@@ -378,7 +378,7 @@ def f1_results(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index(["epoch chosen", "threshold from"])
 
 
-def per_class(runs: Sequence[Run], count: Callable[[str], int]) -> pd.DataFrame:
+def per_class(runs: Sequence[BeatGANRun], count: Callable[[str], int]) -> pd.DataFrame:
     """AUC of each abnormal class against N, mean over seeds with its interval; `count` gives a class's test beats.
 
     The intervals are over seeds: a class of few beats or of one patient is less certain than they say.

@@ -5,42 +5,18 @@ control share initial weights and the order of the data.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-
-from tqdm.auto import tqdm
+from dataclasses import replace
 
 from ecglib import reports
-from ecglib.beatgan.arms import STUDENT_SEED
-from ecglib.classifier.config import SELF, UNTRAINED, ClassifierConfig, ClassifierRun, Lesson, is_finished
-from ecglib.classifier.experiments import train_classifier
 from ecglib.classifier.networks import LADDER
-from ecglib.data.ptbxl import Records
+from ecglib.classifier.task import SELF, UNTRAINED, ClassifierConfig, Distillation
+from ecglib.runs.grid import STUDENT_SEED, Arm
 
 LEAD_I = (0,)
 LAST_FOLD = 4  # R3's program tested the last of its five folds' networks
 PRUNED = 0.5  # of the channels: about a quarter of the weights is left
 # FRSKD's own weights for classification (Ji et al. 2021): T = 4, alpha = 2, beta = 100.
-FRSKD = Lesson(SELF, temperature=4.0, alpha=2.0, beta=100.0)
-
-
-@dataclass(frozen=True)
-class ClassifierArm:
-    """One row of a table.
-
-    Attributes:
-        name: what a reader sees.
-        text: what is done.
-        configs: one a seed.
-        control: key of the arm that it is compared with; empty for none.
-        claim: keys of `reports.CLAIMS` for control and arm, where R3 claims a difference between the two.
-    """
-
-    name: str
-    text: str
-    configs: list[ClassifierConfig]
-    control: str = ""
-    claim: tuple[str, str] | None = None
+FRSKD = Distillation(SELF, temperature=4.0, alpha=2.0, beta=100.0)
 
 
 R3_GAIN = ("r3.alone.auc", "r3.kd.auc")
@@ -54,7 +30,7 @@ TEXTS = {
 }
 
 
-def network_arms(base: ClassifierConfig, names: Sequence[str], seeds: int) -> dict[str, ClassifierArm]:
+def network_arms(base: ClassifierConfig, names: Sequence[str], seeds: int) -> dict[str, Arm]:
     """Networks on their own (figures 7, 8, 16, table 2), and the reference of the field.
 
     Args:
@@ -63,13 +39,10 @@ def network_arms(base: ClassifierConfig, names: Sequence[str], seeds: int) -> di
         seeds: of each.
     """
     seeded = [replace(base, training=replace(base.training, seed=seed)) for seed in range(seeds)]
-    return {
-        name: ClassifierArm(name, TEXTS.get(name, name), [replace(one, network=name) for one in seeded])
-        for name in names
-    }
+    return {name: Arm(name, TEXTS.get(name, name), [replace(one, network=name) for one in seeded]) for name in names}
 
 
-def report_arms(base: ClassifierConfig, names: Sequence[str], seeds: int) -> dict[str, ClassifierArm]:
+def report_arms(base: ClassifierConfig, names: Sequence[str], seeds: int) -> dict[str, Arm]:
     """Networks under R3's whole program: its split and last fold, no scaling; their names begin with "R3".
 
     Table 2 and figures 7, 8, 12, 13, 14 and 16 are validation numbers of that split.
@@ -86,13 +59,13 @@ def report_arms(base: ClassifierConfig, names: Sequence[str], seeds: int) -> dic
     }
 
 
-def fake_quantised_arm(plain: ClassifierArm) -> ClassifierArm:
+def fake_quantised_arm(plain: Arm) -> Arm:
     """R3's attempt at quantisation: the same networks trained with rounding and never converted (section 4.2)."""
     configs = [replace(config, fake_quantised=True) for config in plain.configs]
-    return ClassifierArm(f"{plain.name}, QAT", "quantisation-aware training, never converted", configs)
+    return Arm(f"{plain.name}, QAT", "quantisation-aware training, never converted", configs)
 
 
-def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_seeds: int) -> dict[str, ClassifierArm]:
+def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_seeds: int) -> dict[str, Arm]:
     """The student alone and taught in every way; the last arms see lead I alone.
 
     Args:
@@ -106,30 +79,28 @@ def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_se
     def arm(
         name: str,
         text: str,
-        lesson: Callable[[str], Lesson] | None = None,
+        how: Callable[[str], Distillation] | None = None,
         control: str = "alone",
         seeds: int = other_seeds,
         claim: tuple[str, str] | None = None,
         **change: object,
-    ) -> ClassifierArm:
+    ) -> Arm:
         configs = []
         for seed in range(seeds):
             settings = replace(base.training, seed=STUDENT_SEED + seed)
-            taught = lesson(teachers[seed % len(teachers)].run_id) if lesson else None
-            configs.append(replace(base, training=settings, lesson=taught, **change))  # type: ignore[arg-type]
-        return ClassifierArm(name, text, configs, control, claim)
+            taught = how(teachers[seed % len(teachers)].run_id) if how else None
+            configs.append(replace(base, training=settings, distillation=taught, **change))  # type: ignore[arg-type]
+        return Arm(name, text, configs, control, claim)
 
-    def published(run: str) -> Lesson:
-        return Lesson(run, "published")
+    def published(run: str) -> Distillation:
+        return Distillation(run, "published")
 
-    def untrained(_: str) -> Lesson:
+    def untrained(_: str) -> Distillation:
         return replace(_as_coded(UNTRAINED), network=teacher)
 
-    def program(
-        name: str, text: str, lesson: Callable[[str], Lesson] | None = None, control: str = ""
-    ) -> ClassifierArm:
-        claim = R3_GAIN if lesson else None
-        return arm(name, text, lesson, control, claim=claim, split="report", fold=LAST_FOLD, standardised=False)
+    def program(name: str, text: str, how: Callable[[str], Distillation] | None = None, control: str = "") -> Arm:
+        claim = R3_GAIN if how else None
+        return arm(name, text, how, control, claim=claim, split="report", fold=LAST_FOLD, standardised=False)
 
     return {
         "R3 alone": program("as coded: student alone", "R3's split and last fold, no scaling"),
@@ -142,7 +113,7 @@ def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_se
             "KD, program's loss", "a softmax over sigmoids, from the trained teacher", _as_coded, claim=R3_GAIN
         ),
         "kd": arm(
-            "KD corrected", "the trained teacher, each class a yes or no", Lesson, seeds=main_seeds, claim=R3_GAIN
+            "KD corrected", "the trained teacher, each class a yes or no", Distillation, seeds=main_seeds, claim=R3_GAIN
         ),
         "frskd": arm("FRSKD", "a self-teacher that refines the student's features", lambda _: FRSKD),
         "raw": arm("student, no scaling", "millivolts as they are, as R3 trained", standardised=False),
@@ -150,7 +121,9 @@ def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_se
         "lead I published": arm(
             "lead I, MKD as published", "by 12 leads, probabilities divided by T", published, "lead I", leads=LEAD_I
         ),
-        "lead I kd": arm("lead I, KD corrected", "by 12 leads, logits divided by T", Lesson, "lead I", leads=LEAD_I),
+        "lead I kd": arm(
+            "lead I, KD corrected", "by 12 leads, logits divided by T", Distillation, "lead I", leads=LEAD_I
+        ),
     }
 
 
@@ -168,7 +141,7 @@ COMPARED: tuple[dict[str, dict[str, object]], ...] = (
 CHOSEN = ("Adadelta", "batch 64")  # by R3, one of each group
 
 
-def setting_arms(base: ClassifierConfig, seeds: int) -> dict[str, dict[str, ClassifierArm]]:
+def setting_arms(base: ClassifierConfig, seeds: int) -> dict[str, dict[str, Arm]]:
     """Optimizers and batch sizes (figure 6) as coded, each going on from the weights of the one before, and corrected.
 
     Args:
@@ -180,17 +153,17 @@ def setting_arms(base: ClassifierConfig, seeds: int) -> dict[str, dict[str, Clas
         control of its others.
     """
     seeded = [replace(base, training=replace(base.training, seed=seed)) for seed in range(seeds)]
-    fresh: dict[str, ClassifierArm] = {}
+    fresh: dict[str, Arm] = {}
     for group, chosen in zip(COMPARED, CHOSEN, strict=True):
         for name, change in group.items():
             configs = [replace(one, training=replace(one.training, **change)) for one in seeded]  # type: ignore[arg-type]
-            fresh[name] = ClassifierArm(name, "from fresh weights", configs, "" if name == chosen else chosen)
+            fresh[name] = Arm(name, "from fresh weights", configs, "" if name == chosen else chosen)
     return {"carried over": _chained(fresh), "in reverse": _chained(fresh, reverse=True), "fresh": fresh}
 
 
-def _chained(fresh: Mapping[str, ClassifierArm], reverse: bool = False) -> dict[str, ClassifierArm]:
+def _chained(fresh: Mapping[str, Arm], reverse: bool = False) -> dict[str, Arm]:
     """Each group's arms, every one from the last weights of the one before it."""
-    chained: dict[str, ClassifierArm] = {}
+    chained: dict[str, Arm] = {}
     for group in COMPARED:
         before: list[str] | None = None
         for name in reversed(group) if reverse else group:
@@ -203,8 +176,8 @@ def _chained(fresh: Mapping[str, ClassifierArm], reverse: bool = False) -> dict[
 
 
 def pruned_arms(
-    students: Mapping[str, ClassifierArm], seeds: int, names: Sequence[str] = ("alone", "kd", "lead I kd")
-) -> dict[str, ClassifierArm]:
+    students: Mapping[str, Arm], seeds: int, names: Sequence[str] = ("alone", "kd", "lead I kd")
+) -> dict[str, Arm]:
     """Networks without half of their channels after fine-tuning, and whole ones tuned for as long: their controls.
 
     Args:
@@ -219,10 +192,10 @@ def pruned_arms(
             replace(config, tuned=config.run_id, training=replace(config.training, epochs=_half(config)))
             for config in student.configs[:seeds]
         ]
-        rows[f"{name} tuned"] = ClassifierArm(
+        rows[f"{name} tuned"] = Arm(
             f"{student.name}, tuned", "trained on from its best weights, half as many epochs, rounded down", tuned, name
         )
-        rows[f"{name} pruned"] = ClassifierArm(
+        rows[f"{name} pruned"] = Arm(
             f"{student.name}, pruned",
             f"{PRUNED:.0%} of the channels cut out, then tuned likewise",
             [replace(config, pruned=PRUNED) for config in tuned],
@@ -235,48 +208,6 @@ def _half(config: ClassifierConfig) -> int:
     return max(1, config.training.epochs // 2)
 
 
-def _as_coded(teacher: str) -> Lesson:
+def _as_coded(teacher: str) -> Distillation:
     """R3's program: T = 1, alpha = 0.7 (audit, R3 point 2)."""
-    return Lesson(teacher, "as coded", temperature=1.0, alpha=0.7)
-
-
-def train_classifier_arms(
-    arms: Mapping[str, ClassifierArm], records: Records, store: Path, device: str = "auto"
-) -> dict[str, list[ClassifierRun]]:
-    """The runs of all arms, in the order of their seeds; what the store has is loaded, what it lacks is trained.
-
-    Args:
-        arms: teachers before their students, and whatever another run goes on from before that.
-        records: the records that the configs were made for.
-        store: the folder of all runs.
-        device: "auto", "cpu" or "cuda".
-    """
-    configs = [config for arm in arms.values() for config in arm.configs]
-    needed = _needed(configs, store)
-    runs: dict[str, list[ClassifierRun]] = {}
-    with tqdm(total=len(configs), desc="training", unit="run") as bar:
-        for name, arm in arms.items():
-            runs[name] = []
-            for config in arm.configs:
-                bar.set_postfix_str(f"{arm.name}, seed {config.training.seed}", refresh=False)
-                runs[name].append(train_classifier(config, records, store, device, config.run_id in needed))
-                bar.update()
-    return runs
-
-
-def _needed(configs: Sequence[ClassifierConfig], store: Path) -> set[str]:
-    """Runs that others start from or learn from, and that must have weights for it.
-
-    A run whose pupils and heirs are all in the store need not have kept its weights; one that has to be trained again
-    needs those that it came from itself.
-    """
-    known = {config.run_id: config for config in configs}
-    needed: set[str] = set()
-    trained = [run for run in known if not is_finished(store / run)]
-    while trained:
-        config = known[trained.pop()]
-        origins = {config.continued, config.tuned, config.lesson.teacher if config.lesson else ""}
-        new = (origins & known.keys()) - needed
-        needed |= new
-        trained += [run for run in new if not is_finished(store / run, weights=True)]
-    return needed
+    return Distillation(teacher, "as coded", temperature=1.0, alpha=0.7)

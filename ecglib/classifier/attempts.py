@@ -12,16 +12,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ecglib.classifier import compress, onnx, training
-from ecglib.classifier.config import ClassifierConfig, ClassifierRun
+from ecglib.classifier import onnx, prune, quantise, training
 from ecglib.classifier.export import CALIBRATION
 from ecglib.classifier.networks import build
 from ecglib.classifier.onnx import Contract
+from ecglib.classifier.task import ClassifierConfig, ClassifierRun
 from ecglib.core.seeds import seed_everything
-from ecglib.data.ptbxl import Records
+from ecglib.data.ptbxl import SUPERCLASSES, Records
 from ecglib.show.words import shown
 from ecglib.stats.metrics import Interval, mean_interval
-from ecglib.stats.multilabel import class_metrics, rounded_auc
+from ecglib.stats.multilabel import class_metrics, macro_auc, rounded_auc
 
 FLOAT, MASKED, DYNAMIC = "float", "masked, as R3", "quantize_dynamic, as R3"
 BOTH, TRAINED, SOUND = "both, as R3", "QAT, never converted, as R3", "INT8, sound"
@@ -64,12 +64,12 @@ def attempts(
     split, network = config.choose(records), run.model()
     millivolts = np.asarray(records.signals[split.validation])[:, run.leads]
     seen = torch.from_numpy(run.scaler(millivolts))
-    dynamic = compress.quantised_dynamically(network)
+    dynamic = quantise.quantised_dynamically(network)
     forms = {
         FLOAT: network,
-        MASKED: compress.masked(network, amount),
+        MASKED: prune.masked(network, amount),
         DYNAMIC: dynamic,
-        BOTH: compress.masked(dynamic, amount),
+        BOTH: prune.masked(dynamic, amount),
     }
     found = {name: training.predict(model, seen).numpy() for name, model in forms.items()}
     found[TRAINED] = trained.predictions["validation_logits"]
@@ -111,7 +111,7 @@ def results(answers: Sequence[Mapping[str, np.ndarray]], targets: np.ndarray) ->
     """
     rows = []
     for name, text in TEXTS.items():
-        aucs = [class_metrics(targets, one[name])["auc"] for one in answers]
+        aucs = [macro_auc(targets, one[name]) for one in answers]
         low, high = min(one[name].min() for one in answers), max(one[name].max() for one in answers)
         rows.append(
             {
@@ -146,6 +146,6 @@ def as_r3(answers: Sequence[Mapping[str, np.ndarray]], targets: np.ndarray) -> d
     """Key of `reports.CLAIMS` -> macro-AUC in %, counted as R3 counts, of what R3 did to its network."""
     attempted = {"r3.pruned.auc": MASKED, "r3.quantised.auc": TRAINED}
     return {
-        key: mean_interval([100 * rounded_auc(class_metrics(targets, one[name])) for one in answers])
+        key: mean_interval([100 * rounded_auc(class_metrics(targets, one[name], SUPERCLASSES)) for one in answers])
         for key, name in attempted.items()
     }

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ecglib.classifier.config import ClassifierRun
+from ecglib.classifier.task import ClassifierRun
 from ecglib.core.errors import EcglibError
 from ecglib.data.ptbxl import FS, SUPERCLASSES, Records, benchmark_split
 from ecglib.show.words import shown
@@ -163,7 +163,7 @@ def baselines(records: Records) -> dict[str, Answered]:
         train, validation, test = (describe_all(records.signals[members], leads) for _, members in split)
         if name.startswith("logistic"):
             fitted = [logistic(train, targets, strength) for strength in STRENGTHS]
-            judged = [multilabel.class_metrics(judge, one(validation))["auc"] for one in fitted]
+            judged = [multilabel.macro_auc(judge, one(validation)) for one in fitted]
             scores = fitted[int(np.argmax(judged))](test)
         else:
             scores = boosted(train, targets)(test)
@@ -200,7 +200,7 @@ def baseline_results(
         spent = float(np.mean([run.history["seconds"].sum() for run in runs]))
         facts[name] = (len(runs[0].leads) * records.signals.shape[2], str(len(runs)), spent)
     measured = {
-        name: pd.DataFrame([multilabel.class_metrics(targets, scores) for scores in members]).mean()
+        name: pd.DataFrame([multilabel.class_metrics(targets, scores, SUPERCLASSES) for scores in members]).mean()
         for name, members in answers.items()
     }
     drawn = {

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from ecglib import reports
-from ecglib.classifier.config import ClassifierRun
 from ecglib.classifier.tables import TEST, VALIDATION, at_budget, trained, values
+from ecglib.classifier.task import ClassifierRun
 from ecglib.core.errors import EcglibError
 from ecglib.show.words import bounds
 from ecglib.stats import metrics, multilabel
@@ -104,7 +104,7 @@ def change_of_answers(
         after: likewise.
         part: of the data that the records are.
     """
-    aucs = [[multilabel.class_metrics(targets, one)["auc"] for one in side] for side in (before, after)]
+    aucs = [[multilabel.macro_auc(targets, one) for one in side] for side in (before, after)]
     drawn = [
         np.mean([multilabel.resampled_auc(targets, one, patients) for one in side], axis=0) for side in (before, after)
     ]

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ecglib.classifier import config, onnx
-from ecglib.classifier.config import ClassifierRun
+from ecglib.classifier import onnx, task
 from ecglib.classifier.onnx import Contract
+from ecglib.classifier.task import ClassifierRun
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import output_root
 from ecglib.core.profiles import SMOKE
 from ecglib.data import physionet, ptbxl, simulate
-from ecglib.data.ptbxl import Records
+from ecglib.data.ptbxl import SUPERCLASSES, Records
 from ecglib.stats import multilabel
 
 CALIBRATION = 256  # training records
@@ -58,8 +58,8 @@ def _contract(run: ClassifierRun, profile: str, answers: Mapping[str, np.ndarray
     """What a model expects and answers; thresholds and metrics follow from its logits of both parts."""
     targets = run.predictions
     source, count = "simulated" if profile == SMOKE else ptbxl.SOURCE, run.environment["train_records"]
-    measured = multilabel.class_metrics(targets["test_targets"], answers["test_logits"])
-    thresholds = config.thresholds(targets["validation_targets"], answers["validation_logits"])
+    measured = multilabel.class_metrics(targets["test_targets"], answers["test_logits"], SUPERCLASSES)
+    thresholds = task.thresholds(targets["validation_targets"], answers["validation_logits"])
     return Contract(
         onnx.lead_names(tuple(run.leads)),
         thresholds=tuple(round(value, 4) for value in thresholds),
@@ -95,7 +95,7 @@ def export_best(
     Raises:
         EcglibError: no such run, no records, or the disk refused.
     """
-    run = config.best_run(Path(output or output_root()) / "papermill_runs" / profile / "runs", kind)
+    run = task.best_run(Path(output or output_root()) / "papermill_runs" / profile / "runs", kind)
     plain = path.with_name(f".{path.name}.float") if int8 else path
     try:
         export(run, profile, plain)

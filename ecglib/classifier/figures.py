@@ -14,7 +14,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from ecglib import reports
 from ecglib.classifier import networks
-from ecglib.classifier.config import ClassifierRun
+from ecglib.classifier.task import ClassifierRun
 from ecglib.core.cost import count_parameters
 from ecglib.data.ptbxl import FS, LEADS, SUPERCLASSES
 from ecglib.show.style import ERROR, INPUT, OUTPUT, REPORT, plain_log
@@ -72,7 +72,7 @@ def roc_panels(
     """
     figure, axes = plt.subplots(1, len(panels), figsize=(3.3 * len(panels), 3.9), sharey=True, squeeze=False)
     for axis, (title, (targets, scores)) in zip(axes[0], panels.items(), strict=True):
-        found = class_metrics(targets, scores)
+        found = class_metrics(targets, scores, SUPERCLASSES)
         for column, name in enumerate(SUPERCLASSES):
             if f"auc_{name}" in found:
                 false_alarms, hits, _ = roc_curve(targets[:, column], scores[:, column])

@@ -7,9 +7,9 @@ import pandas as pd
 import torch
 
 from ecglib import reports
-from ecglib.classifier import compress, networks
-from ecglib.classifier.config import ClassifierRun, Lesson
+from ecglib.classifier import measure, networks, quantise
 from ecglib.classifier.networks import LADDER, Inception, Plain
+from ecglib.classifier.task import ClassifierRun, Distillation
 from ecglib.classifier.training import Settings
 from ecglib.core.cost import count_parameters, layer_table
 from ecglib.data.ptbxl import LEADS, SAMPLES, SUPERCLASSES
@@ -51,7 +51,7 @@ def measured_r3(
         Numbers as coded (macro-AUC in %, over seeds); macro-AUC of the same part of the data set's own folds with its
         interval over seeds; and why there is no number.
     """
-    networks = {
+    built = {
         "inception": Inception(),
         "plain": Plain(),
         "teacher": networks.teacher(),
@@ -67,26 +67,26 @@ def measured_r3(
     else:
         known = f"the index at hand states {age.notna().mean():.0%} of the ages"
         reasons |= {f"r3.age.{name}": known for name in ("median", "iqr", "max")}
-    found |= {f"r3.{name}.parameters": count_parameters(model) for name, model in networks.items()}
-    trained = count_parameters(networks["inception"])
-    statistics = sum(b.numel() for b in networks["inception"].buffers() if b.is_floating_point())
+    found |= {f"r3.{name}.parameters": count_parameters(model) for name, model in built.items()}
+    trained = count_parameters(built["inception"])
+    statistics = sum(b.numel() for b in built["inception"].buffers() if b.is_floating_point())
     found |= {"r3.inception.trained": trained, "r3.inception.statistics": statistics}
     found["r3.inception.parameters"] = trained + statistics
     # A file of Keras holds Adam's two moments of every weight, too.
     found["r3.inception.file"] = (3 * trained + statistics) * 4 / 2**20
-    found["r3.plain.mb"] = count_parameters(networks["plain"]) * 4 / 2**20
+    found["r3.plain.mb"] = count_parameters(built["plain"]) * 4 / 2**20
     for name in ("teacher", "student"):
-        passes, weights = _passes(networks[name]), count_parameters(networks[name]) * 4 / 2**20
+        passes, weights = _passes(built[name]), count_parameters(built[name]) * 4 / 2**20
         found |= {f"r3.{name}.mb": weights, f"r3.{name}.passes": passes}
         found[f"r3.{name}.total"] = passes + weights + len(LEADS) * SAMPLES * 4 / 2**20
     unnormalised, record = networks.unnormalised(), torch.zeros(1, len(LEADS), SAMPLES)
     found["r3.repository.parameters"] = count_parameters(unnormalised)
-    found["r3.float.flops"] = compress.flops_as_r3(unnormalised, record)
-    found["r3.quantised.flops"] = compress.flops_as_r3(compress.quantised_dynamically(unnormalised), record)
+    found["r3.float.flops"] = measure.flops_as_r3(unnormalised, record)
+    found["r3.quantised.flops"] = measure.flops_as_r3(quantise.quantised_dynamically(unnormalised), record)
     settings, lesson = (runs["R3 kd"][0].config[key] for key in ("training", "lesson"))
     for names, defaults, given in (
         (("batch_size", "epochs", "patience"), Settings, settings),
-        (("temperature", "alpha"), Lesson, lesson),
+        (("temperature", "alpha"), Distillation, lesson),
     ):
         found |= {f"r3.{name}": given.get(name, getattr(defaults, name)) for name in names}
     found |= attempts

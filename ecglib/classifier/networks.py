@@ -38,6 +38,7 @@ class ConvNet(nn.Module):
         leads: channels of the input.
         classes: of the output.
         normalised: with BatchNorm.
+        dropout: probability.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class ConvNet(nn.Module):
         leads: int = len(LEADS),
         classes: int = CLASSES,
         normalised: bool = True,
+        dropout: float = DROPOUT,
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList()
@@ -54,7 +56,7 @@ class ConvNet(nn.Module):
             normalise = [nn.BatchNorm1d(width)] if normalised else []
             self.blocks.append(nn.Sequential(nn.Conv1d(inputs, width, kernel), *normalise, nn.ReLU(), nn.MaxPool1d(2)))
         self.pool = nn.AdaptiveAvgPool1d(1)
-        self.dropout = nn.Dropout(DROPOUT)
+        self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(widths[-1], classes)
 
     def features(self, x: Tensor) -> list[Tensor]:
@@ -79,41 +81,41 @@ def network_of(size: str) -> str:
     return "teacher" if size == "6.5M" else size
 
 
-def convnet(size: str, leads: int = len(LEADS)) -> ConvNet:
+def convnet(size: str, leads: int = len(LEADS), dropout: float = DROPOUT) -> ConvNet:
     """One rung of table 2's ladder, a key of `LADDER`."""
-    return ConvNet(LADDER[size], leads=leads)
+    return ConvNet(LADDER[size], leads=leads, dropout=dropout)
 
 
-def teacher(leads: int = len(LEADS)) -> ConvNet:
+def teacher(leads: int = len(LEADS), dropout: float = DROPOUT) -> ConvNet:
     """Figure 16-1: 6,522,555 parameters with 12 leads."""
-    return ConvNet(LADDER["6.5M"], leads=leads)
+    return convnet("6.5M", leads, dropout)
 
 
-def student(leads: int = len(LEADS)) -> ConvNet:
+def student(leads: int = len(LEADS), dropout: float = DROPOUT) -> ConvNet:
     """Figure 17-1: 534,005 parameters with 12 leads."""
-    return ConvNet((50, 150, 300), leads=leads)
+    return ConvNet((50, 150, 300), leads=leads, dropout=dropout)
 
 
-def unnormalised(leads: int = len(LEADS)) -> ConvNet:
+def unnormalised(leads: int = len(LEADS), dropout: float = DROPOUT) -> ConvNet:
     """The network of figures 13 and 14, "about 610K parameters": 614,055 with 12 leads, without BatchNorm.
 
     R3's text gives no layers; its repository has a CNN of this layout, whose FLOPs, counted as R3 does
     (`compress.flops_as_r3`), are those of figure 14-4 exactly.
     """
-    return ConvNet((100, 150, 300), leads=leads, normalised=False)
+    return ConvNet((100, 150, 300), leads=leads, normalised=False, dropout=dropout)
 
 
 class Plain(nn.Module):
     """Figure 8-1, R3's plain CNN without BatchNorm: 429,505 parameters."""
 
-    def __init__(self, leads: int = len(LEADS), classes: int = CLASSES) -> None:
+    def __init__(self, leads: int = len(LEADS), dropout: float = DROPOUT, classes: int = CLASSES) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(
             [nn.Conv1d(leads, 50, 5), nn.Conv1d(50, 100, 10), nn.Conv1d(100, 150, 5), nn.Conv1d(150, 200, 10)]
         )
         self.halve = nn.MaxPool1d(2)
         self.pool = nn.AdaptiveAvgPool1d(1)
-        self.dropout = nn.Dropout(DROPOUT)
+        self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(200, classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -198,23 +200,28 @@ class ResNet(nn.Module):
         return self.head(torch.cat([x.amax(dim=2), x.mean(dim=2)], dim=1))
 
 
-MODELS: dict[str, Callable[[int], nn.Module]] = {
+MODELS: dict[str, Callable[[int, float], nn.Module]] = {
     "teacher": teacher,
     "student": student,
     "614K": unnormalised,
     "plain": Plain,
-    "inception": Inception,
-    "resnet": ResNet,
+    "inception": lambda leads, _: Inception(leads),
+    "resnet": lambda leads, _: ResNet(leads),
     **{size: partial(convnet, size) for size in LADDER},
 }
 
 
-def build(name: str, leads: int) -> nn.Module:
+def build(name: str, leads: int, dropout: float = DROPOUT) -> nn.Module:
     """A new network by its name.
+
+    Args:
+        name: a key of `MODELS`.
+        leads: channels of the input.
+        dropout: probability; the Inception network has no dropout, and the benchmark's network its own.
 
     Raises:
         EcglibError: there is no such network.
     """
     if name not in MODELS:
         raise EcglibError(f"There is no network {name!r}: choose one of {', '.join(MODELS)}.")
-    return MODELS[name](leads)
+    return MODELS[name](leads, dropout)

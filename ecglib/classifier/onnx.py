@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ecglib.core.errors import EcglibError
+from ecglib.core.extras import need
 from ecglib.core.files import atomic_path
 from ecglib.data.ptbxl import FS, LEADS, SAMPLES, SOURCE, SUPERCLASSES, Scaler
 
@@ -232,17 +233,3 @@ def read_contract(path: Path) -> Contract:
 def lead_names(positions: tuple[int, ...]) -> tuple[str, ...]:
     """The names of leads by their positions."""
     return tuple(LEADS[position] for position in positions)
-
-
-def need(name: str) -> Any:
-    """A module of the extra `compress`.
-
-    Raises:
-        EcglibError: it is not installed.
-    """
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise EcglibError(f"{name} is missing: pip install -c constraints.txt -e '.[compress]'.") from error

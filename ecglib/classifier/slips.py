@@ -19,7 +19,7 @@ from ecglib.classifier import training
 from ecglib.data import ptbxl
 from ecglib.data.ptbxl import SUPERCLASSES, Records, Scaler
 from ecglib.stats import metrics
-from ecglib.stats.multilabel import class_metrics
+from ecglib.stats.multilabel import macro_auc
 
 
 def signals_beside(labelled: np.ndarray, one_by_one: bool) -> np.ndarray:
@@ -60,7 +60,7 @@ def auc_mispaired(targets: np.ndarray, scores: np.ndarray, share: float, draws: 
         share: see `mispaired`.
         draws: how many.
     """
-    return np.array([class_metrics(targets, mispaired(scores, share, seed))["auc"] for seed in range(draws)])
+    return np.array([macro_auc(targets, mispaired(scores, share, seed)) for seed in range(draws)])
 
 
 def auc_of_both(targets: np.ndarray, scores: np.ndarray, share: float, draws: int = 10) -> np.ndarray:
@@ -114,7 +114,7 @@ def results(
         return [training.predict(network, x).numpy() for network in networks]
 
     def aucs(found: Sequence[np.ndarray]) -> np.ndarray:
-        return np.array([class_metrics(truth, logits)["auc"] for logits in found])
+        return np.array([macro_auc(truth, logits) for logits in found])
 
     own = answers(np.flatnonzero(labelled)[members])
     rows = {"masked, labels in place": (0.0, aucs(own))}

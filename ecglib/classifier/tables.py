@@ -7,8 +7,8 @@ import pandas as pd
 
 from ecglib import reports
 from ecglib.classifier import networks, training
-from ecglib.classifier.arms import ClassifierArm
-from ecglib.classifier.config import SELF, UNTRAINED, ClassifierRun
+from ecglib.classifier.arms import Arm
+from ecglib.classifier.task import SELF, UNTRAINED, ClassifierRun
 from ecglib.core import cost
 from ecglib.data.ptbxl import SUPERCLASSES
 from ecglib.show.words import bounds, shown
@@ -37,12 +37,12 @@ def over_patients(runs: Sequence[ClassifierRun], part: str = TEST) -> Interval:
     return metrics.percentiles(float(values(runs, part).mean()), drawn)
 
 
-def tested(arm: ClassifierArm) -> str:
+def tested(arm: Arm) -> str:
     """What an arm's test numbers are: as coded those of the last epoch, otherwise those of the best."""
     return "test_last" if arm.configs[0].split == "report" else TEST
 
 
-def results(arms: Mapping[str, ClassifierArm], runs: Runs) -> pd.DataFrame:
+def results(arms: Mapping[str, Arm], runs: Runs) -> pd.DataFrame:
     """Every arm: macro-AUC as R3 counts it and sound, with both intervals.
 
     Args:
@@ -68,7 +68,7 @@ def results(arms: Mapping[str, ClassifierArm], runs: Runs) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("arm")
 
 
-def per_class(arms: Mapping[str, ClassifierArm], runs: Runs) -> pd.DataFrame:
+def per_class(arms: Mapping[str, Arm], runs: Runs) -> pd.DataFrame:
     """Test AUC of each superclass, and its average precision in brackets: means over seeds."""
 
     def cell(members: Sequence[ClassifierRun], part: str, label: str) -> str:
@@ -88,16 +88,16 @@ def class_aucs(runs: Sequence[ClassifierRun]) -> np.ndarray:
     return np.array([[run.metrics[TEST].get(f"auc_{label}", np.nan) for label in SUPERCLASSES] for run in runs])
 
 
-def comparisons(arms: Mapping[str, ClassifierArm], runs: Runs) -> dict[str, Comparison]:
+def comparisons(arms: Mapping[str, Arm], runs: Runs) -> dict[str, Comparison]:
     """Each arm that has a control against it, seed by seed."""
     return {name: compare(runs[name], runs[arm.control], tested(arm)) for name, arm in arms.items() if arm.control}
 
 
 def differences(
-    arms: Mapping[str, ClassifierArm],
+    arms: Mapping[str, Arm],
     runs: Runs,
     comparable: bool,
-    controls: Mapping[str, ClassifierArm] | None = None,
+    controls: Mapping[str, Arm] | None = None,
 ) -> pd.DataFrame:
     """Each arm's macro-AUC minus its control's: three intervals, p of the paired t test, verdict; the last epoch's.
 
@@ -224,7 +224,7 @@ def network_claims(runs: Runs, comparable: bool) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=None if rows else columns).set_index(columns)
 
 
-def settings(arms: Mapping[str, ClassifierArm], runs: Mapping[str, Runs], comparable: bool) -> pd.DataFrame:
+def settings(arms: Mapping[str, Arm], runs: Mapping[str, Runs], comparable: bool) -> pd.DataFrame:
     """Figure 6: validation macro-AUC of each setting as coded and corrected, and whether R3's choice is the better.
 
     Args:
@@ -303,7 +303,7 @@ def calibration(answers: Mapping[str, Sequence[np.ndarray]], targets: np.ndarray
     said = {name: [training.probabilities(one) for one in members] for name, members in answers.items()}
     rows = []
     for name, members in said.items():
-        aucs = [multilabel.class_metrics(targets, one)["auc"] for one in members]
+        aucs = [multilabel.macro_auc(targets, one) for one in members]
         scores = [multilabel.brier(targets, one) for one in members]
         drawn = np.mean([multilabel.resampled_brier(targets, one, patients) for one in members], axis=0)
         errors = [multilabel.calibration_error(targets, one) for one in members]

@@ -1,26 +1,20 @@
-"""Training R3's classifiers (report R3, section 3.1): one flat loop, early stopping, the best weights restored.
+"""Training R3's classifiers (report R3, section 3.1): settings, one epoch, answers.
 
 R3's program tested the last epoch of the last fold. Here the epoch with the lowest validation loss is tested, and what
-the last one would have given stands beside it.
+the last one would have given stands beside it (`task.ClassifierConfig.train`).
 """
 
-import copy
-import math
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ecglib.core.config import Checked
 from ecglib.core.errors import EcglibError
-from ecglib.core.seeds import seed_everything
-from ecglib.runs import snapshot
-from ecglib.stats import multilabel
 
 # The loss of a batch: (positions in the training set, logits, targets) -> scalar. A teacher is asked by position.
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -34,7 +28,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Checked):
     """R3's settings (audit, 'Models').
 
     Attributes:
@@ -49,46 +43,21 @@ class Settings:
     seed: int
     epochs: int = 50
     batch_size: int = 64
-    optimizer: str = "adam"
+    optimizer: Literal["adam", "adadelta", "sgd", "rmsprop", "adagrad"] = "adam"
     learning_rate: float = 1e-3
     patience: int = 5
 
     def __post_init__(self) -> None:
-        if self.optimizer not in OPTIMIZERS:
-            raise EcglibError(f"There is no optimizer {self.optimizer!r}: choose one of {', '.join(OPTIMIZERS)}.")
+        super().__post_init__()
         if self.epochs < 1 or self.batch_size < 2:
             raise EcglibError(
                 f"epochs={self.epochs}, batch_size={self.batch_size}: at least 1 epoch, and 2 records for BatchNorm."
             )
 
 
-@dataclass
-class Training:
-    """A training under way.
-
-    Attributes:
-        model: gives logits.
-        optimizer: of its weights.
-        epoch: number of finished ones.
-        history: a row an epoch.
-        best: weights and statistics of the epoch with the lowest validation loss.
-        best_loss: that loss.
-        best_epoch: that epoch.
-    """
-
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    epoch: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best: dict[str, Tensor] = field(default_factory=dict)
-    best_loss: float = math.inf
-    best_epoch: int = -1
-
-
-def new_training(settings: Settings, model: nn.Module) -> Training:
-    """A training at its start; the model keeps the weights it has."""
-    optimizer = OPTIMIZERS[settings.optimizer](model.parameters(), lr=settings.learning_rate)
-    return Training(model, optimizer)
+def new_optimizer(settings: Settings, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer that the settings name."""
+    return OPTIMIZERS[settings.optimizer](model.parameters(), lr=settings.learning_rate)
 
 
 def binary_cross_entropy(batch: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
@@ -96,65 +65,26 @@ def binary_cross_entropy(batch: Tensor, logits: Tensor, targets: Tensor) -> Tens
     return F.binary_cross_entropy_with_logits(logits, targets)
 
 
-def fit(
-    training: Training,
-    train: tuple[Tensor, Tensor],
-    validation: tuple[Tensor, Tensor],
-    settings: Settings,
+def train_epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    x: Tensor,
+    y: Tensor,
+    batch_size: int,
     loss: Loss = binary_cross_entropy,
-    checkpoint: Path | None = None,
-    progress: Callable[[dict[str, Any]], None] = lambda row: None,
-) -> Training:
-    """Train until the validation loss has not fallen for `patience` epochs, from wherever `training` is.
-
-    Args:
-        training: a new one; it goes on from `checkpoint` where that is.
-        train: records (N, L, T) and targets (N, 5), on the device of the model.
-        validation: likewise; early stopping looks at their binary cross-entropy, whatever `loss` is.
-        settings: the order of the data depends on the seed and the epoch alone.
-        loss: of a batch.
-        checkpoint: where the training is kept after every epoch.
-        progress: called with each epoch's row.
-
-    Raises:
-        EcglibError: no record to train on, training diverged, or the checkpoint is damaged.
-    """
-    x, y = train
-    if len(x) < 2:
-        raise EcglibError(f"{len(x)} training records are too few: BatchNorm needs two.")
-    if checkpoint is not None and checkpoint.exists():
-        with snapshot.reading(checkpoint):
-            _unpack(training, *snapshot.read(checkpoint))
-    for epoch in range(training.epoch, settings.epochs):
-        if epoch - training.best_epoch > settings.patience:
-            break
-        started = time.perf_counter()
-        seed_everything(settings.seed, epoch + 1)
-        training.model.train()
-        total, count = 0.0, 0
-        for batch in torch.randperm(len(x)).to(x.device).split(settings.batch_size):
-            if len(batch) < 2:
-                continue  # BatchNorm cannot normalise over one record
-            value = loss(batch, training.model(x[batch]), y[batch])
-            training.optimizer.zero_grad()
-            value.backward()
-            training.optimizer.step()
-            total, count = total + value.item() * len(batch), count + len(batch)
-        logits = predict(training.model, validation[0])
-        validation_loss = F.binary_cross_entropy_with_logits(logits, validation[1]).item()
-        if not math.isfinite(total + validation_loss):
-            raise EcglibError(f"Training diverged in epoch {epoch}: lower the learning rate or change the seed.")
-        if validation_loss < training.best_loss:
-            training.best_loss, training.best_epoch = validation_loss, epoch
-            training.best = copy.deepcopy(training.model.state_dict())
-        found = multilabel.class_metrics(validation[1].cpu().numpy(), logits.cpu().numpy())
-        row = {"epoch": epoch, "loss": total / count, "validation_loss": validation_loss, "auc": found["auc"]}
-        training.history.append(row | {"seconds": time.perf_counter() - started})
-        training.epoch = epoch + 1
-        if checkpoint is not None:
-            snapshot.write(checkpoint, *_pack(training))
-        progress(training.history[-1])
-    return training
+) -> float:
+    """One pass over records x (N, L, T) with targets y (N, 5) in a random order; the mean loss comes back."""
+    model.train()
+    total, count = 0.0, 0
+    for batch in torch.randperm(len(x)).to(x.device).split(batch_size):
+        if len(batch) < 2:
+            continue  # BatchNorm cannot normalise over one record
+        value = loss(batch, model(x[batch]), y[batch])
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        total, count = total + value.item() * len(batch), count + len(batch)
+    return total / count
 
 
 @torch.no_grad()
@@ -167,17 +97,3 @@ def predict(model: nn.Module, x: Tensor, batch_size: int = 256) -> Tensor:
 def probabilities(logits: np.ndarray) -> np.ndarray:
     """The sigmoid of logits (N, 5)."""
     return 1 / (1 + np.exp(-logits.astype(np.float64)))
-
-
-def _pack(training: Training) -> tuple[snapshot.Tensors, dict[str, Any]]:
-    tensors = snapshot.pack_parts([("model", training.model, training.optimizer)])
-    tensors |= {f"best.{name}": tensor for name, tensor in training.best.items()}
-    names = ("epoch", "history", "best_loss", "best_epoch")
-    return tensors, {name: getattr(training, name) for name in names}
-
-
-def _unpack(training: Training, tensors: snapshot.Tensors, facts: dict[str, Any]) -> None:
-    snapshot.unpack_parts([("model", training.model, training.optimizer)], tensors)
-    training.best = {name[5:]: tensor for name, tensor in tensors.items() if name.startswith("best.")}
-    for name, value in facts.items():
-        setattr(training, name, value)

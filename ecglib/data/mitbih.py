@@ -9,7 +9,7 @@ import hashlib
 import inspect
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import atomic_path, cache_dir
 from ecglib.data import physionet
+from ecglib.data.split import Split
 
 FS = 360  # Hz
 BEFORE, AFTER = 140, 180  # samples of the window before and after the (one-based) annotation
@@ -128,18 +129,6 @@ class Beats:
         for field in (self.records, self.samples, self.labels):
             digest.update(np.ascontiguousarray(field).tobytes())
         return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class Split:
-    """Indices into a `Beats` for training (N only), validation and test (all classes)."""
-
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
-
-    def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
-        return iter((("train", self.train), ("validation", self.validation), ("test", self.test)))
 
 
 def count_classes(labels: np.ndarray) -> dict[str, int]:

@@ -18,7 +18,7 @@ import pandas as pd
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import atomic_path, cache_dir
 from ecglib.data import physionet
-from ecglib.data.mitbih import Split
+from ecglib.data.split import Split
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")

@@ -1,107 +1,266 @@
-"""What every run's folder holds, whatever was trained: config, history, metrics, environment.
+"""What the store keeps of a run, whatever was trained: in the run's own folder, or in the bundle of its profile.
 
-A run id is the digest of what differs from a config's defaults, so that a setting added later leaves the runs made
-before it theirs.
+A folder holds `config.json`, `history.csv`, `predictions.npz`, `env.json`, weights and, written last, `metrics.json`:
+where that is, the run is finished. A bundle holds the same of many runs in a few files that can be committed, without
+the weights: `runs.jsonl`, `history.csv` and `predictions_<chapter>.npz`. Tables and figures are made from these alone.
 """
 
-import dataclasses
-import hashlib
+import csv
+import io
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ecglib.core.errors import EcglibError
-from ecglib.core.files import atomic_path
-
-
-def differences(settings: Any) -> dict[str, Any]:
-    """The fields of a dataclass that have no default or differ from it, dataclasses within it likewise."""
-    result = {}
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        if field.default is dataclasses.MISSING or value != field.default:
-            result[field.name] = differences(value) if dataclasses.is_dataclass(value) else value
-    return result
-
-
-def digest(*settings: Any) -> str:
-    """Ten hexadecimal digits that stand for dataclasses: equal ones have equal digests."""
-    facts = [differences(one) for one in settings]
-    text = json.dumps(facts[0] if len(facts) == 1 else facts, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:10]
-
+from ecglib.core.files import atomic_path, write_text
 
 # Weights in half precision, small enough to be committed.
 PUBLISHED = "weights_float16.safetensors"
+JSON = {"config": "config.json", "env": "env.json", "metrics": "metrics.json"}
 
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A finished run, read from its folder."""
+    """A run, read from its folder or from the bundle of its profile; one that is in neither is not finished.
+
+    Attributes:
+        folder: of the run, below the store.
+    """
 
     folder: Path
+    WEIGHTS: ClassVar[tuple[str, ...]] = ()  # files without suffix that a finished training leaves
+
+    def finished(self, weights: bool = False) -> bool:
+        """Whether all is there that a training leaves, with or without the weights; published ones will do."""
+        kept = all((self.folder / f"{name}.safetensors").exists() for name in self.WEIGHTS)
+        if weights and not (kept or (self.folder / PUBLISHED).exists()):
+            return False
+        if all((self.folder / name).exists() for name in ("metrics.json", "predictions.npz")):
+            return True
+        return self.folder.name in bundle(self.folder.parent).facts and not (self.folder / "config.json").exists()
+
+    def _json(self, name: str) -> dict[str, Any]:
+        path = self.folder / JSON[name]
+        if not path.exists() and self.folder.name in (facts := bundle(self.folder.parent).facts):
+            return facts[self.folder.name][name]
+        return read_json(path)
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The config as JSON."""
-        return read_json(self.folder / "config.json")
-
-    @property
-    def seed(self) -> int:
-        """The seed of its training."""
-        return self.config["training"]["seed"]
+        """The config as JSON: what differs from its defaults."""
+        return self._json("config")
 
     @cached_property
     def metrics(self) -> dict[str, dict[str, float]]:
         """Metrics by what they belong to: a rule of choosing the epoch, or a part of the data."""
-        return read_json(self.folder / "metrics.json")
+        return self._json("metrics")
 
     @cached_property
-    def environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, Any]:
         """Versions, device, commit and seconds."""
-        return read_json(self.folder / "env.json")
+        return self._json("env")
 
     @cached_property
     def history(self) -> pd.DataFrame:
         """One row an epoch."""
-        return pd.read_csv(self.folder / "history.csv")
+        path = self.folder / "history.csv"
+        if not path.exists() and self.folder.name in (histories := bundle(self.folder.parent).histories):
+            return pd.read_csv(io.StringIO(histories[self.folder.name]))
+        return pd.read_csv(path)
+
+    @cached_property
+    def predictions(self) -> dict[str, np.ndarray]:
+        """What the run answered."""
+        return self.arrays()
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What the run answered, as it is stored."""
+        return stored_arrays(self.folder.parent, f"{self.folder.name}/predictions")
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Keep a run's arrays, compressed; whole, or not at all."""
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+class Bundle:
+    """The runs of a profile in few files.
+
+    Args:
+        folder: that has the files; what is not there is empty.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @cached_property
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """Run id -> its `config`, `env` and `metrics`.
+
+        Raises:
+            EcglibError: the file is damaged.
+        """
+        path = self.folder / "runs.jsonl"
+        if not path.exists():
+            return {}
+        try:
+            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            return {row["run"]: row for row in rows}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise EcglibError(f"{path} cannot be read ({error}): restore it with 'git checkout -- {path}'.") from error
+
+    @cached_property
+    def histories(self) -> dict[str, str]:
+        """Run id -> its `history.csv`."""
+        path = self.folder / "history.csv"
+        if not path.exists():
+            return {}
+        rows: dict[str, list[dict[str, str]]] = {}
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                rows.setdefault(row.pop("run"), []).append(row)
+        return {run: _csv([{name: row[name] for name in row if row[name]} for row in of]) for run, of in rows.items()}
+
+    @cached_property
+    def archives(self) -> dict[str, Path]:
+        """Name of a group of arrays -> the file that has it."""
+        found = {}
+        for path in sorted(self.folder.glob("predictions_*.npz")):
+            with _reading(path), zipfile.ZipFile(path) as archive:
+                found.update({name.rpartition("|")[0]: path for name in archive.namelist()})
+        return found
+
+    def arrays(self, name: str) -> dict[str, np.ndarray] | None:
+        """The arrays of a group; None where no file has it."""
+        if name not in self.archives:
+            return None
+        return _widened(_load(self.archives[name], f"{name}|"))
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """A run's arrays; what the store keeps in half precision comes back as float32.
+@lru_cache(maxsize=4)
+def bundle(store: Path) -> Bundle:
+    """The bundle that belongs to a store `<profile>/runs`: it lies in `<profile>`."""
+    return Bundle(store.parent)
+
+
+def stored_arrays(store: Path, name: str) -> dict[str, np.ndarray]:
+    """A group of arrays from its own file in the store, or from the bundle; half precision comes back as float32.
+
+    Args:
+        store: the folder of all runs.
+        name: of the file `<name>.npz` below it.
 
     Raises:
         EcglibError: the file is missing or damaged.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip():  # first, because numpy reads a header before its checksum
-                raise ValueError("a checksum does not fit")
-        with np.load(path, allow_pickle=False) as arrays:
-            stored = dict(arrays)
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise EcglibError(f"{path} cannot be read ({error}): delete it and run again.") from error
-    return {
-        name: values.astype(np.float32) if values.dtype == np.float16 else values for name, values in stored.items()
+    path = store / f"{name}.npz"
+    found = None if path.exists() else bundle(store).arrays(name)
+    return read_arrays(path) if found is None else found
+
+
+def is_stored(store: Path, name: str) -> bool:
+    """Whether `stored_arrays` would find a group of arrays."""
+    return (store / f"{name}.npz").exists() or name in bundle(store).archives
+
+
+def pack(store: Path, chapter_of: Callable[[str, Mapping[str, Any], Mapping[str, np.ndarray]], str]) -> Path:
+    """Write the bundle of a store: everything of all finished runs but the weights.
+
+    What a former bundle has and the store's folders have not stays in it.
+
+    Args:
+        store: the folder of all runs, `<profile>/runs`.
+        chapter_of: (name of a group of arrays, the run's config or {}, the arrays) -> which file it goes into.
+
+    Returns:
+        The folder of the bundle.
+    """
+    before = Bundle(store.parent)
+    facts, histories = dict(before.facts), dict(before.histories)
+    for path in sorted(store.glob("*/metrics.json")):
+        run = path.parent
+        facts[run.name] = {"run": run.name} | {name: read_json(run / file) for name, file in JSON.items()}
+        histories[run.name] = (run / "history.csv").read_text(encoding="utf-8")
+    groups = {name: _load(path, f"{name}|") for name, path in before.archives.items()}
+    groups |= {
+        path.relative_to(store).with_suffix("").as_posix(): _load(path)
+        for path in sorted(store.glob("*/*.npz"))
+        if path.name != "predictions.npz" or (path.parent / "metrics.json").exists()
     }
+    chapters: dict[str, dict[str, np.ndarray]] = {}
+    for name in sorted(groups):
+        config = facts.get(name.split("/")[0], {}).get("config", {})
+        members = {f"{name}|{key}": values for key, values in groups[name].items()}
+        chapters.setdefault(chapter_of(name, config, groups[name]), {}).update(members)
+    lines = [json.dumps(facts[run], sort_keys=True, ensure_ascii=False) for run in sorted(facts)]
+    write_text(store.parent / "runs.jsonl", "".join(f"{line}\n" for line in lines))
+    rows = [{"run": run, **row} for run in sorted(histories) for row in csv.DictReader(io.StringIO(histories[run]))]
+    write_text(store.parent / "history.csv", _csv(rows))
+    for chapter, arrays in chapters.items():
+        write_arrays(store.parent / f"predictions_{chapter}.npz", arrays)
+    bundle.cache_clear()
+    return store.parent
+
+
+def _csv(rows: list[dict[str, str]]) -> str:
+    """Rows as CSV with the columns of all of them, in the order of their first appearance."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Keep arrays, compressed; whole, or not at all. Equal arrays give equal bytes."""
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, values in arrays.items():
+            entry = zipfile.ZipInfo(f"{name}.npy")  # of 1980: numpy's own writer would note the time
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(entry, "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asanyarray(values), allow_pickle=False)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file; what the store keeps in half precision comes back as float32.
+
+    Raises:
+        EcglibError: the file is missing or damaged.
+    """
+    return _widened(_load(path))
+
+
+def _load(path: Path, prefix: str = "") -> dict[str, np.ndarray]:
+    """The arrays of a file whose names begin with `prefix`, which is left out, as they are stored."""
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        found = {}
+        for entry in archive.namelist():
+            if entry.startswith(prefix):
+                data = io.BytesIO(archive.read(entry))  # all of it first: that is when the checksum is compared
+                found[entry.removeprefix(prefix).removesuffix(".npy")] = np.lib.format.read_array(data)
+        return found
+
+
+def _widened(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: v.astype(np.float32) if v.dtype == np.float16 else v for name, v in arrays.items()}
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Say what to do about a file that cannot be read."""
+    try:
+        yield
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, SafetensorError) as error:
+        raise EcglibError(f"{path} cannot be read ({error}): delete it and run again.") from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> None:
@@ -123,15 +282,29 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         EcglibError: the file is missing or damaged.
     """
-    try:
+    with _reading(path):
         return {name: t.float() if t.dtype == torch.float16 else t for name, t in load_file(path).items()}
-    except (OSError, SafetensorError) as error:
-        raise EcglibError(f"{path} cannot be read ({error}): delete it and run again.") from error
+
+
+def read_facts(path: Path) -> dict[str, str]:
+    """What the header of a file of tensors says beside them.
+
+    Raises:
+        EcglibError: the file is missing or damaged.
+    """
+    with _reading(path), safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
 
 
 def half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Floating-point tensors in half precision, all others as they are."""
     return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+
+
+def publish(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> None:
+    """Keep weights in half precision beside those that `path` names, small enough to be committed."""
+    if not (published := path.with_name(PUBLISHED)).exists():
+        write_tensors(published, half(tensors), facts)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -140,7 +313,5 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         EcglibError: it is missing or damaged.
     """
-    try:
+    with _reading(path):
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise EcglibError(f"{path} cannot be read ({error}): delete the folder and run again.") from error

@@ -1,10 +1,11 @@
-"""The arms of R2's scenarios."""
+"""The arms of R2's question: what does contrast add to R1's student?"""
 
 from dataclasses import replace
 
-from ecglib.beatgan.arms import Arm, distillation_arms
-from ecglib.beatgan.experiments import BeatGANConfig
-from ecglib.simclr.scenarios import Contrast, Place
+from ecglib.beatgan.arms import distillation_arms
+from ecglib.beatgan.task import BeatGANConfig
+from ecglib.runs.grid import Arm
+from ecglib.simclr.scenarios import Contrast, Place, ScenarioConfig
 
 # (gamma, tau) around the values that the scenarios use: SimCLR's tau, and a gamma fixed before anything was tested.
 SWEEP = ((0.01, 0.1), (0.1, 0.1), (1.0, 0.1), (0.1, 0.5))
@@ -21,7 +22,7 @@ def contrast_arms(base: BeatGANConfig, seeds: int) -> dict[str, Arm]:
 
     def arm(name: str, text: str, *places: Place, pretraining: int = 0) -> Arm:
         added = Contrast(places, pretraining=pretraining)
-        return Arm(name, text, [replace(config, contrast=added) for config in known["D"].configs])
+        return Arm(name, text, [ScenarioConfig.of(config, added) for config in known["D"].configs], control="D")
 
     return {
         "A": known["A"],
@@ -48,5 +49,6 @@ def sweep_arms(base: BeatGANConfig, seeds: int) -> dict[str, Arm]:
     for gamma, temperature in SWEEP:
         added = Contrast(("discriminator", "generator"), gamma=gamma, temperature=temperature)
         name = f"gamma {gamma:g}, tau {temperature:g}"
-        rows[name] = Arm(name, "both scenarios", [replace(config, contrast=added) for config in students])
+        configs = [ScenarioConfig.of(config, added) for config in students]
+        rows[name] = Arm(name, "both scenarios", configs, control="D")
     return rows

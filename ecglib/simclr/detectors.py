@@ -1,6 +1,6 @@
 """One label-free detector beyond R2: how far is a beat from normal ones in contrast, shape, own shape and rhythm?
 
-Each of these is a block of features; `detectors.Blocks` gives all the same weight and `detectors.Nearest` measures the
+Each of these is a block of features; `distances.Blocks` gives all the same weight and `distances.Nearest` measures the
 distance to the nearest normal training beats. Principal components, scales, distances and the encoder are fitted to N
 beats alone, those of R1's training set. Two blocks look further, though at no label: own shape takes the median of all
 beats of a beat's record, and rhythm the RR intervals around it, whatever those beats are, abnormal test beats included.
@@ -9,201 +9,134 @@ limits these numbers"). Blocks may be taken alone, so that one sees what each of
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from sklearn.decomposition import PCA
 
-from ecglib.beatgan.experiments import BeatGANConfig, Run
+from ecglib.beatgan.task import BeatGANConfig, BeatGANRun, BeatsConfig
+from ecglib.core.config import Checked, digest
 from ecglib.core.device import choose_device
 from ecglib.core.errors import EcglibError
 from ecglib.data import mitbih
 from ecglib.data.mitbih import Beats
-from ecglib.runs.store import digest, read_arrays, write_arrays
-from ecglib.simclr.distances import Blocks, Mahalanobis, Nearest, fisher
-from ecglib.simclr.encoder import SimCLRConfig, embed, normalising_encoder, train_encoder
+from ecglib.runs.obtain import obtain
+from ecglib.runs.store import is_stored, stored_arrays, write_arrays
+from ecglib.simclr.distances import NEIGHBOURS, Blocks, Mahalanobis, Nearest, fisher
+from ecglib.simclr.encoder import EncoderConfig, Settings, embed
+from ecglib.simclr.networks import BaseEncoder
 from ecglib.stats import metrics
 
-Block = Literal["contrast", "untrained", "shape", "own", "rhythm"]
-DISTANCES: dict[str, Callable[[np.ndarray], Callable[[np.ndarray], np.ndarray]]] = {
-    "nearest": Nearest,
-    "mahalanobis": Mahalanobis,
-}
 COMPONENTS = 30  # principal components that "shape" and "own" keep
 LONGEST, SHORTEST = 5.0, 0.2  # times the usual RR interval; what lies beyond is a gap in the annotation, not rhythm
 
 
 @dataclass(frozen=True)
-class Detector:
+class Detector(Checked):
     """What a beat is described by, and how its distance from normal beats is measured.
 
     Attributes:
-        blocks: of `contrast` (the encoder's embedding, of unit length, because NT-Xent compares directions),
-            `untrained` (the same of an encoder that never learned but normalises as it does: the control), `shape`
-            (principal components of the scaled beat), `own` (principal components of what differs, in mV, from the
-            record's own median beat) and `rhythm` (logarithms of the RR intervals before and after, over the usual one
-            around).
+        blocks: keys of `BLOCKS`.
         leads: of `shape` and `own`.
         distance: "nearest" normal beats, or "mahalanobis" to their mean.
+        components: how many principal components `shape` and `own` keep.
+        neighbours: how many nearest normal beats are averaged.
     """
 
-    blocks: tuple[Block, ...]
+    blocks: tuple[str, ...]
     leads: tuple[int, ...] = (0, 1)
-    distance: str = "nearest"
+    distance: Literal["nearest", "mahalanobis"] = "nearest"
+    components: int = COMPONENTS
+    neighbours: int = NEIGHBOURS
 
     def __post_init__(self) -> None:
-        if not self.blocks or set(self.blocks) - set(get_args(Block)) or self.distance not in DISTANCES:
-            raise EcglibError(
-                f"blocks={self.blocks}, distance={self.distance!r}: choose blocks among {', '.join(get_args(Block))} "
-                f"and a distance among {', '.join(DISTANCES)}."
-            )
+        super().__post_init__()
+        if not self.blocks or set(self.blocks) - set(BLOCKS):
+            raise EcglibError(f"blocks={self.blocks}: choose blocks among {', '.join(BLOCKS)}.")
+
+    @property
+    def seeded(self) -> bool:
+        """Whether it has trained or drawn weights; principal components and RR intervals have none."""
+        return any(BLOCKS[name].seeded for name in self.blocks)
+
+    def fitted(self, normal: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """Features (M, d) -> scores (M,), fitted to those of normal beats (N, d)."""
+        return Nearest(normal, self.neighbours) if self.distance == "nearest" else Mahalanobis(normal)
 
 
-# What each part adds, from the control to all four together.
-LADDER = {
-    "encoder that never learned": Detector(("untrained",)),
-    "encoder that never learned, Mahalanobis": Detector(("untrained",), distance="mahalanobis"),
-    "contrast": Detector(("contrast",)),
-    "contrast, Mahalanobis": Detector(("contrast",), distance="mahalanobis"),
-    "shape, lead 1": Detector(("shape",), leads=(0,)),
-    "shape, both leads": Detector(("shape",)),
-    "own shape": Detector(("own",)),
-    "rhythm": Detector(("rhythm",)),
-    "contrast + shape": Detector(("contrast", "shape")),
-    "all without rhythm": Detector(("contrast", "shape", "own")),
-    "all without contrast": Detector(("shape", "own", "rhythm")),
-    "all four": Detector(("contrast", "shape", "own", "rhythm")),
-}
+Features = tuple[np.ndarray, np.ndarray]  # of the training beats (N, d) and of the test beats (M, d)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One kind of features.
+
+    Attributes:
+        text: what it is.
+        features: (beats, detector, the beats' description) -> features.
+        seeded: whether weights are trained or drawn for it.
+    """
+
+    text: str
+    features: "Callable[[Described, Detector], Features]"
+    seeded: bool = False
 
 
 class Described:
     """Training and test beats as features: the examples of normal beats are the encoder's own training beats.
 
     Args:
-        encoder: gives data, split, seed and budget, and the embedding.
-        beats: the beats it was made for.
+        config: gives data, split and the test beats.
+        encoder: gives seed and training beats, and the embedding.
+        beats: the beats that both were made for.
         store: the folder of all runs.
         device: "auto", "cpu" or "cuda", for the encoder.
     """
 
-    def __init__(self, encoder: SimCLRConfig, beats: Beats, store: Path, device: str = "auto") -> None:
-        self.encoder, self.beats, self.store, self.device = encoder, beats, store, device
-        self.split = encoder.beats.choose(beats)
-        self._blocks: dict[tuple[Block, tuple[int, ...]], tuple[np.ndarray, np.ndarray]] = {}
+    def __init__(
+        self, config: BeatGANConfig, encoder: EncoderConfig, beats: Beats, store: Path, device: str = "auto"
+    ) -> None:
+        self.config, self.encoder, self.beats, self.store, self.device = config, encoder, beats, store, device
+        self.members = encoder.choose(beats).train, config.choose(beats).test
+        self._blocks: dict[tuple[object, ...], Features] = {}
 
-    def block(self, name: Block, leads: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """Features (N, d) of the training beats and (M, d) of the test beats."""
-        key = (name, () if name in ("contrast", "untrained", "rhythm") else leads)
+    def block(self, name: str, detector: Detector) -> Features:
+        """The features of a block, made once for all detectors that see it alike."""
+        key = (name,) if BLOCKS[name].seeded else (name, detector.leads, detector.components)
         if key not in self._blocks:
-            self._blocks[key] = self._describe(name, leads)
+            self._blocks[key] = BLOCKS[name].features(self, detector)
         return self._blocks[key]
 
-    def _describe(self, name: Block, leads: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        train, test = self.split.train, self.split.test
-        if name == "rhythm":
-            return log_rhythm(self.beats, train), log_rhythm(self.beats, test)
-        if name in ("shape", "own"):
-            draw = scaled if name == "shape" else minus_own_median
-            normal, tested = (draw(self.beats, members, leads).reshape(len(members), -1) for members in (train, test))
-            components = PCA(min(COMPONENTS, *normal.shape), random_state=self.encoder.beats.training.seed).fit(normal)
-            return components.transform(normal), components.transform(tested)
-        return self._embedded(train, trained=name == "contrast"), self._embedded(test, trained=name == "contrast")
-
-    def _embedded(self, members: np.ndarray, trained: bool) -> np.ndarray:
+    def embedded(self, encoder: BaseEncoder) -> Features:
+        """Embeddings of unit length, because NT-Xent compares directions."""
         place = choose_device(self.device)
-        model = (
-            train_encoder(self.encoder, self.beats, self.store, self.device)
-            if trained
-            else normalising_encoder(self.encoder, self.beats)
-        )
-        h = embed(model.to(place), self.encoder.beats.x(self.beats, members).to(place)).cpu().numpy()
-        return h / np.linalg.norm(h, axis=1, keepdims=True)
+        found = [
+            embed(encoder.to(place), self.encoder.x(self.beats, members).to(place)).cpu().numpy()
+            for members in self.members
+        ]
+        return found[0] / _lengths(found[0]), found[1] / _lengths(found[1])
+
+    def components(self, draw: "Callable[[Beats, np.ndarray, tuple[int, ...]], np.ndarray]", by: Detector) -> Features:
+        """Principal components of what `draw` makes of beats."""
+        normal, tested = (draw(self.beats, members, by.leads).reshape(len(members), -1) for members in self.members)
+        model = PCA(min(by.components, *normal.shape), random_state=self.encoder.training.seed).fit(normal)
+        return model.transform(normal), model.transform(tested)
 
 
-def score_file(detector: Detector, encoder: SimCLRConfig, store: Path) -> Path:
-    """Where the store keeps the scores of a detector."""
-    beats = encoder.beats
-    name = f"{'_'.join(detector.blocks)}-{beats.split}-seed{beats.training.seed}-{digest(detector, encoder)}"
-    return store / "novelty" / f"{name}.npz"
+def _lengths(h: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(h, axis=1, keepdims=True)
 
 
-def scores(detector: Detector, described: Described) -> np.ndarray:
-    """Scores (M,) float32 of the test beats: from the store, or measured and kept there."""
-    path = score_file(detector, described.encoder, described.store)
-    if not path.exists():
-        pairs = [described.block(block, detector.leads) for block in detector.blocks]
-        normal, tested = ([pair[part] for pair in pairs] for part in (0, 1))
-        together = Blocks.fit(normal)
-        found = DISTANCES[detector.distance](together(normal))(together(tested))
-        write_arrays(path, {"scores": found.astype(np.float16)})  # half precision, as the predictions of a run
-    return read_scores(path)
+def _contrast(described: Described, _: Detector) -> Features:
+    run = obtain(described.encoder, described.beats, described.store, described.device, weights=True)
+    return described.embedded(run.encoder())
 
 
-def read_scores(path: Path) -> np.ndarray:
-    """Scores (M,) float32 that the store has."""
-    return read_arrays(path)["scores"]
-
-
-def ladder_scores(
-    config: BeatGANConfig, epochs: int, seeds: int, beats: Beats, store: Path, device: str = "auto"
-) -> dict[str, list[np.ndarray]]:
-    """Scores (M,) of every detector of `LADDER`, one a seed.
-
-    Args:
-        config: gives data, split and budget; its seed and epochs are ignored.
-        epochs: of the encoder.
-        seeds: of the encoder.
-        beats: the beats it was made for.
-        store: the folder of all runs.
-        device: "auto", "cpu" or "cuda".
-    """
-    found: dict[str, list[np.ndarray]] = {step: [] for step in LADDER}
-    for seed in range(seeds):
-        settings = replace(config.training, seed=seed, epochs=epochs)
-        described = Described(SimCLRConfig(replace(config, training=settings)), beats, store, device)
-        for step, detector in LADDER.items():
-            found[step].append(scores(detector, described))
-    return found
-
-
-def beatgan_scores(runs: Sequence[Run], configs: Sequence[BeatGANConfig], beats: Beats) -> dict[str, list[np.ndarray]]:
-    """BeatGAN's own scores (M,), one a run, and with the rhythm: is it rhythm alone that makes a detector?
-
-    Args:
-        runs: of one program: its arms A and B differ in their seeds alone, and count together.
-        configs: of each run.
-        beats: the beats they were made for.
-
-    Raises:
-        EcglibError: the runs differ in more than their seeds.
-    """
-    programs = [replace(config, training=replace(config.training, seed=0)) for config in configs]
-    if any(program != programs[0] for program in programs):
-        raise EcglibError("These runs differ in more than their seeds: what counts together must be one program.")
-    return {
-        "BeatGAN": [run.predictions["scores_corrected"] for run in runs],
-        "BeatGAN + rhythm": [with_rhythm(run, config, beats) for run, config in zip(runs, configs, strict=True)],
-    }
-
-
-def with_rhythm(run: Run, config: BeatGANConfig, beats: Beats) -> np.ndarray:
-    """BeatGAN's score and the irregularity of the rhythm as one (M,): Fisher's method, by normal validation beats."""
-    split, stored = config.choose(beats), run.predictions
-    normal = stored["validation_labels"] == "N"
-    irregular = {
-        part: np.abs(log_rhythm(beats, members)).sum(axis=1)
-        for part, members in (("validation", split.validation[normal]), ("test", split.test))
-    }
-    error = (stored["validation_scores_corrected"][normal], stored["scores_corrected"])
-    return fisher({"error": error, "rhythm": (irregular["validation"], irregular["test"])})
-
-
-def aucs(labels: np.ndarray, found: np.ndarray) -> dict[str, float]:
-    """AUC ("all") and AP ("ap") of scores (M,) over all abnormal beats, and the AUC of each class against N."""
-    overall = {"all": metrics.auc(labels != "N", found), "ap": metrics.average_precision(labels != "N", found)}
-    return overall | metrics.per_class_auc(labels, found)
+def _rhythm(described: Described, _: Detector) -> Features:
+    train, test = (log_rhythm(described.beats, members) for members in described.members)
+    return train, test
 
 
 def scaled(beats: Beats, members: np.ndarray, leads: tuple[int, ...]) -> np.ndarray:
@@ -226,5 +159,154 @@ def minus_own_median(beats: Beats, members: np.ndarray, leads: tuple[int, ...]) 
 
 
 def log_rhythm(beats: Beats, members: np.ndarray) -> np.ndarray:
-    """Logarithms (M, 2) of the RR intervals before and after over the usual one: twice as long as half as long."""
+    """Logarithms (M, 2) of the RR intervals before and after over the usual one.
+
+    On a logarithmic scale an interval of twice the usual length lies as far from it as one of half its length.
+    """
     return np.log(np.clip(beats.rhythm[members], SHORTEST, LONGEST))
+
+
+BLOCKS = {
+    "contrast": Block("the encoder's embedding", _contrast, seeded=True),
+    "untrained": Block(
+        "that of an encoder which never learned but normalises as the trained one does: the control",
+        lambda described, _: described.embedded(described.encoder.normalising(described.beats)),
+        seeded=True,
+    ),
+    "shape": Block("principal components of the scaled beat", lambda described, by: described.components(scaled, by)),
+    "own": Block(
+        "principal components of what differs, in mV, from the record's own median beat",
+        lambda described, by: described.components(minus_own_median, by),
+    ),
+    "rhythm": Block("logarithms of the RR intervals before and after, over the usual one around", _rhythm),
+}
+# What each part adds, from the control to all four together.
+LADDER = {
+    "encoder that never learned": Detector(("untrained",)),
+    "encoder that never learned, Mahalanobis": Detector(("untrained",), distance="mahalanobis"),
+    "contrast": Detector(("contrast",)),
+    "contrast, Mahalanobis": Detector(("contrast",), distance="mahalanobis"),
+    "shape, lead 1": Detector(("shape",), leads=(0,)),
+    "shape, both leads": Detector(("shape",)),
+    "own shape": Detector(("own",)),
+    "rhythm": Detector(("rhythm",)),
+    "contrast + shape": Detector(("contrast", "shape")),
+    "all without rhythm": Detector(("contrast", "shape", "own")),
+    "all without contrast": Detector(("shape", "own", "rhythm")),
+    "all four": Detector(("contrast", "shape", "own", "rhythm")),
+}
+# What is compared with what: is it better than BeatGAN, with and without the rhythm; is contrast, is PCA of the same
+# lead; and what does contrast add?
+COMPARED = (
+    ("all four", "BeatGAN"),
+    ("all four", "BeatGAN + rhythm"),
+    ("all without rhythm", "BeatGAN"),
+    ("contrast", "BeatGAN"),
+    ("shape, lead 1", "BeatGAN"),
+    ("contrast", "shape, lead 1"),
+    ("contrast", "encoder that never learned"),
+    ("contrast, Mahalanobis", "encoder that never learned, Mahalanobis"),
+    ("all four", "all without contrast"),
+)
+
+
+@dataclass(frozen=True)
+class Scored(Checked):
+    """Everything that decides the scores of a detector.
+
+    Attributes:
+        detector: the detector.
+        encoder: gives seed and training beats, and the embedding.
+        test_beats: how many of the split's test beats; 0 is all.
+    """
+
+    detector: Detector
+    encoder: EncoderConfig
+    test_beats: int = 0
+
+    @property
+    def name(self) -> str:
+        """Where the store keeps the scores."""
+        blocks, encoder = "_".join(self.detector.blocks), self.encoder
+        return f"detectors/{blocks}-{encoder.split}-seed{encoder.training.seed}-{digest(self)}"
+
+
+def scores(detector: Detector, described: Described) -> np.ndarray:
+    """Scores (M,) float32 of the test beats: from the store, or measured and kept there."""
+    name = Scored(detector, described.encoder, described.config.test_beats).name
+    if not is_stored(described.store, name):
+        pairs = [described.block(block, detector) for block in detector.blocks]
+        normal, tested = ([pair[part] for pair in pairs] for part in (0, 1))
+        together = Blocks.fit(normal)
+        found = detector.fitted(together(normal))(together(tested))
+        # Half precision, as the predictions of a run.
+        write_arrays(described.store / f"{name}.npz", {"scores": found.astype(np.float16)})
+    return stored_arrays(described.store, name)["scores"]
+
+
+def encoder_of(config: BeatsConfig, settings: Settings) -> EncoderConfig:
+    """An encoder that learns from the training beats of `config`."""
+    shared = {field.name: getattr(config, field.name) for field in fields(BeatsConfig)}
+    return EncoderConfig(**shared, training=settings)
+
+
+def ladder_scores(
+    config: BeatGANConfig, epochs: int, seeds: int, beats: Beats, store: Path, device: str = "auto"
+) -> dict[str, list[np.ndarray]]:
+    """Scores (M,) of every detector of `LADDER`, one a seed.
+
+    Args:
+        config: gives data, split and budget; its seed and epochs are ignored.
+        epochs: of the encoder.
+        seeds: of the encoder.
+        beats: the beats it was made for.
+        store: the folder of all runs.
+        device: "auto", "cpu" or "cuda".
+    """
+    found: dict[str, list[np.ndarray]] = {step: [] for step in LADDER}
+    for seed in range(seeds):
+        settings = Settings(seed, epochs, config.training.batch_size)
+        described = Described(config, encoder_of(config, settings), beats, store, device)
+        for step, detector in LADDER.items():
+            found[step].append(scores(detector, described))
+    return found
+
+
+def beatgan_scores(
+    runs: Sequence[BeatGANRun], configs: Sequence[BeatGANConfig], beats: Beats
+) -> dict[str, list[np.ndarray]]:
+    """BeatGAN's own scores (M,), one a run, and with the rhythm: is it rhythm alone that makes a detector?
+
+    Args:
+        runs: of one program: its arms A and B differ in their seeds alone, and count together.
+        configs: of each run.
+        beats: the beats they were made for.
+
+    Raises:
+        EcglibError: the runs differ in more than their seeds.
+    """
+    programs = [replace(config, training=replace(config.training, seed=0)) for config in configs]
+    if any(program != programs[0] for program in programs):
+        raise EcglibError("These runs differ in more than their seeds: what counts together must be one program.")
+    return {
+        "BeatGAN": [run.predictions["scores_corrected"] for run in runs],
+        "BeatGAN + rhythm": [with_rhythm(run, config, beats) for run, config in zip(runs, configs, strict=True)],
+    }
+
+
+def with_rhythm(run: BeatGANRun, config: BeatGANConfig, beats: Beats) -> np.ndarray:
+    """BeatGAN's score and the irregularity of the rhythm as one (M,): Fisher's method, by normal validation beats."""
+    split, stored = config.choose(beats), run.predictions
+    normal = stored["validation_labels"] == "N"
+    irregular = {
+        part: np.abs(log_rhythm(beats, members)).sum(axis=1)
+        for part, members in (("validation", split.validation[normal]), ("test", split.test))
+    }
+    error = (stored["validation_scores_corrected"][normal], stored["scores_corrected"])
+    return fisher({"error": error, "rhythm": (irregular["validation"], irregular["test"])})
+
+
+def aucs(labels: np.ndarray, found: np.ndarray) -> dict[str, float]:
+    """AUC ("all") and AP ("ap") of scores (M,) over all abnormal beats, and the AUC of each class against N."""
+    overall = {"all": metrics.auc(labels != "N", found), "ap": metrics.average_precision(labels != "N", found)}
+    return overall | metrics.per_class_auc(labels, found)

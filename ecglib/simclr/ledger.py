@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ecglib.beatgan.experiments import Run
+from ecglib.beatgan.task import BeatGANRun
 from ecglib.data.mitbih import Beats
 from ecglib.show.ledger import mean
-from ecglib.simclr.encoder import SimCLRConfig
+from ecglib.simclr.encoder import EncoderConfig
 
 
 def measured_r2(
-    config: SimCLRConfig, beats: Beats, plain: Sequence[Run], milliseconds: float
+    config: EncoderConfig, beats: Beats, plain: Sequence[BeatGANRun], milliseconds: float
 ) -> tuple[dict[str, float | str], dict[str, str]]:
     """What the companion has of the numbers that R2 quotes.
 
@@ -24,7 +24,7 @@ def measured_r2(
     Returns:
         Key -> number, and key -> why there is none.
     """
-    batch = config.beats.training.batch_size
+    batch = config.training.batch_size
     found: dict[str, float | str] = {
         "r2.quoted_auc": f"{mean([run.metrics['corrected']['auc'] for run in plain]):.4f} (mean of {len(plain)} runs)",
         "r2.ms_per_beat": milliseconds,

@@ -5,25 +5,31 @@ formula for either. Read here as: D's loss becomes BCE + gamma NT-Xent over two 
 D's features; G's becomes L = L_G + L_KD + gamma NT-Xent over the codes z of two views.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, fields
+from pathlib import Path
 from typing import Literal
 
-import numpy as np
+import torch
 from torch import Tensor, nn
 
-from ecglib.beatgan.networks import LATENT, Discriminator, Generator
+from ecglib.beatgan.networks import LATENT
+from ecglib.beatgan.task import BeatGANConfig
+from ecglib.beatgan.training import State, Step, Term
+from ecglib.core.config import Checked, digest
 from ecglib.core.errors import EcglibError
-from ecglib.data.augment import random_view
-from ecglib.simclr.losses import NTXent
+from ecglib.core.seeds import seed_everything
+from ecglib.data.augment import Views, random_view
+from ecglib.simclr.losses import nt_xent
 from ecglib.simclr.networks import ProjectionHead
 
 Place = Literal["discriminator", "generator"]
+PRETRAINING = 1  # sets the random stream of D's pretraining apart from that of the epochs proper
 
 
 @dataclass(frozen=True)
-class Contrast:
+class Contrast(Checked):
     """Where beats are contrasted and how much that weighs.
 
     Attributes:
@@ -33,6 +39,7 @@ class Contrast:
         hidden: units of the projection head's hidden layer.
         outputs: numbers in which views are compared.
         pretraining: epochs in which D learns contrast alone, before BeatGAN's training begins.
+        views: the ranges of the augmentations.
     """
 
     places: tuple[Place, ...]
@@ -41,38 +48,110 @@ class Contrast:
     hidden: int = 256
     outputs: int = 64
     pretraining: int = 0
+    views: Views = Views()
 
     def __post_init__(self) -> None:
-        if not self.places or set(self.places) - {"discriminator", "generator"}:
-            raise EcglibError(f"places={self.places}: contrast goes into the discriminator, the generator or both.")
+        super().__post_init__()
+        if not self.places:
+            raise EcglibError("places=(): contrast goes into the discriminator, the generator or both.")
         if self.pretraining and "discriminator" not in self.places:
             raise EcglibError("Only the discriminator can be pretrained: add it to places.")
 
 
-def new_heads(settings: Contrast, discriminator: Discriminator) -> dict[str, ProjectionHead]:
-    """A projection head for each place, on the device of the discriminator."""
-    weight = next(discriminator.classifier.parameters())
-    sizes = {"discriminator": weight.shape[1], "generator": LATENT}
-    return {
-        place: ProjectionHead(sizes[place], settings.hidden, settings.outputs).to(weight.device)
-        for place in settings.places
-    }
+@dataclass(frozen=True)
+class ScenarioConfig(BeatGANConfig):
+    """A student of R1 that also learns contrast.
+
+    Attributes:
+        contrast: R2's NT-Xent in D, in G or in both.
+    """
+
+    _: KW_ONLY
+    contrast: Contrast
+
+    @classmethod
+    def of(cls, config: BeatGANConfig, contrast: Contrast) -> "ScenarioConfig":
+        """A student of R1 with contrast added."""
+        return cls(**{field.name: getattr(config, field.name) for field in fields(config)}, contrast=contrast)
+
+    @property
+    def run_id(self) -> str:
+        """See `BeatGANConfig.run_id`."""
+        return f"contrast-{self.split}-seed{self.training.seed}-{digest(self)}"
+
+    def terms(self, state: State, x: Tensor, store: Path) -> list[Term]:
+        """See `BeatGANConfig.terms`: its distillation, and contrast, whose heads learn with the network they sit on."""
+        added = contrast_terms(self.contrast, state)
+        return [*super().terms(state, x, store), *added]
+
+    def before(self, state: State, terms: Sequence[Term], x: Tensor) -> None:
+        """Scenario 1, pretrained: D and its head learn contrast alone."""
+        size = self.training.batch_size
+        for epoch in range(self.contrast.pretraining):
+            (term,) = (one for one in terms if one.place == "discriminator")
+            seed_everything(self.training.seed, epoch + 1, PRETRAINING)
+            for batch in torch.randperm(len(x))[: len(x) // size * size].to(x.device).split(size):
+                value = term(Step(state, x[batch], x[batch], x[batch]))
+                state.discriminator_optimizer.zero_grad()
+                value.backward()
+                state.discriminator_optimizer.step()
 
 
-def discriminator_term(settings: Contrast, head: ProjectionHead, discriminator: Discriminator, x: Tensor) -> Tensor:
-    """NT-Xent of D's features, averaged over time, of two views of each beat x (B, C, 320); without gamma."""
-    h = [discriminator.features(random_view(x)).mean(dim=2) for _ in range(2)]
-    return NTXent(settings.temperature)(head(h[0]), head(h[1]))
+class DiscriminatorContrast(Term):
+    """Scenario 1: NT-Xent of D's features, averaged over time, of two views of each beat."""
+
+    place = "discriminator"
+    columns = ("loss_contrast_d", "gradient_ratio_contrast_d")
+
+    def __init__(self, settings: Contrast, head: ProjectionHead) -> None:
+        self.settings, self.head = settings, head
+        self.weight, self.parts = settings.gamma, {"head_discriminator": head}
+
+    def __call__(self, step: Step) -> Tensor:
+        """Without gamma."""
+        views = (random_view(step.x, self.settings.views) for _ in range(2))
+        h = [step.state.discriminator.features(view).mean(dim=2) for view in views]
+        return nt_xent(self.head(h[0]), self.head(h[1]), self.settings.temperature)
 
 
-def generator_term(settings: Contrast, head: ProjectionHead, generator: Generator, x: Tensor) -> Tensor:
-    """NT-Xent of the codes z of two views of each beat x (B, C, 320); without gamma.
+class GeneratorContrast(Term):
+    """Scenario 2: NT-Xent of the codes z of two views of each beat.
 
     The running statistics of the encoder stay as they are: at test time it sees beats, not views.
     """
-    with statistics_kept(generator):
-        z = [generator.encoder(random_view(x))[:, :, 0] for _ in range(2)]
-    return NTXent(settings.temperature)(head(z[0]), head(z[1]))
+
+    columns = ("loss_contrast_g", "gradient_ratio_contrast_g")
+
+    def __init__(self, settings: Contrast, head: ProjectionHead) -> None:
+        self.settings, self.head = settings, head
+        self.weight, self.parts = settings.gamma, {"head_generator": head}
+
+    def __call__(self, step: Step) -> Tensor:
+        """Without gamma."""
+        generator = step.state.generator
+        with statistics_kept(generator):
+            views = (random_view(step.x, self.settings.views) for _ in range(2))
+            z = [generator.encoder(view)[:, :, 0] for view in views]
+        return nt_xent(self.head(z[0]), self.head(z[1]), self.settings.temperature)
+
+
+KINDS: dict[Place, type[DiscriminatorContrast] | type[GeneratorContrast]] = {
+    "discriminator": DiscriminatorContrast,
+    "generator": GeneratorContrast,
+}
+
+
+def contrast_terms(settings: Contrast, state: State) -> list[Term]:
+    """The terms of a scenario for a new state; the optimizers of its networks take their heads along."""
+    weight = next(state.discriminator.classifier.parameters())
+    sizes = {"discriminator": weight.shape[1], "generator": LATENT}
+    optimizers = {"discriminator": state.discriminator_optimizer, "generator": state.generator_optimizer}
+    found: list[Term] = []
+    for place in settings.places:
+        head = ProjectionHead(sizes[place], settings.hidden, settings.outputs).to(weight.device)
+        optimizers[place].add_param_group({"params": list(head.parameters())})
+        found.append(KINDS[place](settings, head))
+    return found
 
 
 @contextmanager
@@ -87,9 +166,3 @@ def statistics_kept(model: nn.Module) -> Iterator[None]:
     finally:
         for layer, momentum in zip(layers, before, strict=True):
             layer.momentum = momentum
-
-
-def same_patient_share(patients: np.ndarray) -> float:
-    """The share of a batch's negatives that are expected to be beats of the same patient, drawn from patients (N,)."""
-    _, counts = np.unique(patients, return_counts=True)
-    return float((counts * (counts - 1)).sum() / (len(patients) * (len(patients) - 1)))

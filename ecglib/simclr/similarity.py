@@ -56,3 +56,9 @@ def patients_told_apart(kinds: Mapping[str, np.ndarray]) -> float:
     """
     same, other = kinds["beats of one patient"], kinds["beats of different patients"]
     return metrics.auc(np.repeat([True, False], [len(same), len(other)]), np.concatenate([same, other]))
+
+
+def same_patient_share(patients: np.ndarray) -> float:
+    """The share of a batch's negatives that are expected to be beats of the same patient, drawn from patients (N,)."""
+    _, counts = np.unique(patients, return_counts=True)
+    return float((counts * (counts - 1)).sum() / (len(patients) * (len(patients) - 1)))

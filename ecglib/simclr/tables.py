@@ -11,7 +11,7 @@ from ecglib.beatgan.arms import Arm
 from ecglib.beatgan.tables import ArmRuns, values
 from ecglib.data.mitbih import CLASSES
 from ecglib.show.words import bounds, shown
-from ecglib.simclr.detectors import LADDER, aucs
+from ecglib.simclr.detectors import COMPARED, LADDER, aucs
 from ecglib.stats import metrics
 from ecglib.stats.comparisons import Unpaired, compare, holm, p_header, shown_detectable, unpaired, verdict
 from ecglib.stats.metrics import Interval, mean_interval
@@ -158,8 +158,8 @@ def detectors(
 
 
 def _has_seed(name: str) -> bool:
-    """Whether a detector has trained or drawn weights; principal components and RR intervals have none."""
-    return name not in LADDER or bool({"contrast", "untrained"} & set(LADDER[name].blocks))
+    """Whether a detector has trained or drawn weights; BeatGANs, which are in no ladder, have."""
+    return name not in LADDER or LADDER[name].seeded
 
 
 def _members(name: str, scores: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
@@ -175,21 +175,6 @@ def seed_aucs(scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray) ->
     """Detector -> "all" or a class -> AUC of each run, for `plots.detector_ladder`."""
     found = {name: [aucs(labels, one) for one in _members(name, given)] for name, given in scores.items()}
     return {name: {key: [row[key] for row in rows] for key in rows[0]} for name, rows in found.items()}
-
-
-# What is compared with what: is it better than BeatGAN, with and without the rhythm; is contrast, is PCA of the same
-# lead; and what does contrast add?
-COMPARED = (
-    ("all four", "BeatGAN"),
-    ("all four", "BeatGAN + rhythm"),
-    ("all without rhythm", "BeatGAN"),
-    ("contrast", "BeatGAN"),
-    ("shape, lead 1", "BeatGAN"),
-    ("contrast", "shape, lead 1"),
-    ("contrast", "encoder that never learned"),
-    ("contrast, Mahalanobis", "encoder that never learned, Mahalanobis"),
-    ("all four", "all without contrast"),
-)
 
 
 # Each is asked over all abnormal beats and for S alone: outcome -> the classes that are tested.

@@ -1,27 +1,35 @@
 """How good is a multi-label classifier? AUC and AP of each class, their means, intervals over records or patients."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from ecglib.data.ptbxl import SUPERCLASSES
 from ecglib.stats import metrics
 from ecglib.stats.metrics import Interval
 
 
-def class_metrics(targets: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+def class_metrics(targets: np.ndarray, scores: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
     """`auc_<class>` and `ap_<class>`, and their means `auc` and `ap` over the classes that occur.
 
     Args:
-        targets: (N, 5) of 0 and 1.
-        scores: (N, 5), higher where the class is more likely.
+        targets: (N, C) of 0 and 1.
+        scores: (N, C), higher where the class is more likely.
+        classes: names of the columns.
     """
     found: dict[str, float] = {}
-    for column, name in enumerate(SUPERCLASSES):
+    for column, name in enumerate(classes):
         present = targets[:, column] == 1
         if present.any() and not present.all():
             found[f"auc_{name}"] = metrics.auc(present, scores[:, column])
             found[f"ap_{name}"] = metrics.average_precision(present, scores[:, column])
     means = {kind: np.mean([value for key, value in found.items() if key.startswith(kind)]) for kind in ("auc", "ap")}
     return {kind: float(mean) for kind, mean in means.items()} | found
+
+
+def macro_auc(targets: np.ndarray, scores: np.ndarray) -> float:
+    """The mean AUC over the classes that occur, of targets (N, C) of 0 and 1 and scores (N, C)."""
+    aucs = [metrics.auc(column == 1, found) for column, found in zip(targets.T, scores.T, strict=True)]
+    return float(np.nanmean(aucs))
 
 
 def rounded_auc(found: dict[str, float]) -> float:
@@ -36,8 +44,8 @@ def resampled_auc(targets: np.ndarray, scores: np.ndarray, patients: np.ndarray 
     Equal targets draw equal resamples, so that the results of two models may be subtracted.
 
     Args:
-        targets: (N, 5) of 0 and 1.
-        scores: (N, 5).
+        targets: (N, C) of 0 and 1.
+        scores: (N, C).
         patients: (N,); None draws single records.
     """
     present = [column for column in range(targets.shape[1]) if 0 < targets[:, column].sum() < len(targets)]
@@ -47,14 +55,14 @@ def resampled_auc(targets: np.ndarray, scores: np.ndarray, patients: np.ndarray 
 
 def auc_interval(targets: np.ndarray, scores: np.ndarray, patients: np.ndarray | None = None) -> Interval:
     """Macro-AUC with its 95 % interval over records, or over whole patients."""
-    return metrics.percentiles(class_metrics(targets, scores)["auc"], resampled_auc(targets, scores, patients))
+    return metrics.percentiles(macro_auc(targets, scores), resampled_auc(targets, scores, patients))
 
 
 BINS = 10  # of equal width, for the calibration error
 
 
 def brier(targets: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean squared difference of probabilities (N, 5) and targets (N, 5) of 0 and 1 (Brier 1950): 0 is perfect."""
+    """Mean squared difference of probabilities (N, C) and targets (N, C) of 0 and 1 (Brier 1950): 0 is perfect."""
     return float(np.mean((probabilities - targets) ** 2))
 
 
@@ -62,8 +70,8 @@ def resampled_brier(targets: np.ndarray, probabilities: np.ndarray, patients: np
     """Brier score of each bootstrap resample of whole patients: (R,), of the resamples that `resampled_auc` draws.
 
     Args:
-        targets: (N, 5) of 0 and 1.
-        probabilities: (N, 5).
+        targets: (N, C) of 0 and 1.
+        probabilities: (N, C).
         patients: (N,).
     """
     return metrics.resampled_mean(((probabilities - targets) ** 2).mean(axis=1), patients)
@@ -76,8 +84,8 @@ def calibration_error(targets: np.ndarray, probabilities: np.ndarray) -> float:
     weighted by how many records are in the bin.
 
     Args:
-        targets: (N, 5) of 0 and 1.
-        probabilities: (N, 5).
+        targets: (N, C) of 0 and 1.
+        probabilities: (N, C).
     """
     bins = np.minimum((probabilities * BINS).astype(int), BINS - 1)
     errors = []

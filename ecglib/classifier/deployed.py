@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ecglib.classifier import compress, export, onnx
-from ecglib.classifier.config import ClassifierConfig, ClassifierRun, is_finished
-from ecglib.classifier.experiments import train_classifier
+from ecglib.classifier import export, measure, onnx
+from ecglib.classifier.task import ClassifierConfig, ClassifierRun
 from ecglib.data.ptbxl import SAMPLES, Records, benchmark_split
-from ecglib.runs.store import read_arrays, write_arrays
+from ecglib.runs.obtain import obtain
+from ecglib.runs.store import is_stored, stored_arrays, write_arrays
 from ecglib.stats import metrics, multilabel
 from ecglib.stats.metrics import Change, Interval
 
@@ -39,7 +39,7 @@ class Exported:
 
     def auc(self, form: str) -> float:
         """Test macro-AUC of a form."""
-        return multilabel.class_metrics(self.run.tested, self.logits[form])["auc"]
+        return multilabel.macro_auc(self.run.tested, self.logits[form])
 
     def resampled(self, form: str) -> np.ndarray:
         """Test macro-AUC of a form in each resample of the patients: (R,)."""
@@ -78,10 +78,11 @@ def exported(
         device: to train on: "auto", "cpu" or "cuda".
         files: False is content with answers, which a store may have without weights.
     """
-    answers = store / "onnx" / f"{config.run_id}.npz"
-    if not files and answers.exists() and is_finished(store / config.run_id):
-        return Exported(ClassifierRun(store / config.run_id), {}, read_arrays(answers))
-    run = train_classifier(config, records, store, device, weights=True)
+    name = f"onnx/{config.run_id}"
+    if not files and is_stored(store, name) and config.run(store).finished():
+        return Exported(config.run(store), {}, stored_arrays(store, name))
+    answers = store / f"{name}.npz"
+    run = obtain(config, records, store, device, weights=True)
     paths = {form: store / "onnx" / f"{run.folder.name}.{form}.onnx" for form in FORMS}
     # All three belong together: answers may come from elsewhere, as the files may be those of weights since replaced.
     trained = run.weights_file.stat().st_mtime
@@ -91,7 +92,7 @@ def exported(
         x = np.asarray(records.signals[benchmark_split(records).test])[:, run.leads]
         found = {form: onnx.run(onnx.open_model(path), x).astype(np.float16) for form, path in paths.items()}
         write_arrays(answers, found)
-    return Exported(run, paths, read_arrays(answers))
+    return Exported(run, paths, stored_arrays(store, name))
 
 
 def costs(models: Mapping[str, Sequence[Exported]], repeats: int = 30) -> pd.DataFrame:
@@ -108,9 +109,9 @@ def costs(models: Mapping[str, Sequence[Exported]], repeats: int = 30) -> pd.Dat
     records = {name: np.zeros((1, len(model.run.leads), SAMPLES), dtype=np.float32) for name, model in firsts.items()}
     ways: dict[str, Callable[[], object]] = {}
     for name, model in firsts.items():
-        ways |= compress.ways({f"{name}|torch": model.run.model()}, {}, records[name])
-        ways |= compress.ways({}, {f"{name}|{form}": model.files[form] for form in FORMS}, records[name])
-    seconds = compress.timed(ways, repeats)
+        ways |= measure.ways({f"{name}|torch": model.run.model()}, {}, records[name])
+        ways |= measure.ways({}, {f"{name}|{form}": model.files[form] for form in FORMS}, records[name])
+    seconds = measure.timed(ways, repeats)
     rows = []
     for name, model in firsts.items():
         network, size = model.run.model(), {form: model.files[form].stat().st_size for form in FORMS}
@@ -121,7 +122,7 @@ def costs(models: Mapping[str, Sequence[Exported]], repeats: int = 30) -> pd.Dat
                 {
                     "model": name if form == "float" else f"{name}, INT8",
                     "parameters": model.run.parameters,
-                    "macs": compress.flops(network, torch.from_numpy(records[name])) / 2,
+                    "macs": measure.flops(network, torch.from_numpy(records[name])) / 2,
                     "bytes": size[form],
                     "smaller": size["float"] / size[form],
                     "ms": float(np.median(spent)),

@@ -1,0 +1,294 @@
+"""A BeatGAN as a run: what decides it, how it is trained from the first epoch to the last, what the store has of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ecglib.beatgan import training
+from ecglib.beatgan.distillation import SELF, Distillation, Distiller, check_teacher
+from ecglib.beatgan.networks import Generator, anomaly_scores
+from ecglib.beatgan.training import Settings, State, Term, Validation
+from ecglib.core.config import Checked, digest
+from ecglib.core.errors import EcglibError
+from ecglib.data import mitbih
+from ecglib.data.augment import warp_most
+from ecglib.data.mitbih import CLASSES, RECORDS, Beats
+from ecglib.data.split import Split
+from ecglib.runs.loop import Best, Loop
+from ecglib.runs.obtain import Result
+from ecglib.runs.store import PUBLISHED, StoredRun, publish, read_tensors
+from ecglib.stats import metrics
+
+
+@dataclass(frozen=True)
+class BeatsConfig(Checked):
+    """Which beats a network learns from, and how wide it is: what BeatGAN and SimCLR have in common.
+
+    Attributes:
+        data: `Beats.fingerprint` of the beats.
+        split: R1's pooled split, or one that no patient crosses.
+        fold: which fifth of N the report split tests on.
+        split_seed: of the report split.
+        leads: R1 used the first lead alone, (0,).
+        width: channels of the hidden layers as a multiple of the report's.
+        train_beats: how many of the split's training beats; 0 is all (R1: 62,436).
+    """
+
+    data: str
+    _: KW_ONLY
+    split: Literal["report", "patients"] = "report"
+    fold: int = 0
+    split_seed: int = 42  # R1 section 3.3.4.1
+    leads: tuple[int, ...] = (0,)
+    width: float = 1.0
+    train_beats: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.leads not in ((0,), (1,), (0, 1)):
+            raise EcglibError(f"leads={self.leads}: choose (0,), (1,) or (0, 1).")
+        if not self.width > 0:
+            raise EcglibError(f"width={self.width}: a multiple of the report's channels, above 0.")
+        if self.train_beats < 0:
+            raise EcglibError("A number of beats is 0, which means all, or more.")
+
+    def choose(self, beats: Beats) -> Split:
+        """The split's indices, the training part reduced to what is asked.
+
+        Raises:
+            EcglibError: the beats are not those of this config.
+        """
+        whole, shuffled = self.parts(beats)
+        return Split(shuffled.train[: self.train_beats or None], whole.validation, whole.test)
+
+    def parts(self, beats: Beats) -> tuple[Split, Split]:
+        """The whole split, and the same with every part shuffled, so that the first beats hold what the whole holds."""
+        if beats.fingerprint != self.data:
+            raise EcglibError("The beats are not those this config was made for: make it with data=beats.fingerprint.")
+        if self.split == "report":
+            whole = mitbih.report_split(beats, self.fold, self.split_seed)
+        else:
+            whole = mitbih.patient_split(beats)
+        rng = np.random.default_rng(self.split_seed)
+        return whole, Split(*(rng.permutation(members) for _, members in whole))
+
+    def x(self, beats: Beats, indices: np.ndarray) -> Tensor:
+        """Beats (N, C, 320) in [-1, 1], with the leads of this config."""
+        return torch.from_numpy(mitbih.scale(beats.signals[np.asarray(indices)][:, list(self.leads)]))
+
+
+@dataclass(frozen=True)
+class BeatGANConfig(BeatsConfig):
+    """Everything that decides a BeatGAN run's result; equal configs are one run.
+
+    Attributes:
+        training: the settings, the seed among them.
+        validation_beats: how many of the split's validation beats; 0 is all (R1: 8,025).
+        test_beats: likewise (R1: 27,107).
+        distillation: what a student learns from whom; None for a BeatGAN alone.
+    """
+
+    training: Settings
+    _: KW_ONLY
+    validation_beats: int = 0
+    test_beats: int = 0
+    distillation: Distillation | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.validation_beats, self.test_beats) < 0:
+            raise EcglibError("A number of beats is 0, which means all, or more.")
+
+    @property
+    def run_id(self) -> str:
+        """The run's folder name: readable, and different for every other config."""
+        kind = "student" if self.distillation else "beatgan"
+        return f"{kind}-{self.split}-seed{self.training.seed}-{digest(self)}"
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The teacher, where it is another run."""
+        return (self.distillation.teacher,) if self.distillation and self.distillation.teacher != SELF else ()
+
+    def run(self, store: Path) -> "BeatGANRun":
+        """The run in a store, finished or not."""
+        return BeatGANRun(store / self.run_id)
+
+    def choose(self, beats: Beats) -> Split:
+        """See `BeatsConfig.choose`; a validation batch mixes the classes, a whole test set keeps the split's order."""
+        whole, shuffled = self.parts(beats)
+        test = shuffled.test[: self.test_beats] if self.test_beats else whole.test
+        return Split(
+            shuffled.train[: self.train_beats or None], shuffled.validation[: self.validation_beats or None], test
+        )
+
+    def terms(self, state: State, x: Tensor, store: Path) -> list[Term]:
+        """What is added to the losses of a new `state` that learns from x (N, C, 320).
+
+        Raises:
+            EcglibError: the teacher is not in the store, has no weights, or is no better than chance.
+        """
+        if self.distillation is None:
+            return []
+        if not self.parents:
+            return [Distiller(self.distillation, state.generator, None, x)]
+        teacher = BeatGANRun(store / self.distillation.teacher)
+        if not teacher.finished(weights=True):
+            raise EcglibError(f"The teacher {teacher.folder.name} is not in {store}: train it first, with weights.")
+        stored = teacher.predictions
+        check_teacher(stored["validation_labels"] != "N", stored["validation_scores_corrected"], teacher.folder.name)
+        return [Distiller(self.distillation, state.generator, teacher.generator().to(x.device), x)]
+
+    def before(self, state: State, terms: Sequence[Term], x: Tensor) -> None:
+        """Called before the first epoch: the place for pretraining."""
+
+    def train(self, beats: Beats, loop: Loop) -> Result:
+        """Train until all epochs are done (report R1, section 3.3.4.3).
+
+        Raises:
+            EcglibError: there is no full batch to train on, no validation beat of a class, or training diverged; or as
+                `choose` and `terms`.
+        """
+        settings, split = self.training, self.choose(beats)
+        x, x_validation, x_test = (self.x(beats, members).to(loop.device) for _, members in split)
+        validation = Validation(x_validation, torch.from_numpy(beats.labels[split.validation] != "N"))
+        if validation.abnormal.all() or not validation.abnormal.any():
+            raise EcglibError(
+                f"{len(x_validation)} validation beats hold one class alone: no epoch can be chosen; use more."
+            )
+        steps = len(x) // settings.batch_size  # R1 drops the last partial batch
+        if steps == 0:
+            raise EcglibError(
+                f"{len(x)} training beats do not fill one batch of {settings.batch_size}: use more beats."
+            )
+        state = training.new_state(settings, len(self.leads), loop.device, self.width)
+        terms = self.terms(state, x, loop.store)
+        best = {rule: Best() for rule in training.ALL_RULES}
+        own = {name: part for term in terms for name, part in term.parts.items()}
+        loop.restore(**vars(state), **{f"best_{rule}": one for rule, one in best.items()}, **own)
+        state.generator.train()
+        state.discriminator.train()
+        if not loop.history:
+            self.before(state, terms, x)
+        for epoch in loop.epochs():
+            order = torch.randperm(len(x))[: steps * settings.batch_size].to(loop.device)
+            rows = []
+            for step, batch in enumerate(order.split(settings.batch_size)):
+                part = warp_most(x[batch]) if settings.time_warp else x[batch]
+                rows.append(training.update(state, part, settings, terms, compare=step == 0))
+            totals = {name: sum(row[name] for row in rows) for name in rows[-1]}
+            means = {name: total if name == "d_resets" else total / steps for name, total in totals.items()}
+            ratios = {name: value for name, value in rows[0].items() if name.startswith("gradient_ratio")}
+            measured, judged = training.validate(state.generator, validation, settings.batch_size)
+            for rule, (criterion, model) in judged.items():
+                best[rule].offer(epoch, criterion, model)
+            loop.record(**means, **ratios, **measured)
+        predictions = {
+            "class_codes": _codes(beats.labels[split.test], CLASSES),
+            "patient_codes": _codes(beats.patients[split.test], RECORDS),
+            "validation_class_codes": _codes(beats.labels[split.validation], CLASSES),
+        }
+        generator = Generator(len(self.leads), self.width).to(loop.device)
+        for rule, kept in best.items():
+            if rule == "labelled" and kept.epoch == best["corrected"].epoch:
+                continue  # the same weights
+            generator.load_state_dict(kept.weights)
+            generator.eval()
+            for prefix, seen in (("", x_test), ("validation_", x_validation)):
+                # Half precision: three digits of a score are more than its AUC can tell, at half the size.
+                scores = anomaly_scores(generator, seen).cpu().numpy().astype(np.float16)
+                predictions[f"{prefix}scores_{rule}"] = scores
+        for prefix in ("", "validation_"):
+            predictions.setdefault(f"{prefix}scores_labelled", predictions[f"{prefix}scores_corrected"])
+        weights = {f"weights_{rule}": (best[rule].weights, None) for rule in training.RULES}
+        epochs = {rule: kept.epoch for rule, kept in best.items()}
+        return Result(weights, predictions, lambda stored: evaluate(stored, epochs))
+
+
+def evaluate(predictions: Mapping[str, np.ndarray], epochs: Mapping[str, int]) -> dict[str, dict[str, float]]:
+    """Every metric of a run from its stored predictions.
+
+    Args:
+        predictions: see `BeatGANRun.predictions`.
+        epochs: rule -> the epoch that it chose.
+    """
+    return {
+        rule: {
+            "epoch": epoch,
+            **metrics.anomaly_metrics(
+                predictions["labels"],
+                predictions[f"scores_{rule}"],
+                predictions["patients"],
+                predictions["validation_labels"],
+                predictions[f"validation_scores_{rule}"],
+            ),
+        }
+        for rule, epoch in epochs.items()
+    }
+
+
+def _codes(values: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Positions of `values` in `names` as uint8."""
+    position = {name: code for code, name in enumerate(names)}
+    return np.array([position[value] for value in values], dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class BeatGANRun(StoredRun):
+    """A finished BeatGAN run; metrics are those of the epoch that each rule chose."""
+
+    WEIGHTS: ClassVar[tuple[str, ...]] = tuple(f"weights_{rule}" for rule in training.RULES)
+
+    @cached_property
+    def predictions(self) -> dict[str, np.ndarray]:
+        """`labels`, `patients` and `scores_<rule>` (N,) of the test beats, and `validation_*` (M,)."""
+        stored = self.arrays()
+        for part in ("", "validation_"):
+            stored[f"{part}labels"] = np.array(CLASSES)[stored.pop(f"{part}class_codes")]
+        stored["patients"] = np.array(RECORDS)[stored.pop("patient_codes")]
+        return stored
+
+    @property
+    def tested(self) -> np.ndarray:
+        """(N,) classes of the test beats."""
+        return self.predictions["labels"]
+
+    def resampled(self, rule: str, patients: bool) -> dict[str, np.ndarray]:
+        """AUC and AP of each bootstrap resample of the test beats, or of whole patients: see `metrics.resampled`."""
+        if (rule, patients) not in self._resampled:
+            stored = self.predictions
+            self._resampled[rule, patients] = metrics.resampled(
+                stored["labels"] != "N", stored[f"scores_{rule}"], stored["patients"] if patients else None
+            )
+        return self._resampled[rule, patients]
+
+    @cached_property
+    def _resampled(self) -> dict[tuple[str, bool], dict[str, np.ndarray]]:
+        return {}
+
+    def generator(self, rule: str = "corrected") -> Generator:
+        """The trained generator of the epoch that `rule` chose, in evaluation mode, on the CPU.
+
+        Raises:
+            EcglibError: the store came without weights, or they are damaged.
+        """
+        path = self.folder / f"weights_{rule}.safetensors"
+        if not path.exists() and rule == "corrected":
+            path = self.folder / PUBLISHED
+        if not path.exists():
+            raise EcglibError(
+                f"weights_{rule}.safetensors is not in {self.folder.name}: train the run again with weights=True."
+            )
+        generator = Generator(len(self.config.get("leads", (0,))), self.config.get("width", 1.0))
+        generator.load_state_dict(read_tensors(path))
+        return generator.eval()
+
+    def publish(self) -> None:
+        """Keep the generator of the epoch chosen without labels in half precision, small enough to be committed."""
+        publish(self.folder / f"weights_{training.RULES[-1]}.safetensors", self.generator().state_dict())

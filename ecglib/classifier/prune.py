@@ -1,0 +1,61 @@
+"""Pruning a classifier: R3's masks, which shrink nothing (report R3, section 4.1), and channels that are cut out."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import prune
+
+from ecglib.classifier import onnx
+from ecglib.data.ptbxl import SAMPLES
+
+
+def masked(model: nn.Module, amount: float) -> nn.Module:
+    """A copy whose smallest weights are masked, as R3 pruned (section 4.1): `amount` of every convolution and layer.
+
+    Args:
+        model: is left as it is.
+        amount: share of the weights that become zero.
+    """
+    result = copy.deepcopy(model)
+    for module in result.modules():
+        if isinstance(module, nn.Conv1d | nn.Linear):
+            prune.l1_unstructured(module, "weight", amount)
+    return result
+
+
+def without_channels(model: nn.Module, leads: int, share: float) -> nn.Module:
+    """A copy with fewer channels: the least important ones of every convolution are cut out, and what hangs on them.
+
+    Importance is the L2 norm of a channel's weights over all layers that it belongs to (torch-pruning's groups). The
+    result needs fine-tuning.
+
+    Args:
+        model: is left as it is.
+        leads: channels of its input.
+        share: of the channels.
+
+    Raises:
+        EcglibError: torch-pruning is not installed.
+    """
+    pruning = onnx.need("torch_pruning")
+    result = copy.deepcopy(model).cpu().eval()
+    last = [module for module in result.modules() if isinstance(module, nn.Linear)][-1]
+    pruner = pruning.pruner.BasePruner(
+        result,
+        torch.zeros(1, leads, SAMPLES),
+        importance=pruning.importance.GroupMagnitudeImportance(p=2),
+        pruning_ratio=share,
+        ignored_layers=[last],  # the classes
+    )
+    pruner.step()
+    return result
+
+
+def zeros(model: nn.Module) -> int:
+    """How many weights are exactly zero, masked ones among them."""
+    found = 0
+    for module in model.modules():
+        weight = getattr(module, "weight", None)
+        found += int((weight == 0).sum()) if isinstance(weight, Tensor) else 0
+    return found

@@ -1,0 +1,433 @@
+"""A classifier as a run: what decides it, how it is trained, alone or taught, and what the store has of it."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ecglib.classifier import training
+from ecglib.classifier.frskd import SelfTaught
+from ecglib.classifier.losses import BinaryKL, distillation_as_coded
+from ecglib.classifier.networks import DROPOUT, MODELS, ConvNet, build
+from ecglib.classifier.prune import without_channels
+from ecglib.classifier.quantise import fake_quantised
+from ecglib.classifier.training import Loss, Settings
+from ecglib.core import cost
+from ecglib.core.config import Checked, digest
+from ecglib.core.errors import EcglibError
+from ecglib.core.seeds import seed_everything
+from ecglib.data import ptbxl
+from ecglib.data.ptbxl import LEADS, SUPERCLASSES, Records, Scaler
+from ecglib.data.split import Split
+from ecglib.runs.loop import Best, Loop, copied
+from ecglib.runs.obtain import Result
+from ecglib.runs.store import PUBLISHED, StoredRun, publish, read_facts, read_tensors
+from ecglib.stats import metrics, multilabel
+
+ALL_LEADS = tuple(range(len(LEADS)))
+UNTRAINED = "untrained"  # R3's program made its teacher anew and never trained it
+SELF = "self"
+PARTS = ("validation", "test")
+TEACHER_STREAM = 1  # sets the weights of an untrained teacher apart from the student's
+
+
+@dataclass(frozen=True)
+class Distillation(Checked):
+    """What a student learns from whom.
+
+    Attributes:
+        teacher: a run id; `UNTRAINED`, a new network of `network`, in training mode, as coded; or `SELF`, FRSKD's
+            self-teacher, which learns along.
+        loss: "as coded" is R3's program, "corrected" `BinaryKL` on logits, "published" MKD's, with probabilities
+            divided by T.
+        temperature: T.
+        alpha: weight of the teacher; 1 - alpha is that of the labels.
+        beta: weight of the self-teacher's attention.
+        network: of an untrained teacher.
+    """
+
+    teacher: str
+    loss: Literal["as coded", "corrected", "published"] = "corrected"
+    temperature: float = 2.0
+    alpha: float = 0.7  # R3's program
+    beta: float = 0.0
+    network: str = "teacher"
+
+
+@dataclass(frozen=True)
+class ClassifierConfig(Checked):
+    """Everything that decides a classifier's result; equal configs are one run.
+
+    Attributes:
+        data: `Records.fingerprint`.
+        training: the settings, the seed among them.
+        network: a key of `networks.MODELS`.
+        split: the data set's own folds, or R3's, which share patients.
+        fold: which of R3's five folds validates.
+        leads: positions in `LEADS`.
+        standardised: per-lead scaling fitted on the training part; R3 had none.
+        train_records: how many of the training records; 0 is all.
+        distillation: None learns from labels alone.
+        continued: a run id whose last weights training starts from, as R3's comparisons did.
+        tuned: a run id whose best weights training starts from: fine-tuning.
+        pruned: share of the channels that are cut out of the `tuned` run's network before it is trained again.
+        fake_quantised: quantisation-aware training, as R3 tried it: see `quantise.fake_quantised`.
+        dropout: of R3's own networks.
+    """
+
+    data: str
+    training: Settings
+    network: str = "student"
+    split: Literal["benchmark", "report"] = "benchmark"
+    fold: int = 0
+    leads: tuple[int, ...] = ALL_LEADS
+    standardised: bool = True
+    train_records: int = 0
+    distillation: Distillation | None = field(default=None, metadata={"key": "lesson"})
+    continued: str = ""
+    tuned: str = ""
+    pruned: float = 0.0
+    fake_quantised: bool = False
+    dropout: float = DROPOUT
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.network not in MODELS:
+            raise EcglibError(f"There is no network {self.network!r}: choose one of {', '.join(MODELS)}.")
+        if self.train_records < 0:
+            raise EcglibError(f"train_records={self.train_records}: 0, which means all, or more.")
+        if not 0 <= self.pruned < 1 or (self.pruned and not self.tuned):
+            raise EcglibError(f"pruned={self.pruned}: a share below 1, of the network of the run `tuned`.")
+        if self.continued and self.tuned:
+            raise EcglibError("Training starts from one run: from its last weights (continued) or its best (tuned).")
+
+    @property
+    def run_id(self) -> str:
+        """The run's folder name: readable, and different for every other config."""
+        kind = f"{self.network}{'' if self.leads == ALL_LEADS else f'-{len(self.leads)}lead'}"
+        kind += f"{'-kd' if self.distillation else ''}{'-pruned' if self.pruned else '-tuned' if self.tuned else ''}"
+        kind += "-qat" if self.fake_quantised else ""
+        return f"{kind}-{self.split}-seed{self.training.seed}-{digest(self)}"
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The teacher and the run that training starts from, where there are such."""
+        teacher = self.distillation.teacher if self.distillation else ""
+        return tuple(run for run in (teacher, self.continued, self.tuned) if run not in ("", SELF, UNTRAINED))
+
+    def run(self, store: Path) -> "ClassifierRun":
+        """The run in a store, finished or not."""
+        return ClassifierRun(store / self.run_id)
+
+    def choose(self, records: Records) -> Split:
+        """The split's indices; a part of the training records is a random one.
+
+        Raises:
+            EcglibError: the records are not those of this config, or leave a part of the split empty.
+        """
+        if records.fingerprint != self.data:
+            raise EcglibError("The records are not those this config was made for: use data=records.fingerprint.")
+        whole = ptbxl.benchmark_split(records) if self.split == "benchmark" else ptbxl.report_split(records, self.fold)
+        for part, members in whole:
+            if not len(members):
+                raise EcglibError(f"None of the {len(records)} records at hand is for {part}: fetch more of PTB-XL.")
+        if not self.train_records:
+            return whole
+        chosen = np.random.default_rng(0).permutation(whole.train)[: self.train_records]
+        return Split(np.sort(chosen), whole.validation, whole.test)
+
+    def x(self, records: Records, indices: np.ndarray, scaler: Scaler) -> Tensor:
+        """Records (N, L, 1000) as the network sees them."""
+        return torch.from_numpy(scaler(np.asarray(records.signals[indices])[:, list(self.leads)]))
+
+    def model(self, loop: Loop) -> nn.Module:
+        """The network that training starts from, on the loop's device.
+
+        Raises:
+            EcglibError: the run that it goes on from is not in the store with its weights, or has another network.
+        """
+        seed_everything(self.training.seed)
+        model = build(self.network, len(self.leads), self.dropout).to(loop.device)
+        if self.tuned:
+            model = self._parent(loop.store / self.tuned).model().to(loop.device)
+            if self.pruned:
+                model = without_channels(model, len(self.leads), self.pruned).to(loop.device)
+        elif self.continued:
+            model.load_state_dict(read_tensors(self._parent(loop.store / self.continued).folder / "last.safetensors"))
+        return fake_quantised(model).to(loop.device) if self.fake_quantised else model
+
+    def _parent(self, folder: Path) -> "ClassifierRun":
+        parent = ClassifierRun(folder)
+        there = parent.finished(weights=True) if self.tuned else (folder / "last.safetensors").exists()
+        if not there:
+            raise EcglibError(f"{folder.name} is not in {folder.parent} with its weights: train that run first.")
+        if (parent.network, parent.leads, parent.pruned) != (self.network, list(self.leads), 0):
+            raise EcglibError(f"{folder.name} is another network than {self.run_id}: go on from one that is the same.")
+        return parent
+
+    def learner(self, model: nn.Module, records: Records, loop: Loop, x: Tensor) -> tuple[nn.Module, Loss]:
+        """What learns, and its loss: the model itself, or FRSKD's model with its self-teacher.
+
+        Args:
+            model: to be trained.
+            records: all of them.
+            loop: knows the store, where a teacher is.
+            x: (N, L, T) what the student sees of the training records.
+
+        Raises:
+            EcglibError: the teacher is not in the store, or no better than chance on validation.
+        """
+        taught = self.distillation
+        if taught is None:
+            return model, training.binary_cross_entropy
+        if taught.teacher == SELF:
+            if not isinstance(model, ConvNet):
+                raise EcglibError(f"{self.network} gives no features of blocks to a self-teacher: choose a ConvNet.")
+            self_taught = SelfTaught(model, taught.temperature, taught.alpha, taught.beta).to(x.device)
+            return self_taught, self_taught.loss
+        if taught.teacher == UNTRAINED:  # as coded: a new network in training mode, asked anew about every batch
+            seed_everything(self.training.seed, TEACHER_STREAM)
+            network = build(taught.network, len(self.leads), self.dropout).to(x.device).train()
+            return model, distilling(taught, lambda batch: network(x[batch]))
+        answers = _answers(loop.store / taught.teacher, records, self.choose(records).train, x.device)
+        return model, distilling(taught, lambda batch: answers[batch])
+
+    def train(self, records: Records, loop: Loop) -> Result:
+        """Train until the validation loss has not fallen for `patience` epochs (report R3, section 3.1).
+
+        Early stopping looks at the binary cross-entropy of the validation records, whatever is minimised.
+
+        Raises:
+            EcglibError: there is no record to train on, or training diverged; or as `choose`, `model` and `learner`.
+        """
+        settings, split = self.training, self.choose(records)
+        if len(split.train) < 2:
+            raise EcglibError(f"{len(split.train)} training records are too few: BatchNorm needs two.")
+        signals = np.asarray(records.signals[split.train])[:, list(self.leads)]
+        scaler = Scaler.fit(signals) if self.standardised else Scaler.none(len(self.leads))
+        targets = torch.from_numpy(records.targets.astype(np.float32)).to(loop.device)
+        x, x_validation, x_test = (self.x(records, members, scaler).to(loop.device) for _, members in split)
+        y, y_validation = targets[split.train], targets[split.validation]
+        model = self.model(loop)
+        learner, loss = self.learner(model, records, loop, x)
+        optimizer, best = training.new_optimizer(settings, learner), Best()
+        loop.restore(learner=learner, optimizer=optimizer, best=best)
+        for epoch in loop.epochs():
+            if epoch - best.epoch > settings.patience:
+                break
+            mean = training.train_epoch(learner, optimizer, x, y, settings.batch_size, loss)
+            logits = training.predict(learner, x_validation)
+            validation_loss = training.binary_cross_entropy(y, logits, y_validation).item()
+            if not math.isfinite(mean + validation_loss):
+                raise EcglibError(f"Training diverged in epoch {epoch}: lower the learning rate or change the seed.")
+            best.offer(epoch, validation_loss, learner)
+            found = multilabel.class_metrics(y_validation.cpu().numpy(), logits.cpu().numpy(), SUPERCLASSES)
+            loop.record(loss=mean, validation_loss=validation_loss, auc=found["auc"])
+        at_last = training.predict(model, x_test)
+        last = copied(model)
+        learner.load_state_dict(best.weights)
+        predictions = {"test_last_logits": at_last.cpu().numpy().astype(np.float16)}
+        for name, seen in (("validation", x_validation), ("test", x_test)):
+            members = getattr(split, name)
+            predictions[f"{name}_logits"] = training.predict(model, seen).cpu().numpy().astype(np.float16)
+            predictions[f"{name}_targets"] = records.targets[members]
+            predictions[f"{name}_patients"] = records.patients[members].astype(np.int32)
+        facts = {"scaler": json.dumps({"mean": scaler.mean, "deviation": scaler.deviation})}
+        weights = {"last": (last, None), "weights": (copied(model), facts)}
+        epochs = best.epoch, len(loop.history) - 1
+        return Result(
+            weights, predictions, lambda stored: evaluate(stored, *epochs), {"train_records": len(split.train)}
+        )
+
+
+def distilling(settings: Distillation, ask: Callable[[Tensor], Tensor]) -> Loss:
+    """The loss of a student.
+
+    Args:
+        settings: how it is taught.
+        ask: positions of training records (B,) -> what the teacher says of them, logits (B, 5).
+    """
+    kl = BinaryKL(settings.temperature, "probabilities" if settings.loss == "published" else "logits")
+
+    def loss(batch: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
+        with torch.no_grad():
+            taught = ask(batch)
+        if settings.loss == "as coded":
+            return distillation_as_coded(logits, taught, targets, settings.temperature, settings.alpha)
+        labels = training.binary_cross_entropy(batch, logits, targets)
+        return settings.alpha * kl(logits, taught) + (1 - settings.alpha) * labels
+
+    return loss
+
+
+# What the last few teachers said of which training records: asking R3's takes as long as an epoch of its student.
+_KNOWN: dict[tuple[Path, str, bytes, torch.device], Tensor] = {}
+KEPT = 4
+
+
+def _answers(folder: Path, records: Records, train: np.ndarray, device: torch.device) -> Tensor:
+    """What a trained teacher says of the training records, through its own leads and scaling: (N, 5) logits."""
+    teacher = ClassifierRun(folder)
+    if not teacher.finished(weights=True):
+        raise EcglibError(f"The teacher {folder.name} is not in {folder.parent}: train it first, with weights=True.")
+    stored = teacher.predictions
+    interval = multilabel.auc_interval(stored["validation_targets"], stored["validation_logits"])
+    if interval.low <= 0.5:
+        raise EcglibError(
+            f"The teacher {folder.name} is no better than chance on validation (macro-AUC {interval}): "
+            "it has nothing to teach. Train it longer, or choose another."
+        )
+    key = (folder, records.fingerprint, train.tobytes(), device)
+    if key not in _KNOWN:
+        while len(_KNOWN) >= KEPT:
+            del _KNOWN[next(iter(_KNOWN))]
+        x = torch.from_numpy(teacher.scaler(np.asarray(records.signals[train])[:, teacher.leads])).to(device)
+        _KNOWN[key] = training.predict(teacher.model().to(device), x)
+    return _KNOWN[key]
+
+
+@dataclass(frozen=True)
+class ClassifierRun(StoredRun):
+    """A finished classifier; metrics are those of "validation", "test" and "test_last"."""
+
+    WEIGHTS: ClassVar[tuple[str, ...]] = ("weights", "last")
+
+    @cached_property
+    def predictions(self) -> dict[str, np.ndarray]:
+        """`<part>_logits` (N, 5) float32, `<part>_targets` (N, 5) and `<part>_patients` (N,) of each part."""
+        return self.arrays()
+
+    @property
+    def tested(self) -> np.ndarray:
+        """(N, 5) targets of the test records."""
+        return self.predictions["test_targets"]
+
+    def resampled(self, rule: str, patients: bool) -> dict[str, np.ndarray]:
+        """Macro-AUC of each bootstrap resample of the records of part `rule`, or of whole patients."""
+        if (rule, patients) not in self._resampled:
+            part = rule.removesuffix("_last")
+            members = self.predictions[f"{part}_patients"] if patients else None
+            drawn = multilabel.resampled_auc(
+                self.predictions[f"{part}_targets"], self.predictions[f"{rule}_logits"], members
+            )
+            self._resampled[rule, patients] = {"auc": drawn}
+        return self._resampled[rule, patients]
+
+    @cached_property
+    def _resampled(self) -> dict[tuple[str, bool], dict[str, np.ndarray]]:
+        return {}
+
+    @cached_property
+    def scaler(self) -> Scaler:
+        """The scaling of the input.
+
+        Raises:
+            EcglibError: the store came without weights, or they are damaged.
+        """
+        facts = json.loads(read_facts(self.weights_file)["scaler"])
+        return Scaler(tuple(facts["mean"]), tuple(facts["deviation"]))
+
+    @property
+    def leads(self) -> list[int]:
+        """Positions in `LEADS` of what the network sees."""
+        return list(self.config.get("leads", ALL_LEADS))
+
+    @property
+    def network(self) -> str:
+        """A key of `networks.MODELS`."""
+        return self.config.get("network", "student")
+
+    @property
+    def pruned(self) -> float:
+        """The share of that network's channels that was cut out."""
+        return self.config.get("pruned", 0)
+
+    def model(self) -> nn.Module:
+        """The network with its best weights, in evaluation mode, on the CPU.
+
+        Raises:
+            EcglibError: the store came without weights, or they are damaged.
+        """
+        model = self._network()
+        model.load_state_dict(read_tensors(self.weights_file))
+        return model.eval()
+
+    @cached_property
+    def parameters(self) -> int:
+        """How many weights the network has that training may change."""
+        return cost.count_parameters(self._network())
+
+    def _network(self) -> nn.Module:
+        """The network with weights of no meaning."""
+        model = build(self.network, len(self.leads), self.config.get("dropout", DROPOUT))
+        if self.config.get("fake_quantised"):
+            return fake_quantised(model)
+        # Which channels went is in the weights; how many, and so all shapes, follow from the share alone.
+        return without_channels(model, len(self.leads), self.pruned) if self.pruned else model
+
+    def publish(self) -> None:
+        """Keep the best weights in half precision, small enough to be committed."""
+        publish(self.weights_file, read_tensors(self.weights_file), read_facts(self.weights_file))
+
+    @property
+    def weights_file(self) -> Path:
+        """Where the best weights are.
+
+        Raises:
+            EcglibError: the store came without them.
+        """
+        for name in ("weights.safetensors", PUBLISHED):
+            if (self.folder / name).exists():
+                return self.folder / name
+        raise EcglibError(f"weights.safetensors is not in {self.folder.name}: train the run again.")
+
+
+def best_run(store: Path, kind: str) -> ClassifierRun:
+    """The run of a kind with the lowest validation loss among those whose weights are there, patients apart.
+
+    Args:
+        store: the folder of all runs.
+        kind: as run ids begin: "student", "student-1lead", "resnet", ...; distilled ones are among them.
+
+    Raises:
+        EcglibError: there is none.
+    """
+    folders = [path for way in ("", "-kd") for path in store.glob(f"{kind}{way}-benchmark-seed*") if path.is_dir()]
+    runs = [run for run in map(ClassifierRun, folders) if run.finished(weights=True)]
+    # R3's chains of comparisons have been trained for longer the later they come.
+    runs = [run for run in runs if "continued" not in run.config]
+    if not runs:
+        raise EcglibError(
+            f"{store} has no finished {kind!r} with weights: 'ecglib run 05 --profile {store.parent.name}' trains one."
+        )
+    return min(runs, key=lambda run: float(run.history["validation_loss"].min()))
+
+
+def thresholds(targets: np.ndarray, logits: np.ndarray) -> tuple[float, ...]:
+    """For each class the probability with the best F1; of validation records, (N, 5) both."""
+    found = training.probabilities(logits)
+    return tuple(metrics.best_f1(targets[:, n] == 1, found[:, n])[1] for n in range(targets.shape[1]))
+
+
+def evaluate(predictions: Mapping[str, np.ndarray], best: int, last: int) -> dict[str, dict[str, float]]:
+    """Every metric of a run from its stored predictions.
+
+    Args:
+        predictions: see `ClassifierRun.predictions`.
+        best: the epoch whose weights were kept.
+        last: the epoch that "test_last" belongs to, which R3's program tested.
+    """
+    found = {
+        name: multilabel.class_metrics(predictions[f"{name}_targets"], predictions[f"{name}_logits"], SUPERCLASSES)
+        for name in PARTS
+    }
+    found = {name: {**values, "epoch": best} for name, values in found.items()}
+    at_last = multilabel.class_metrics(predictions["test_targets"], predictions["test_last_logits"], SUPERCLASSES)
+    return found | {"test_last": {**at_last, "epoch": last}}

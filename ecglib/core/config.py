@@ -1,0 +1,70 @@
+"""Configs: frozen, checked, and hashed into the id of their run.
+
+The id hashes only fields that differ from their defaults. New fields with a default keep old ids; never change an
+existing default.
+"""
+
+import dataclasses
+import hashlib
+import json
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from ecglib.core.errors import EcglibError
+
+
+class Checked:
+    """Base of a frozen dataclass whose values are checked against the annotations of its fields.
+
+    A whole number where a float belongs becomes a float, so that `temperature=4` and `temperature=4.0` are one config.
+
+    Raises:
+        EcglibError: a value is not of its field's type, or not among a `Literal`'s choices.
+    """
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = _checked(getattr(self, field.name), hints[field.name], f"{type(self).__name__}.{field.name}")
+            object.__setattr__(self, field.name, value)
+
+
+def _checked(value: Any, hint: Any, name: str) -> Any:
+    """`value` as `hint` wants it; only the kinds of annotations that configs have."""
+    origin, choices = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        if value not in choices:
+            raise EcglibError(f"{name} is {value!r}: choose one of {', '.join(map(str, choices))}.")
+        return value
+    if origin is UnionType:  # X | None
+        return None if value is None else _checked(value, choices[0], name)
+    if origin is tuple:
+        if not isinstance(value, tuple | list):
+            raise EcglibError(f"{name} is {value!r}: give a tuple.")
+        return tuple(_checked(one, choices[0], name) for one in value)
+    if hint is float and type(value) is int:
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise EcglibError(f"{name} is {value!r}: it must be of type {hint.__name__}.")
+    return value
+
+
+def differences(settings: Any) -> dict[str, Any]:
+    """The fields of a dataclass that have no default or differ from it, JSON-ready, dataclasses within it likewise.
+
+    A field whose metadata has a "key" is written under that name: the one that it had when runs were stored.
+    """
+    found = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if field.default is dataclasses.MISSING or value != field.default:
+            key = field.metadata.get("key", field.name)
+            found[key] = differences(value) if dataclasses.is_dataclass(value) else value
+    return found
+
+
+def digest(*settings: Any) -> str:
+    """Ten hexadecimal digits that stand for dataclasses: equal ones have equal digests."""
+    facts = [differences(one) for one in settings]
+    text = json.dumps(facts[0] if len(facts) == 1 else facts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]

@@ -1,0 +1,80 @@
+"""Many runs: arms with several seeds, trained parents first."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from tqdm.auto import tqdm
+
+from ecglib.runs.obtain import Config, RunT, obtain, shown_on
+
+STUDENT_SEED = 100  # added to a teacher's seed: all its students share initial weights and the order of the data
+ConfigT = TypeVar("ConfigT", bound=Config)
+
+
+@dataclass(frozen=True)
+class Arm(Generic[ConfigT]):
+    """One row of a table: one thing that is tried, with several seeds.
+
+    Attributes:
+        name: what a reader sees.
+        text: what is done.
+        configs: one a seed.
+        control: key of the arm that it is compared with; empty for none.
+        claim: keys of `reports.CLAIMS` for control and arm, where a report claims a difference between the two.
+    """
+
+    name: str
+    text: str
+    configs: list[ConfigT]
+    control: str = ""
+    claim: tuple[str, str] | None = None
+
+
+def obtain_arms(arms: Mapping[str, Arm], data: Any, store: Path, device: str = "auto") -> dict[str, list[Any]]:
+    """The runs of all arms, in the order of their seeds, parents before whatever needs their weights.
+
+    Args:
+        arms: parents before their children.
+        data: the beats or records that the configs were made for.
+        store: the folder of all runs.
+        device: "auto", "cpu" or "cuda".
+    """
+    configs = [config for arm in arms.values() for config in arm.configs]
+    needed = needed_weights(configs, store)
+    runs: dict[str, list[Any]] = {}
+    with tqdm(total=sum(config.training.epochs for config in configs), desc="training", unit="epoch") as bar:
+        for name, arm in arms.items():
+            runs[name] = []
+            for config in arm.configs:
+                end = bar.n + config.training.epochs
+                watchers = [shown_on(bar, f"{arm.name}, seed {config.training.seed}")]
+                runs[name].append(obtain(config, data, store, device, config.run_id in needed, watchers))
+                bar.update(end - bar.n)  # what was in the store already, or stopped early
+    return runs
+
+
+def needed_weights(configs: Iterable[Config], store: Path) -> set[str]:
+    """Ids of the runs among `configs` whose weights a training that is still to be done needs.
+
+    A run whose children are all finished need not have kept its weights. One that has to be trained again for its
+    weights needs those of its own parents.
+    """
+    known = {config.run_id: config for config in configs}
+    needed: set[str] = set()
+    to_train = [config for config in known.values() if not config.run(store).finished()]
+    while to_train:
+        parents = set(to_train.pop().parents) & known.keys()
+        to_train += [known[run] for run in parents - needed if not known[run].run(store).finished(weights=True)]
+        needed |= parents
+    return needed
+
+
+def obtain_with_weights(config: Config[RunT], others: Iterable[Config], data: Any, store: Path, device: str) -> RunT:
+    """The run of `config` with its weights; where it has to be trained, after those of its parents among `others`."""
+    if not config.run(store).finished(weights=True):
+        for parent in others:
+            if parent.run_id in config.parents:
+                obtain_with_weights(parent, others, data, store, device)
+    return obtain(config, data, store, device, weights=True)

@@ -1,0 +1,150 @@
+"""The epoch loop that all trainings share: seeds, history, checkpoint, best weights, what is shown meanwhile."""
+
+import io
+import math
+import pickle
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ecglib.core.errors import EcglibError
+from ecglib.core.files import atomic_path
+from ecglib.core.seeds import seed_everything
+
+
+class Part(Protocol):
+    """What a checkpoint keeps: a network, an optimizer, a `Best`."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has to be kept."""
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any:
+        """Take up what was kept."""
+
+
+class Best:
+    """The weights of the epoch with the lowest criterion so far.
+
+    Attributes:
+        epoch: its number; -1 before the first.
+        criterion: the lower, the better.
+        weights: of that epoch, on the CPU.
+    """
+
+    def __init__(self) -> None:
+        self.epoch, self.criterion = -1, math.inf
+        self.weights: dict[str, Tensor] = {}
+
+    def offer(self, epoch: int, criterion: float, model: nn.Module) -> None:
+        """Keep a copy of the model's weights if its criterion is lower than all before."""
+        if criterion < self.criterion:
+            self.epoch, self.criterion, self.weights = epoch, criterion, copied(model)
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `Part`."""
+        return vars(self)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """See `Part`."""
+        vars(self).update(state_dict)
+
+
+def copied(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of a model's weights and statistics on the CPU."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+
+
+class Loop:
+    """An epoch loop that may be killed at any moment and then goes on after the last finished epoch.
+
+    A training restores its parts, and works off the epochs that are left:
+
+        loop.restore(model=model, optimizer=optimizer)
+        for epoch in loop.epochs():
+            ...
+            loop.record(loss=loss, auc=auc)
+
+    Args:
+        folder: of the run; the checkpoint is kept there.
+        seed: of the run; epoch e draws from the stream (seed, e + 1), so that a resumed epoch repeats what was lost.
+        total: number of epochs.
+        device: to train on.
+        watchers: called with the loop after every epoch.
+
+    Attributes:
+        history: a row an epoch.
+        parts: what `restore` was given.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        total: int,
+        device: torch.device,
+        watchers: "Sequence[Callable[[Loop], object]]" = (),
+    ) -> None:
+        self.folder, self.seed, self.total, self.device, self.watchers = folder, seed, total, device, watchers
+        self.history: list[dict[str, Any]] = []
+        self.parts: dict[str, Part] = {}
+        self._started = 0.0
+
+    @property
+    def store(self) -> Path:
+        """Where all runs are: a run learns from others, or starts from their weights."""
+        return self.folder.parent
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file that the training goes on from."""
+        return self.folder / "checkpoint.pt"
+
+    def restore(self, **parts: Part) -> None:
+        """Keep `parts` in the checkpoint from now on; where there is one, take up what they were.
+
+        Raises:
+            EcglibError: the checkpoint cannot be read, or is not one of these parts.
+        """
+        self.parts = parts
+        if not self.checkpoint.exists():
+            return
+        try:
+            kept = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            for name, part in parts.items():
+                part.load_state_dict(kept[name])
+            self.history = kept["history"]
+        except torch.OutOfMemoryError:
+            raise
+        except OSError as error:
+            raise EcglibError(
+                f"Checkpoint {self.checkpoint} cannot be read ({error.strerror or error}): try again."
+            ) from error
+        except (pickle.UnpicklingError, EOFError, ValueError, KeyError, RuntimeError, TypeError) as error:
+            if "allocate memory" in str(error) or "CUDA error" in str(error):
+                raise  # the machine's trouble, not the checkpoint's
+            raise EcglibError(
+                f"Checkpoint {self.checkpoint} is damaged ({error}): delete it and train again."
+            ) from error
+
+    def epochs(self) -> Iterator[int]:
+        """The numbers of the epochs that are left, each with everything seeded for it."""
+        for epoch in range(len(self.history), self.total):
+            self._started = time.perf_counter()
+            seed_everything(self.seed, epoch + 1)
+            yield epoch
+
+    def record(self, **row: float) -> None:
+        """End an epoch: its row goes into the history, everything into the checkpoint."""
+        seconds = time.perf_counter() - self._started
+        self.history.append({"epoch": len(self.history), **row, "seconds": seconds})
+        kept = {name: part.state_dict() for name, part in self.parts.items()}
+        buffer = io.BytesIO()  # torch hides what the disk says; writing bytes does not
+        torch.save({"history": self.history, **kept}, buffer)
+        with atomic_path(self.checkpoint) as temporary:
+            temporary.write_bytes(buffer.getbuffer())
+        for watcher in self.watchers:
+            watcher(self)

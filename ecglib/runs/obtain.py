@@ -1,0 +1,138 @@
+"""The one way to a finished run: loaded where the store has it, resumed or trained where not."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ecglib.core.config import differences
+from ecglib.core.device import choose_device, environment
+from ecglib.core.files import sole_process, write_json, write_text
+from ecglib.runs.loop import Loop
+from ecglib.runs.store import StoredRun, write_arrays, write_tensors
+
+SHOWN = ("auc", "auc_eval_mode", "loss")  # on a progress bar: the first of these that an epoch has
+Watcher = Callable[[Loop], object]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training gives.
+
+    Attributes:
+        weights: file name without suffix -> tensors, and facts in the file's header.
+        predictions: what is kept of the answers; metrics are computed from these as they are stored.
+        measure: stored predictions -> metrics.
+        facts: about the training, for `env.json`.
+    """
+
+    weights: Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, str] | None]]
+    predictions: Mapping[str, np.ndarray]
+    measure: Callable[[Any], Mapping[str, Mapping[str, float]]]
+    facts: Mapping[str, float] | None = None
+
+
+class Trained(Protocol):
+    """The part of a config that says how long and from which seed."""
+
+    @property
+    def seed(self) -> int:
+        """Of weights, order of data, and whatever else is drawn."""
+
+    @property
+    def epochs(self) -> int:
+        """How many, at most."""
+
+
+RunT = TypeVar("RunT", bound=StoredRun, covariant=True)
+
+
+class Config(Protocol[RunT]):
+    """What decides a run: a frozen dataclass (`core.config.Checked`) that can be trained."""
+
+    @property
+    def training(self) -> Trained:
+        """Seed and number of epochs, at least."""
+
+    @property
+    def run_id(self) -> str:
+        """The folder's name, different for every other config."""
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Ids of the runs whose weights it needs."""
+
+    def run(self, store: Path) -> RunT:
+        """The run in a store, finished or not."""
+
+    def train(self, data: Any, loop: Loop) -> Result:
+        """Train from wherever the loop is."""
+
+
+def obtain(
+    config: Config[RunT],
+    data: Any,
+    store: Path,
+    device: str = "auto",
+    weights: bool = False,
+    watchers: Sequence[Watcher] | None = None,
+) -> RunT:
+    """The finished run of `config`.
+
+    Args:
+        config: what to run.
+        data: the beats or records that it was made for.
+        store: the folder of all runs.
+        device: "auto", "cpu" or "cuda".
+        weights: a run whose weights were not kept counts as unfinished.
+        watchers: called after every epoch; a progress bar of this run where None is given.
+
+    Raises:
+        EcglibError: another process is training this run, or what the training raises.
+    """
+    run = config.run(store)
+    if run.finished(weights):
+        return run
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with sole_process(store, config.run_id):
+        if not run.finished(weights):  # the other process may have finished in between
+            if watchers is None:
+                with tqdm(total=config.training.epochs, desc=config.run_id, unit="epoch") as bar:
+                    _train(config, data, run.folder, device, [shown_on(bar)])
+            else:
+                _train(config, data, run.folder, device, watchers)
+    return config.run(store)  # anew: what a run has read, it keeps
+
+
+def _train(config: Config, data: Any, folder: Path, device: str, watchers: Sequence[Watcher]) -> None:
+    place, settings = choose_device(device), config.training
+    write_json(folder / "config.json", differences(config))
+    loop = Loop(folder, settings.seed, settings.epochs, place, watchers)
+    result = config.train(data, loop)
+    # A run trained again, because its weights were not kept, is unfinished from here on.
+    (folder / "metrics.json").unlink(missing_ok=True)
+    for name, (tensors, facts) in result.weights.items():
+        write_tensors(folder / f"{name}.safetensors", tensors, facts)
+    write_arrays(folder / "predictions.npz", result.predictions)
+    history = pd.DataFrame(loop.history)
+    write_text(folder / "history.csv", history.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    spent = {"seconds": round(float(history["seconds"].sum()), 1), **(result.facts or {})}
+    write_json(folder / "env.json", {**environment(place), **spent})
+    write_json(folder / "metrics.json", result.measure(config.run(folder.parent).predictions))
+    loop.checkpoint.unlink(missing_ok=True)
+
+
+def shown_on(bar: tqdm, label: str = "") -> Watcher:
+    """A watcher that moves a bar on by an epoch and shows its numbers."""
+
+    def watch(loop: Loop) -> None:
+        name = next(name for name in SHOWN if name in loop.history[-1])
+        bar.set_postfix_str(f"{label} {name}={loop.history[-1][name]:.3f}", refresh=False)
+        bar.update()
+
+    return watch
