@@ -44,8 +44,8 @@ def beats(simulated_root):
 @pytest.fixture(scope="session")
 def tiny(beats):
     """A BeatGAN an eighth as wide, for one epoch of four steps on `beats`."""
-    from ecglib.beatgan.experiments import BeatGANConfig
-    from ecglib.beatgan.training import Hyperparameters
+    from ecglib.beatgan.task import BeatGANConfig
+    from ecglib.beatgan.training import Settings
 
-    settings = Hyperparameters(seed=0, epochs=1, batch_size=16)
+    settings = Settings(seed=0, epochs=1, batch_size=16)
     return BeatGANConfig(beats.fingerprint, settings, width=0.125, train_beats=64, validation_beats=60, test_beats=150)
