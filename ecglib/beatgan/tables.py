@@ -21,11 +21,8 @@ from ecglib.stats.comparisons import (
     Comparison,
     Rule,
     compare,
-    holm,
-    p_header,
-    shown_detectable,
+    family,
     unpaired,
-    verdict,
 )
 from ecglib.stats.metrics import Interval, mean_interval
 
@@ -39,26 +36,9 @@ def values(runs: Sequence[BeatGANRun], metric: str = "auc", rule: Rule | str = C
     return np.array([run.metrics[key][metric] for run in runs])
 
 
-def partner(name: str, runs: ArmRuns) -> str | None:
-    """The arm that `name` is compared with: the same width without distillation; none for the teacher and B itself."""
-    if name in (TEACHER, CONTROL):
-        return None
-    return name.removesuffix("+") if name.endswith("+") and name.removesuffix("+") in runs else CONTROL
-
-
-def comparisons(runs: ArmRuns) -> dict[str, Comparison]:
-    """Each arm against its control, seed by seed, the epoch chosen without labels."""
-    pairs = {name: partner(name, runs) for name in runs}
-    return {name: compare(runs[name], runs[other], CORRECTED) for name, other in pairs.items() if other is not None}
-
-
-def verdicts(compared: Mapping[str, Comparison]) -> dict[str, tuple[float, str]]:
-    """Each arm's p after Holm over all arms, and what it says."""
-    adjusted = holm([comparison.p for comparison in compared.values()])
-    return {
-        name: (float(p), verdict(comparison, float(p)))
-        for (name, comparison), p in zip(compared.items(), adjusted, strict=True)
-    }
+def comparisons(arms: Mapping[str, Arm], runs: ArmRuns) -> dict[str, Comparison]:
+    """Each arm that has a control against it, seed by seed, the epoch chosen without labels."""
+    return {name: compare(runs[name], runs[arm.control], CORRECTED) for name, arm in arms.items() if arm.control}
 
 
 def arm_results(arms: Mapping[str, Arm], runs: ArmRuns, parameters: Mapping[str, int]) -> pd.DataFrame:
@@ -89,19 +69,19 @@ def arm_differences(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
     All rows are one family: Holm's correction is over all of them, and "could have shown" is the difference that so
     many seeds would show with a power of 80 % in its first step.
     """
-    compared = comparisons(runs)
-    judged, questions = verdicts(compared), len(compared)
+    compared = comparisons(arms, runs)
+    judged = family(compared)
     rows = [
         {
             "arm": arms[name].name,
-            "minus": arms[partner(name, runs) or name].name,
+            "minus": arms[arms[name].control].name,
             "seeds": len(comparison.differences),
             "difference, 95 % over seeds": shown(comparison.over_seeds, signed=True),
             "over beats": bounds(comparison.over_beats, signed=True),
             "over patients": bounds(comparison.over_patients, signed=True),
-            p_header(questions): "-" if np.isnan(judged[name][0]) else f"{judged[name][0]:.2g}",
-            "verdict": judged[name][1],
-            "could have shown": shown_detectable(comparison, questions),
+            judged[name].header: judged[name].shown_p,
+            "verdict": judged[name].verdict(),
+            "could have shown": judged[name].detectable(),
         }
         for name, comparison in compared.items()
     ]
@@ -180,13 +160,13 @@ def gains(runs: ArmRuns, comparable: bool) -> pd.DataFrame:
         comparable: whether data and budget are the report's.
     """
     asked = EXPERIMENTS[1:]
-    compared = [compare(runs[one.corrected], runs[CONTROL], CORRECTED) for one in asked]
-    adjusted = holm([comparison.p for comparison in compared])
+    claimed = {one.key: reports.value(f"{one.key}.auc") - reports.value("r1.teacher.auc") for one in asked}
+    judged = family({one.key: compare(runs[one.corrected], runs[CONTROL], CORRECTED) for one in asked}, claimed)
     rows = []
-    for one, comparison, p in zip(asked, compared, adjusted, strict=True):
-        published = reports.value(f"{one.key}.auc") - reports.value("r1.teacher.auc")
+    for one in asked:
+        published, test = claimed[one.key], judged[one.key]
+        found = test.verdict(comparable, "a gain", "a loss")
         to_teacher = unpaired(*(values(runs[arm], rule=AS_CODED) for arm in (one.coded, TEACHER)))
-        found = verdict(comparison, float(p), claimed=published)
         rows.append(
             {
                 "AUC of": one.name,
@@ -196,9 +176,9 @@ def gains(runs: ArmRuns, comparable: bool) -> pd.DataFrame:
                 f"{AS_WRITTEN.label}: student - control": _against_control(one.written, runs, AS_WRITTEN),
                 f"{CORRECTED.label}: student - control": _against_control(one.corrected, runs, CORRECTED),
                 "arms and seeds": one.seeds(runs),
-                p_header(len(asked)): "-" if np.isnan(p) else f"{p:.2g}",
-                "verdict on the corrected": _claim_verdict(published, found, comparable),
-                "could have shown": shown_detectable(comparison, len(asked)),
+                test.header: test.shown_p,
+                "verdict on the corrected": f"report: {'gain' if published > 0 else 'loss'}; here: {found}",
+                "could have shown": test.detectable(),
             }
         )
     return pd.DataFrame(rows).set_index("AUC of")
@@ -211,14 +191,6 @@ def _against_control(arm: str | None, runs: ArmRuns, rule: Rule) -> str:
     if arm == CONTROL:
         return "0 (the term is a constant)"
     return shown(compare(runs[arm], runs[CONTROL], rule).over_seeds, signed=True)
-
-
-def _claim_verdict(published: float, found: str, comparable: bool) -> str:
-    """What our comparison says of a published difference."""
-    words = {"better": "a gain", "worse": "a loss"}.get(found, found)
-    claimed = "gain" if published > 0 else "loss"
-    text = f"report: {claimed}; here: {words}"
-    return text if comparable else f"{text} (at this budget)"
 
 
 def reruns(runs: ArmRuns) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ecglib import reports
-from ecglib.classifier.tables import TEST, VALIDATION, at_budget, trained, values
+from ecglib.classifier.tables import TEST, VALIDATION, trained, values
 from ecglib.classifier.task import ClassifierRun
 from ecglib.core.errors import EcglibError
 from ecglib.show.words import bounds
@@ -15,14 +15,13 @@ from ecglib.stats import metrics, multilabel
 from ecglib.stats.comparisons import (
     Comparison,
     Unpaired,
+    at_budget,
     compare,
     equivalence_table,
-    holm,
+    family,
     p_header,
     p_value,
-    shown_detectable,
     unpaired,
-    verdict,
 )
 from ecglib.stats.metrics import Change, Interval, mean_interval
 
@@ -202,18 +201,24 @@ def claims(claimed: Mapping[str, Claimed], comparable: bool) -> pd.DataFrame:
         claimed: claim -> what is known of it; all of them are one family for Holm's correction.
         comparable: whether data and budget are the report's.
     """
-    adjusted = holm([one.judged.test.p for one in claimed.values()])
+    judged = family(
+        {name: one.judged.test for name, one in claimed.items()},
+        {name: one.report.after - one.report.before for name, one in claimed.items()},
+        {name: one.judged.over_patients for name, one in claimed.items() if one.judged.over_patients},
+    )
     rows = []
-    for (name, one), p in zip(claimed.items(), adjusted, strict=True):
-        text = _verdict(one.report, one.judged, float(p))
+    for name, one in claimed.items():
+        test = judged[name]
+        said = "gain" if (test.claimed or 0) > 0 else "loss" if test.claimed else "no change"
+        found = test.verdict(better="gain", worse="loss") + ("" if one.corrected else ", as coded")
         rows.append(
             {
                 "claim": name,
                 "records": one.part,
                 **{source: _arrow(one.changes[source]) if source in one.changes else "-" for source in SOURCES},
-                p_header(len(claimed)): "-" if np.isnan(p) else f"{p:.2g}",
-                "verdict": at_budget(text if one.corrected else f"{text}, as coded", comparable),
-                "could have shown": shown_detectable(one.judged.test, len(claimed), 3),
+                test.header: test.shown_p,
+                "verdict": at_budget(f"report: {said}; here: {found}", comparable),
+                "could have shown": test.detectable(3),
             }
         )
     return pd.DataFrame(rows).set_index("claim")
@@ -253,12 +258,3 @@ def _arrow(change: Change) -> str:
     if isinstance(change, Measured):
         found.append(change.trained)
     return f"{change.before:.3f} -> {change.after:.3f} ({', '.join(found)})"
-
-
-def _verdict(report: Change, found: Measured, adjusted_p: float) -> str:
-    difference = report.after - report.before
-    said = "gain" if difference > 0 else "loss" if difference < 0 else "no change"
-    text = verdict(found.test, adjusted_p, difference or None, found.over_patients)
-    for word, name in (("better", "gain"), ("worse", "loss")):
-        text = text.replace(word, name, 1) if text.startswith(word) else text
-    return f"report: {said}; here: {text}"

@@ -9,7 +9,7 @@ from torch import nn
 
 from ecglib.core import cost
 from ecglib.data.ptbxl import LEADS, SAMPLES
-from ecglib.reports.r3 import Row
+from ecglib.reports import Row
 
 KERAS = {
     "conv1d": "Conv1d",
@@ -34,7 +34,7 @@ def beside_report(network: nn.Module, published: Sequence[Row]) -> pd.DataFrame:
 
     Args:
         network: of 12 leads and 1,000 samples.
-        published: a figure's rows, in `ecglib.reports.r3`.
+        published: a figure's rows, in `reports.LAYERS`.
     """
     keras = published[0][0] == "input_1" or published[0][0].startswith("conv1d")
     x = torch.zeros(2, len(LEADS), SAMPLES)

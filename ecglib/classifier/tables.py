@@ -13,7 +13,7 @@ from ecglib.core import cost
 from ecglib.data.ptbxl import SUPERCLASSES
 from ecglib.show.words import bounds, shown
 from ecglib.stats import metrics, multilabel
-from ecglib.stats.comparisons import Comparison, compare, holm, p_header, shown_detectable, unpaired, verdict
+from ecglib.stats.comparisons import Comparison, compare, family, unpaired
 from ecglib.stats.metrics import Change, Interval, mean_interval
 
 Runs = Mapping[str, Sequence[ClassifierRun]]
@@ -116,7 +116,9 @@ def differences(
         found, control = (values(runs[arm], "test_last") for arm in (name, arms[name].control))
         return mean_interval(found - control[: len(found)])
 
-    found = judged(comparisons(arms, runs))
+    claimed = {name: claimed_difference(arm.claim) for name, arm in arms.items()}
+    compared = comparisons(arms, runs)
+    judged = family(compared, claimed)
     rows = [
         {
             "arm": arms[name].name,
@@ -125,19 +127,14 @@ def differences(
             "difference, 95 % over seeds": shown(comparison.over_seeds, signed=True),
             "over records": bounds(comparison.over_beats, signed=True),
             "over patients": bounds(comparison.over_patients, signed=True),
-            p_header(len(found)): "-" if np.isnan(p) else f"{p:.2g}",
-            "verdict": at_budget(verdict(comparison, p, claimed_difference(arms[name].claim)), comparable),
-            "could have shown": shown_detectable(comparison, len(found)),
+            one.header: one.shown_p,
+            "verdict": one.verdict(comparable),
+            "could have shown": one.detectable(),
             "at the last epoch, over seeds": shown(at_last(name), signed=True),
         }
-        for name, (comparison, p) in found.items()
+        for (name, comparison), one in zip(compared.items(), judged.values(), strict=True)
     ]
     return pd.DataFrame(rows).set_index("arm")
-
-
-def at_budget(text: str, comparable: bool) -> str:
-    """A verdict, with the budget that it was found at where that is not the report's."""
-    return text if comparable else f"{text} (at this budget)"
 
 
 def trained(runs: Sequence[ClassifierRun]) -> str:
@@ -150,12 +147,6 @@ def trained(runs: Sequence[ClassifierRun]) -> str:
 def claimed_difference(claim: tuple[str, str] | None) -> float | None:
     """What R3 says the second is more than the first (keys of `reports.CLAIMS`, in %); None where it says nothing."""
     return None if claim is None else (reports.value(claim[1]) - reports.value(claim[0])) / 100
-
-
-def judged(compared: Mapping[str, Comparison]) -> dict[str, tuple[Comparison, float]]:
-    """Each comparison with its p, adjusted by Holm over all of them."""
-    adjusted = holm([comparison.p for comparison in compared.values()])
-    return {name: (one, float(p)) for (name, one), p in zip(compared.items(), adjusted, strict=True)}
 
 
 def ladder(runs: Runs) -> pd.DataFrame:
@@ -204,20 +195,19 @@ def network_claims(runs: Runs, comparable: bool) -> pd.DataFrame:
         pairs[networks.network_of(size), networks.network_of(largest)] = (f"r3.ladder.{size}", f"r3.ladder.{largest}")
     asked = {pair: keys for pair, keys in pairs.items() if all(f"{REPORT}{name}" in runs for name in pair)}
     found = {pair: unpaired(*(values(runs[f"{REPORT}{name}"], VALIDATION) for name in pair)) for pair in asked}
-    adjusted = holm([one.p for one in found.values()])
+    claimed = {pair: claimed_difference((before, after)) for pair, (after, before) in asked.items()}
     rows = []
-    for (pair, keys), one, p in zip(asked.items(), found.values(), adjusted, strict=True):
-        claimed = (reports.value(keys[0]) - reports.value(keys[1])) / 100
+    for (pair, one), test in zip(family(found, claimed).items(), found.values(), strict=True):
         rows.append(
             {
                 "network": pair[0],
                 "minus": pair[1],
-                "report, validation": f"{claimed:+.3f}",
-                "as coded, validation": shown(one.over_seeds, 3, signed=True),
-                "seeds": f"{one.counts[0]} and {one.counts[1]}",
-                p_header(len(asked)): "-" if np.isnan(p) else f"{p:.2g}",
-                "verdict": at_budget(verdict(one, float(p), claimed or None), comparable),
-                "could have shown": shown_detectable(one, len(asked), 3),
+                "report, validation": f"{claimed[pair]:+.3f}",
+                "as coded, validation": shown(test.over_seeds, 3, signed=True),
+                "seeds": f"{test.counts[0]} and {test.counts[1]}",
+                one.header: one.shown_p,
+                "verdict": one.verdict(comparable),
+                "could have shown": one.detectable(3),
             }
         )
     columns = ["network", "minus"]
@@ -234,7 +224,7 @@ def settings(arms: Mapping[str, Arm], runs: Mapping[str, Runs], comparable: bool
     """
     fresh = runs["fresh"]
     asked = {name: arm.control for name, arm in arms.items() if arm.control}
-    found = judged({name: compare(fresh[name], fresh[control], VALIDATION) for name, control in asked.items()})
+    found = family({name: compare(fresh[name], fresh[control], VALIDATION) for name, control in asked.items()})
     rows = []
     for name in arms:
         row = {
@@ -246,12 +236,12 @@ def settings(arms: Mapping[str, Arm], runs: Mapping[str, Runs], comparable: bool
             "minus R3's choice": "R3's choice",
         }
         if name in found:
-            comparison, p = found[name]
+            one = found[name]
             row |= {
-                "minus R3's choice": shown(comparison.over_seeds, 3, signed=True),
-                p_header(len(found)): "-" if np.isnan(p) else f"{p:.2g}",
-                "verdict": at_budget(verdict(comparison, p), comparable),
-                "could have shown": shown_detectable(comparison, len(found), 3),
+                "minus R3's choice": shown(one.comparison.over_seeds, 3, signed=True),
+                one.header: one.shown_p,
+                "verdict": one.verdict(comparable),
+                "could have shown": one.detectable(3),
             }
         rows.append(row)
     return pd.DataFrame(rows).set_index("setting").fillna("-")

@@ -1,18 +1,120 @@
-"""What the three reports published: every number with its report, place and meaning; nothing else knows one.
+"""What the three reports published, as tables: every number with its report, place and meaning; nothing else knows one.
 
-Figures that are lists of rows stand under their own names: R1's log (`FIGURE9_LOG`), R3's layers (`r3.FIGURE7`, ...).
+R1 is "Self-Improving BeatGAN via Knowledge Distillation" (Lim, Hwang; Kyung Hee University, 2021), R2 the same with
+SimCLR (Hwang, 2022), R3 a PTB-XL classifier and its compression (신다윗, 안주현, 이재현, 2023).
+
+| file | holds |
+| --- | --- |
+| `claims.csv` | every published number (`CLAIMS`) |
+| `contradictions.csv` | statements of a report that cannot both hold, and which one is followed (`CONTRADICTIONS`) |
+| `proposals.csv` | what R2 proposes and expects (`PROPOSALS`) |
+| `layers.csv` | R3's figures 7-1 and 8-1 as Keras prints them, 16-1 and 17-1 as torchsummary does (`LAYERS`) |
+| `figure9.csv` | R1's console log of epoch 99, a line every 100 batches (`FIGURE9_LOG`) |
 """
 
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from typing import Literal
+
 from ecglib.core.errors import EcglibError
-from ecglib.reports import r1, r2, r3
-from ecglib.reports.kinds import Claim, Contradiction, Proposal
-from ecglib.reports.r1 import FIGURE9_LOG
-from ecglib.reports.r2 import PROPOSALS
 
-CLAIMS: dict[str, Claim] = {**r1.CLAIMS, **r2.CLAIMS, **r3.CLAIMS}
-CONTRADICTIONS: tuple[Contradiction, ...] = r1.CONTRADICTIONS + r3.CONTRADICTIONS
 
-__all__ = ["CLAIMS", "CONTRADICTIONS", "FIGURE9_LOG", "PROPOSALS", "Claim", "Contradiction", "Proposal", "value"]
+@dataclass(frozen=True)
+class Claim:
+    """One published number.
+
+    Attributes:
+        report: "R1", "R2", "R3", or the paper it comes from.
+        where: section, table or figure.
+        value: the number.
+        unit: of the number; empty for a pure number.
+        text: what it is.
+        part: of the data that it was measured on, "validation" or "test"; empty where that means nothing. What is set
+            beside the number is taken from the same part.
+    """
+
+    report: str
+    where: str
+    value: float
+    unit: str
+    text: str
+    part: Literal["", "validation", "test"] = ""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a report proposes and expects, without a number.
+
+    Attributes:
+        report: "R2".
+        where: section.
+        expected: what the proposal is said to bring.
+    """
+
+    report: str
+    where: str
+    expected: str
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """Two statements that cannot both hold.
+
+    Attributes:
+        report: "R1", "R2" or "R3".
+        topic: what it is about.
+        one: a statement, with its place.
+        other: the other statement, with its place.
+        reading: which one the companion follows, and why.
+    """
+
+    report: str
+    topic: str
+    one: str
+    other: str
+    reading: str
+
+
+Row = tuple[str, tuple[int, ...], int]  # a layer, shape of what comes out of it for one record, parameters
+# R2 takes these over from R1, sections and words included.
+REPEATED_BY_R2 = ("beats", "ticks", "subjects", "records", "leads", "minutes", "quoted_auc", "ms_per_beat")
+
+
+def _rows(name: str) -> Iterator[dict[str, str]]:
+    with (resources.files(__package__) / name).open(encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(file)
+
+
+def _number(text: str) -> float:
+    """A whole number stays one: it is shown without decimals."""
+    return int(text) if text.lstrip("-").isdecimal() else float(text)
+
+
+def _claims() -> dict[str, Claim]:
+    found = {row.pop("key"): Claim(**{**row, "value": _number(row["value"])}) for row in _rows("claims.csv")}  # type: ignore[arg-type]
+    repeated = {f"r2.{name}": found[f"r1.{name}"] for name in REPEATED_BY_R2}
+    of_r2 = {key: Claim("R2", *list(vars(claim).values())[1:]) for key, claim in repeated.items()}
+    return {**of_r2, **found}
+
+
+def _layers() -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in _rows("layers.csv"):
+        shape = tuple(int(side) for side in row["shape"].split(" x "))
+        found.setdefault(row["figure"], []).append((row["layer"], shape, int(row["parameters"])))
+    return found
+
+
+CLAIMS: dict[str, Claim] = _claims()
+CONTRADICTIONS = tuple(Contradiction(**row) for row in _rows("contradictions.csv"))
+PROPOSALS = {row.pop("key"): Proposal(**row) for row in _rows("proposals.csv")}
+LAYERS: dict[str, list[Row]] = _layers()  # number of R3's figure -> its rows
+# Batch, D's loss on real beats, on reconstructed ones, G's loss.
+FIGURE9_LOG = [
+    (int(row["batch"]), float(row["d_real"]), float(row["d_fake"]), float(row["g"])) for row in _rows("figure9.csv")
+]
 
 
 def value(key: str) -> float:

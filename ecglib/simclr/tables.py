@@ -13,17 +13,14 @@ from ecglib.data.mitbih import CLASSES
 from ecglib.show.words import bounds, shown
 from ecglib.simclr.detectors import COMPARED, LADDER, aucs
 from ecglib.stats import metrics
-from ecglib.stats.comparisons import Unpaired, compare, holm, p_header, shown_detectable, unpaired, verdict
+from ecglib.stats.comparisons import Unpaired, compare, family, unpaired
 from ecglib.stats.metrics import Interval, mean_interval
 
 # Arm of `arms.contrast_arms` -> what R2 expects of it (a key of `reports.PROPOSALS`).
 SCENARIOS = {"1": "r2.scenario_1", "1p": "r2.scenario_1", "2": "r2.scenario_2", "12": "r2.both"}
 STUDENT, PLAIN = "D", "B"
-VERDICTS = {
-    "better": "a gain, as expected",
-    "worse": "a loss, against expectation",
-    "identical: nothing was distilled": "identical: contrast changed nothing",
-}
+# Of a scenario that is better, worse, identical.
+WORDS = ("a gain, as expected", "a loss, against expectation", "identical: contrast changed nothing")
 
 
 def scenarios(arms: Mapping[str, Arm], runs: ArmRuns, comparable: bool) -> pd.DataFrame:
@@ -40,11 +37,10 @@ def scenarios(arms: Mapping[str, Arm], runs: ArmRuns, comparable: bool) -> pd.Da
         comparable: whether data and budget are the report's.
     """
     compared = {name: compare(runs[name], runs[STUDENT]) for name in SCENARIOS}
-    adjusted, questions = holm([comparison.p for comparison in compared.values()]), len(compared)
+    judged = family(compared)
     rows = []
-    for (name, key), p in zip(SCENARIOS.items(), adjusted, strict=True):
-        proposal, comparison = reports.PROPOSALS[key], compared[name]
-        found = verdict(comparison, float(p))
+    for name, key in SCENARIOS.items():
+        proposal, comparison, test = reports.PROPOSALS[key], compared[name], judged[name]
         rows.append(
             {
                 "scenario": arms[name].name,
@@ -55,17 +51,13 @@ def scenarios(arms: Mapping[str, Arm], runs: ArmRuns, comparable: bool) -> pd.Da
                 "minus BeatGAN (B), paired, over seeds": shown(
                     compare(runs[name], runs[PLAIN]).over_seeds, signed=True
                 ),
-                p_header(questions): _p(p),
+                test.header: test.shown_p,
                 "seeds": len(comparison.differences),
-                "verdict": VERDICTS.get(found, found) + ("" if comparable else " (at this budget)"),
-                "could have shown": shown_detectable(comparison, questions),
+                "verdict": test.verdict(comparable, *WORDS),
+                "could have shown": test.detectable(),
             }
         )
     return pd.DataFrame(rows).set_index("scenario")
-
-
-def _p(adjusted: float) -> str:
-    return "-" if np.isnan(adjusted) else f"{adjusted:.2g}"
 
 
 def per_class(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
@@ -179,7 +171,6 @@ def seed_aucs(scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray) ->
 
 # Each is asked over all abnormal beats and for S alone: outcome -> the classes that are tested.
 OUTCOMES = {"all abnormal": CLASSES, "S against N": ("N", "S")}
-VERDICTS_OF_DETECTORS = {"better": "higher", "worse": "lower"}
 
 
 @dataclass(frozen=True)
@@ -206,7 +197,9 @@ def detector_differences(
         patients: (M,).
         comparable: whether data and budget are the report's.
     """
-    compared: list[tuple[dict[str, str], Unpaired, Interval]] = []
+    compared: dict[tuple[str, str, str], Unpaired] = {}
+    others: dict[tuple[str, str, str], Interval] = {}
+    tests: dict[tuple[str, str, str], str] = {}
     for outcome, classes in OUTCOMES.items():
         chosen = np.isin(labels, classes)
         abnormal, whose = labels[chosen] != "N", patients[chosen]
@@ -216,25 +209,24 @@ def detector_differences(
             drawn = np.mean([metrics.resampled(abnormal, one, whose)["auc"] for one in members], axis=0)
             asked[name] = _Asked(name, np.array([metrics.auc(abnormal, one) for one in members]), drawn)
         for one, other in COMPARED:
-            found, test = _compared(asked[one], asked[other])
-            over_patients = metrics.percentiles(found.over_seeds.value, asked[one].drawn - asked[other].drawn)
-            question = {"detector": one, "minus": other, "beats": outcome, "test": test}
-            compared.append((question, found, over_patients))
-    questions = len(compared)
-    adjusted = holm([found.p for _, found, _ in compared])
+            question = (one, other, outcome)
+            found, tests[question] = _compared(asked[one], asked[other])
+            compared[question] = found
+            others[question] = metrics.percentiles(found.over_seeds.value, asked[one].drawn - asked[other].drawn)
+    columns = ["detector", "minus", "beats"]
     rows = [
-        question
+        dict(zip(columns, question, strict=True))
         | {
-            "difference, 95 % over seeds": shown(found.over_seeds, signed=True),
-            "over patients": bounds(over_patients, signed=True),
-            p_header(questions): _p(p),
-            "verdict": _higher_or_lower(verdict(found, float(p), over_patients=over_patients))
-            + ("" if comparable else " (at this budget)"),
-            "could have shown": shown_detectable(found, questions),
+            "test": tests[question],
+            "difference, 95 % over seeds": shown(judged.comparison.over_seeds, signed=True),
+            "over patients": bounds(others[question], signed=True),
+            judged.header: judged.shown_p,
+            "verdict": judged.verdict(comparable, "higher", "lower"),
+            "could have shown": judged.detectable(),
         }
-        for (question, found, over_patients), p in zip(compared, adjusted, strict=True)
+        for question, judged in family(compared, over_patients=others).items()
     ]
-    return pd.DataFrame(rows).set_index(["detector", "minus", "beats"])
+    return pd.DataFrame(rows).set_index(columns)
 
 
 def _compared(one: _Asked, other: _Asked) -> tuple[Unpaired, str]:
@@ -257,10 +249,3 @@ def _compared(one: _Asked, other: _Asked) -> tuple[Unpaired, str]:
         unknown = Interval(float(one.aucs.mean() - other.aucs.mean()), float("-inf"), float("inf"))
         return Unpaired(unknown, np.nan, (len(one.aucs), len(other.aucs)), np.nan, np.nan), test
     return unpaired(one.aucs, other.aucs), test
-
-
-def _higher_or_lower(found: str) -> str:
-    """A verdict with words that fit two AUCs neither of which is the control."""
-    for word, here in VERDICTS_OF_DETECTORS.items():
-        found = found.replace(word, here)
-    return found

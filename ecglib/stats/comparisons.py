@@ -8,7 +8,7 @@ control, which had the same initial weights and the same order of data.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ POWER = 0.8  # of "the smallest difference that so many runs could have shown"
 # reported number may lie 0.005 beside the true one. It is also the half-width of a 90 % bootstrap on all of PTB-XL's
 # fold 10, as the published benchmark has it: smaller differences cannot be told there.
 EQUAL_MARGIN = 0.005
+IDENTICAL = "identical: nothing was distilled"
 TESTED_ON = ("data", "split", "fold", "split_seed", "test_beats")  # settings that decide what is tested
 
 
@@ -249,7 +250,7 @@ def verdict(
     """
     if isinstance(comparison, Comparison):
         if comparison.identical:
-            return "identical: nothing was distilled"
+            return IDENTICAL
         over_patients = comparison.over_patients
     if np.isnan(adjusted_p):
         return f"fewer than {metrics.MIN_SEEDS} seeds: no verdict"
@@ -267,6 +268,89 @@ def verdict(
 def for_whom(word: str, over_patients: Interval) -> str:
     """A verdict over seeds, and whether it holds for other patients."""
     return word if over_patients.excludes_zero else f"{word} on these patients; for others not shown"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A comparison as one of the questions of a table, which are one family for Holm's correction.
+
+    Attributes:
+        comparison: paired or not.
+        p: adjusted.
+        questions: how many the family has.
+        claimed: the difference that a report publishes, if it does.
+        over_patients: of an unpaired comparison, which has none of its own.
+    """
+
+    comparison: Comparison | Unpaired
+    p: float
+    questions: int
+    claimed: float | None = None
+    over_patients: Interval | None = None
+
+    @property
+    def header(self) -> str:
+        """Of the column that has `shown_p`."""
+        return p_header(self.questions)
+
+    @property
+    def shown_p(self) -> str:
+        """The adjusted p as a table shows it."""
+        return shown_p(self.p)
+
+    def verdict(
+        self, comparable: bool = True, better: str = "better", worse: str = "worse", identical: str = IDENTICAL
+    ) -> str:
+        """See the function `verdict`.
+
+        Args:
+            comparable: whether data and budget are the report's; the verdict says so where they are not.
+            better: the word where the first is the better one.
+            worse: the word where it is the worse one.
+            identical: where the two are the same to the last bit.
+        """
+        words = verdict(self.comparison, self.p, self.claimed, self.over_patients)
+        for word, chosen in (("better", better), ("worse", worse), (IDENTICAL, identical)):
+            words = chosen + words.removeprefix(word) if words.startswith(word) else words
+        return at_budget(words, comparable)
+
+    def detectable(self, digits: int = 4) -> str:
+        """The column "could have shown": see `Comparison.detectable`."""
+        return shown_detectable(self.comparison, self.questions, digits)
+
+
+Name = TypeVar("Name")
+
+
+def family(
+    questions: Mapping[Name, Comparison | Unpaired],
+    claimed: Mapping[Name, float | None] | None = None,
+    over_patients: Mapping[Name, Interval] | None = None,
+) -> dict[Name, Judged]:
+    """All questions of a table, judged together.
+
+    Args:
+        questions: what is asked -> its comparison.
+        claimed: what is asked -> the difference that a report publishes.
+        over_patients: what is asked -> the interval of an unpaired comparison.
+    """
+    adjusted = holm([one.p for one in questions.values()])
+    # A report that says "no change" claims no difference that an interval could exclude.
+    claims, others = {name: one or None for name, one in (claimed or {}).items()}, over_patients or {}
+    return {
+        name: Judged(one, float(p), len(questions), claims.get(name), others.get(name))
+        for (name, one), p in zip(questions.items(), adjusted, strict=True)
+    }
+
+
+def shown_p(p: float) -> str:
+    """A p as a table shows it; "-" where there is none."""
+    return "-" if np.isnan(p) else f"{p:.2g}"
+
+
+def at_budget(words: str, comparable: bool) -> str:
+    """A verdict, with the budget that it was found at where that is not the report's."""
+    return words if comparable else f"{words} (at this budget)"
 
 
 def shown_detectable(comparison: Comparison | Unpaired, questions: int = 1, digits: int = 4) -> str:
@@ -316,7 +400,7 @@ def equivalence_table(
         adjusted = holm([equivalence(differences, limit) for differences, _ in questions.values()])
         for (name, (_, over_patients)), p in zip(questions.items(), adjusted, strict=True):
             within = max(-over_patients.low, over_patients.high) < limit
-            rows[name][f"within {limit:g}: {p_header(len(questions))}"] = "-" if np.isnan(p) else f"{p:.2g}"
+            rows[name][f"within {limit:g}: {p_header(len(questions))}"] = shown_p(p)
             rows[name][f"within {limit:g}"] = _equal(float(p), within)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("equal?")
 
