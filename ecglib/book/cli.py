@@ -10,9 +10,8 @@ from pathlib import Path
 
 import ecglib
 from ecglib.core.errors import EcglibError
+from ecglib.core.files import output_root
 from ecglib.core.profiles import PROFILES, SMOKE
-
-DATABASES = ("mitdb", "ptb-xl")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,7 +65,7 @@ def _download(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from ecglib.data.physionet import find_root, verify
+    from ecglib.data.physionet import DATABASES, find_root, verify
 
     root = find_root(arguments.data_root)
     databases = [arguments.database] if arguments.database else [name for name in DATABASES if (root / name).is_dir()]
@@ -95,6 +94,13 @@ def _classify(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _pack(arguments: argparse.Namespace) -> int:
+    from ecglib.book.evidence import pack_profile
+
+    print(pack_profile(Path(arguments.output or output_root()) / "papermill_runs" / arguments.profile))
+    return 0
+
+
 def _readme(arguments: argparse.Namespace) -> int:
     from ecglib.book.readme import update_readme
 
@@ -103,6 +109,8 @@ def _readme(arguments: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from ecglib.data.physionet import DATABASES
+
     parser = argparse.ArgumentParser(prog="ecglib", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--version", action="version", version=f"ecglib {ecglib.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -153,6 +161,12 @@ def _parser() -> argparse.ArgumentParser:
     classify.add_argument("--model", required=True, metavar="FILE", help="what 'ecglib export' wrote")
     classify.add_argument("--start", type=float, metavar="SECONDS", help="where the window begins in a longer record")
     classify.set_defaults(command=_classify)
+
+    store = commands.add_parser("store", help="the results of runs").add_subparsers(metavar="COMMAND", required=True)
+    pack = store.add_parser("pack", help="put all runs of a profile into few files, to be committed")
+    pack.add_argument("--profile", choices=PROFILES, default="desk", help="whose runs (default: %(default)s)")
+    _add_output(pack)
+    pack.set_defaults(command=_pack)
 
     readme = commands.add_parser("readme", help="write the committed results into README.md and RESULTS.md")
     readme.set_defaults(command=_readme)

@@ -6,14 +6,11 @@ written with SciPy (biosppy 2 uses another one), the records are processed in pa
 """
 
 import hashlib
-import inspect
 import json
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import joblib
 import numpy as np
@@ -22,10 +19,10 @@ from scipy.ndimage import median_filter
 from tqdm.auto import tqdm
 
 from ecglib.core.errors import EcglibError
-from ecglib.core.files import atomic_path, cache_dir
-from ecglib.data import physionet
+from ecglib.data import wfdb_files
 from ecglib.data.split import Split
 
+DATABASE = "mitdb"  # in `physionet.DATABASES`
 FS = 360  # Hz
 BEFORE, AFTER = 140, 180  # samples of the window before and after the (one-based) annotation
 WINDOW = BEFORE + AFTER
@@ -146,22 +143,12 @@ def read_record(root: str | Path, name: str) -> Record:
     Raises:
         EcglibError: the record is missing, truncated, corrupt or not at 360 Hz.
     """
-    import wfdb  # here: the training grid runs where wfdb is absent
-
-    path = physionet.database_dir(root, "mitdb") / name
-    mend = f"run 'ecglib data verify mitdb --data-root {root}' to see what is wrong with the folder"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # wfdb under pandas 3
-            header = wfdb.rdrecord(str(path))
-            annotation = wfdb.rdann(str(path), "atr")
-    except FileNotFoundError as error:
-        raise EcglibError(f"Record {name} of MIT-BIH lacks {error.filename}: {mend}.") from error
-    except Exception as error:  # wfdb raises whatever its parsing runs into
-        raise EcglibError(f"Record {name} of MIT-BIH cannot be read ({error}): {mend}.") from error
+    header, annotation = wfdb_files.read(root, DATABASE, name, "atr")
     signals = header.p_signal.T
     if header.fs != FS or signals.shape[0] != 2 or not np.isfinite(signals).all():
-        raise EcglibError(f"Record {name} is not two leads of finite samples at {FS} Hz: {mend}.")
+        raise EcglibError(
+            f"Record {name} is not two leads of finite samples at {FS} Hz: {wfdb_files.mend(root, DATABASE)}."
+        )
     leads = tuple(header.sig_name)
     if leads[1] == "MLII":  # record 114 was stored with its leads swapped
         leads, signals = leads[::-1], signals[::-1]
@@ -250,33 +237,8 @@ def prepare_record(root: str | Path, name: str) -> dict[str, np.ndarray]:
     }
 
 
-def _fingerprint(folder: Path, records: Sequence[str]) -> str:
-    """A key that changes with the records' bytes, with the code that prepares them and with its libraries."""
-    digest = hashlib.blake2b(digest_size=12)
-    for step in (
-        read_record,
-        bandpass,
-        find_r_peaks,
-        is_near_peak,
-        select_beats,
-        relative_rr,
-        cut_beats,
-        prepare_record,
-    ):
-        digest.update(inspect.getsource(step).encode())
-    constants = (FS, BEFORE, AFTER, FILTER_TAPS, PASS_BAND, R_PEAK_TOLERANCE, CLASS_OF_SYMBOL, BEAT_SYMBOLS, USUAL_RR)
-    digest.update(json.dumps([constants, version("biosppy"), version("scipy")]).encode())
-    for name in records:
-        for suffix in (".hea", ".dat", ".atr"):
-            try:
-                with (folder / f"{name}{suffix}").open("rb") as file:
-                    digest.update(hashlib.file_digest(file, "blake2b").digest())
-            except OSError as error:
-                raise EcglibError(
-                    f"Record {name} of MIT-BIH has no readable {name}{suffix} in {folder}: run "
-                    f"'ecglib data verify mitdb --data-root {folder.parents[1]}' to see all that is missing."
-                ) from error
-    return digest.hexdigest()
+STEPS = (read_record, bandpass, find_r_peaks, is_near_peak, select_beats, relative_rr, cut_beats, prepare_record)
+CONSTANTS = (FS, BEFORE, AFTER, FILTER_TAPS, PASS_BAND, R_PEAK_TOLERANCE, CLASS_OF_SYMBOL, BEAT_SYMBOLS, USUAL_RR)
 
 
 def load_beats(root: str | Path, records: Sequence[str] = PATIENTS) -> Beats:
@@ -292,31 +254,19 @@ def load_beats(root: str | Path, records: Sequence[str] = PATIENTS) -> Beats:
     unknown = sorted(set(records) - set(RECORDS))
     if unknown or not records:
         raise EcglibError(f"MIT-BIH has no record {', '.join(unknown) or '(none asked for)'}: choose among {RECORDS}.")
-    key = _fingerprint(physionet.database_dir(root, "mitdb"), records)
-    folder = cache_dir() / "beats" / key
-    if not folder.is_dir():
+
+    def make() -> dict[str, np.ndarray]:
         jobs = joblib.Parallel(n_jobs=-1, return_as="generator")(
             joblib.delayed(prepare_record)(root, name) for name in records
         )
         parts = list(tqdm(jobs, total=len(records), desc="preparing records", unit="record"))
-        arrays = {field: np.concatenate([part[field] for part in parts]) for field in parts[0]}
-        with atomic_path(folder, folder=True) as temporary:
-            for field, values in arrays.items():
-                np.save(temporary / f"{field}.npy", values, allow_pickle=False)
-    return _open_cache(folder)
+        return {field: np.concatenate([part[field] for part in parts]) for field in parts[0]}
 
-
-def _open_cache(folder: Path) -> Beats:
-    fields: dict[str, Any] = {}
-    try:
-        for field in ("signals", "labels", "symbols", "records", "samples", "near_peak", "rhythm"):
-            # 250 MB of signals stay on disk until they are asked for.
-            fields[field] = np.load(
-                folder / f"{field}.npy", mmap_mode="r" if field == "signals" else None, allow_pickle=False
-            )
-    except (OSError, ValueError) as error:
-        raise EcglibError(f"The beat cache {folder} is damaged ({error}): delete that folder and run again.") from error
-    return Beats(**fields)
+    files = [f"{name}{suffix}" for name in records for suffix in (".hea", ".dat", ".atr")]
+    made_by = (*STEPS, CONSTANTS, version("biosppy"), version("scipy"))
+    arrays = wfdb_files.cached("beats", root, DATABASE, files, made_by, make)
+    # 250 MB of signals stay on disk until they are asked for.
+    return Beats(**{name: values if name == "signals" else np.array(values) for name, values in arrays.items()})
 
 
 def scale(signals: np.ndarray) -> np.ndarray:

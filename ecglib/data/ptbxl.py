@@ -7,7 +7,6 @@ belongs to it, whatever the likelihood. R3 did not denoise or scale; `Scaler` of
 
 import ast
 import hashlib
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +15,14 @@ import numpy as np
 import pandas as pd
 
 from ecglib.core.errors import EcglibError
-from ecglib.core.files import atomic_path, cache_dir
-from ecglib.data import physionet
+from ecglib.data import physionet, wfdb_files
 from ecglib.data.split import Split
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
+DATABASE = "ptb-xl"  # in `physionet.DATABASES`
 FS = 100  # Hz
-SOURCE = f"PTB-XL {physionet.DATABASES['ptb-xl'].version}"
+SOURCE = f"PTB-XL {physionet.DATABASES[DATABASE].version}"
 SAMPLES = 1000
 
 
@@ -41,7 +40,7 @@ def load_index(root: str | Path, with_waveforms: bool = False) -> pd.DataFrame:
     Raises:
         EcglibError: a CSV file is missing or is not PTB-XL's.
     """
-    folder = physionet.database_dir(root, "ptb-xl")
+    folder = physionet.database_dir(root, DATABASE)
     try:
         index = pd.read_csv(folder / "ptbxl_database.csv", index_col="ecg_id")
         statements = pd.read_csv(folder / "scp_statements.csv", index_col=0)
@@ -80,30 +79,16 @@ def load_signals(root: str | Path, index: pd.DataFrame) -> np.ndarray:
     Raises:
         EcglibError: a record is missing, truncated, not 12 leads of 10 s at 100 Hz in mV, or has missing samples.
     """
-    folder = physionet.database_dir(root, "ptb-xl")
     signals = np.empty((len(index), len(LEADS), SAMPLES), dtype=np.float32)
     for position, name in enumerate(index["filename_lr"]):
-        signals[position] = _read(root, folder, name)
+        record, _ = wfdb_files.read(root, DATABASE, name)
+        mend = wfdb_files.mend(root, DATABASE)
+        if record.fs != FS or record.p_signal.shape != (SAMPLES, len(LEADS)) or not _same_leads(record.sig_name):
+            raise EcglibError(f"PTB-XL record {name} is not 12 leads of 10 s at 100 Hz in the usual order: {mend}.")
+        if set(record.units) != {"mV"} or not np.isfinite(record.p_signal).all():
+            raise EcglibError(f"PTB-XL record {name} is not in mV throughout, or has missing samples: {mend}.")
+        signals[position] = record.p_signal.T
     return signals
-
-
-def _read(root: str | Path, folder: Path, name: str) -> np.ndarray:
-    import wfdb  # here: the training grid runs where wfdb is absent
-
-    mend = f"run 'ecglib data verify ptb-xl --data-root {root}'"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # wfdb under pandas 3
-            record = wfdb.rdrecord(str(folder / name))
-    except FileNotFoundError as error:
-        raise EcglibError(f"PTB-XL record {name} has no file {error.filename}: {mend}.") from error
-    except Exception as error:  # wfdb raises whatever its parsing runs into
-        raise EcglibError(f"PTB-XL record {name} cannot be read ({error}): {mend}.") from error
-    if record.fs != FS or record.p_signal.shape != (SAMPLES, len(LEADS)) or not _same_leads(record.sig_name):
-        raise EcglibError(f"PTB-XL record {name} is not 12 leads of 10 s at 100 Hz in the usual order: {mend}.")
-    if set(record.units) != {"mV"} or not np.isfinite(record.p_signal).all():
-        raise EcglibError(f"PTB-XL record {name} is not in mV throughout, or has missing samples: {mend}.")
-    return record.p_signal.T
 
 
 def _same_leads(names: Sequence[str]) -> bool:
@@ -153,27 +138,12 @@ def load_records(root: str | Path) -> Records:
         raise EcglibError(
             f"No waveform of PTB-XL is in {root}: run 'ecglib data download ptb-xl --data-root {root}' first."
         )
-    folder = physionet.database_dir(root, "ptb-xl")
-    digest = hashlib.blake2b(digest_size=12)
-    for name in index["filename_lr"]:
-        digest.update(name.encode())
-        for suffix in (".hea", ".dat"):
-            try:
-                digest.update((folder / f"{name}{suffix}").read_bytes())
-            except OSError as error:
-                raise EcglibError(
-                    f"PTB-XL record {name} has no readable {suffix} ({error.strerror}): run 'ecglib data verify ptb-xl "
-                    f"--data-root {root}' to see all that is missing."
-                ) from error
-    path = cache_dir() / "records" / f"{digest.hexdigest()}.npy"
-    if not path.exists():
-        signals = load_signals(root, index)
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.save(file, signals, allow_pickle=False)
-    try:
-        signals = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise EcglibError(f"The record cache {path} is damaged ({error}): delete it and run again.") from error
+    files = [f"{name}{suffix}" for name in index["filename_lr"] for suffix in (".hea", ".dat")]
+
+    def make() -> dict[str, np.ndarray]:
+        return {"signals": load_signals(root, index)}
+
+    signals = wfdb_files.cached("records", root, DATABASE, files, (load_signals,), make)["signals"]
     patients, folds = (index[column].to_numpy(dtype=np.int64) for column in ("patient_id", "strat_fold"))
     return Records(signals, label_matrix(index), index.index.to_numpy(dtype=np.int64), patients, folds)
 

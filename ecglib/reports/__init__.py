@@ -83,8 +83,7 @@ REPEATED_BY_R2 = ("beats", "ticks", "subjects", "records", "leads", "minutes", "
 
 
 def _rows(name: str) -> Iterator[dict[str, str]]:
-    with (resources.files(__package__) / name).open(encoding="utf-8", newline="") as file:
-        yield from csv.DictReader(file)
+    yield from csv.DictReader((resources.files(__package__) / name).read_text(encoding="utf-8").splitlines())
 
 
 def _number(text: str) -> float:

@@ -50,7 +50,7 @@ def obtain_arms(arms: Mapping[str, Arm], data: Any, store: Path, device: str = "
             for config in arm.configs:
                 end = bar.n + config.training.epochs
                 watchers = [shown_on(bar, f"{arm.name}, seed {config.training.seed}")]
-                runs[name].append(obtain(config, data, store, device, config.run_id in needed, watchers))
+                runs[name].append(obtain(config, data, store, device, config.run_id in needed, watchers, bar=False))
                 bar.update(end - bar.n)  # what was in the store already, or stopped early
     return runs
 

@@ -80,7 +80,8 @@ def obtain(
     store: Path,
     device: str = "auto",
     weights: bool = False,
-    watchers: Sequence[Watcher] | None = None,
+    watchers: Sequence[Watcher] = (),
+    bar: bool = True,
 ) -> RunT:
     """The finished run of `config`.
 
@@ -90,7 +91,8 @@ def obtain(
         store: the folder of all runs.
         device: "auto", "cpu" or "cuda".
         weights: a run whose weights were not kept counts as unfinished.
-        watchers: called after every epoch; a progress bar of this run where None is given.
+        watchers: called after every epoch.
+        bar: show one for this run.
 
     Raises:
         EcglibError: another process is training this run, or what the training raises.
@@ -101,11 +103,8 @@ def obtain(
     run.folder.mkdir(parents=True, exist_ok=True)
     with sole_process(store, config.run_id):
         if not run.finished(weights):  # the other process may have finished in between
-            if watchers is None:
-                with tqdm(total=config.training.epochs, desc=config.run_id, unit="epoch") as bar:
-                    _train(config, data, run.folder, device, [shown_on(bar)])
-            else:
-                _train(config, data, run.folder, device, watchers)
+            with tqdm(total=config.training.epochs, desc=config.run_id, unit="epoch", disable=not bar) as own:
+                _train(config, data, run.folder, device, [shown_on(own), *watchers])
     return config.run(store)  # anew: what a run has read, it keeps
 
 

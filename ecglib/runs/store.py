@@ -6,6 +6,7 @@ the weights: `runs.jsonl`, `history.csv` and `predictions_<chapter>.npz`. Tables
 """
 
 import csv
+import hashlib
 import io
 import json
 import zipfile
@@ -29,6 +30,7 @@ from ecglib.core.files import atomic_path, write_text
 
 # Weights in half precision, small enough to be committed.
 PUBLISHED = "weights_float16.safetensors"
+CONTENTS = "contents.json"  # in a file of predictions: group -> array -> entry
 JSON = {"config": "config.json", "env": "env.json", "metrics": "metrics.json"}
 
 
@@ -127,22 +129,29 @@ class Bundle:
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 rows.setdefault(row.pop("run"), []).append(row)
-        return {run: _csv([{name: row[name] for name in row if row[name]} for row in of]) for run, of in rows.items()}
+        # The file has the columns of all runs; a run's own are among its facts, in their order.
+        return {
+            run: _csv([{name: row[name] for name in self.facts[run]["history"]} for row in of])
+            for run, of in rows.items()
+        }
 
     @cached_property
-    def archives(self) -> dict[str, Path]:
-        """Name of a group of arrays -> the file that has it."""
-        found = {}
+    def groups(self) -> dict[str, dict[str, tuple[Path, str]]]:
+        """Name of a group of arrays -> name of an array -> the file and the entry that have it."""
+        found: dict[str, dict[str, tuple[Path, str]]] = {}
         for path in sorted(self.folder.glob("predictions_*.npz")):
             with _reading(path), zipfile.ZipFile(path) as archive:
-                found.update({name.rpartition("|")[0]: path for name in archive.namelist()})
+                for name, members in json.loads(archive.read(CONTENTS)).items():
+                    found[name] = {key: (path, entry) for key, entry in members.items()}
         return found
 
-    def arrays(self, name: str) -> dict[str, np.ndarray] | None:
-        """The arrays of a group; None where no file has it."""
-        if name not in self.archives:
-            return None
-        return _widened(_load(self.archives[name], f"{name}|"))
+    def arrays(self, name: str) -> dict[str, np.ndarray]:
+        """The arrays of a group, as they are stored."""
+        found = {}
+        for key, (path, entry) in self.groups[name].items():
+            with _reading(path), zipfile.ZipFile(path) as archive:
+                found[key] = _read(archive, entry)
+        return found
 
 
 @lru_cache(maxsize=4)
@@ -162,13 +171,13 @@ def stored_arrays(store: Path, name: str) -> dict[str, np.ndarray]:
         EcglibError: the file is missing or damaged.
     """
     path = store / f"{name}.npz"
-    found = None if path.exists() else bundle(store).arrays(name)
-    return read_arrays(path) if found is None else found
+    packed = bundle(store)
+    return read_arrays(path) if path.exists() or name not in packed.groups else _widened(packed.arrays(name))
 
 
 def is_stored(store: Path, name: str) -> bool:
     """Whether `stored_arrays` would find a group of arrays."""
-    return (store / f"{name}.npz").exists() or name in bundle(store).archives
+    return (store / f"{name}.npz").exists() or name in bundle(store).groups
 
 
 def pack(store: Path, chapter_of: Callable[[str, Mapping[str, Any], Mapping[str, np.ndarray]], str]) -> Path:
@@ -187,27 +196,45 @@ def pack(store: Path, chapter_of: Callable[[str, Mapping[str, Any], Mapping[str,
     facts, histories = dict(before.facts), dict(before.histories)
     for path in sorted(store.glob("*/metrics.json")):
         run = path.parent
-        facts[run.name] = {"run": run.name} | {name: read_json(run / file) for name, file in JSON.items()}
         histories[run.name] = (run / "history.csv").read_text(encoding="utf-8")
-    groups = {name: _load(path, f"{name}|") for name, path in before.archives.items()}
+        columns = histories[run.name].splitlines()[0].split(",")
+        facts[run.name] = {"run": run.name, "history": columns}
+        facts[run.name] |= {name: read_json(run / file) for name, file in JSON.items()}
+    groups = {name: before.arrays(name) for name in before.groups}
     groups |= {
         path.relative_to(store).with_suffix("").as_posix(): _load(path)
         for path in sorted(store.glob("*/*.npz"))
         if path.name != "predictions.npz" or (path.parent / "metrics.json").exists()
     }
-    chapters: dict[str, dict[str, np.ndarray]] = {}
+    chapters: dict[str, dict[str, dict[str, np.ndarray]]] = {}
     for name in sorted(groups):
         config = facts.get(name.split("/")[0], {}).get("config", {})
-        members = {f"{name}|{key}": values for key, values in groups[name].items()}
-        chapters.setdefault(chapter_of(name, config, groups[name]), {}).update(members)
+        chapters.setdefault(chapter_of(name, config, groups[name]), {})[name] = groups[name]
     lines = [json.dumps(facts[run], sort_keys=True, ensure_ascii=False) for run in sorted(facts)]
     write_text(store.parent / "runs.jsonl", "".join(f"{line}\n" for line in lines))
     rows = [{"run": run, **row} for run in sorted(histories) for row in csv.DictReader(io.StringIO(histories[run]))]
     write_text(store.parent / "history.csv", _csv(rows))
-    for chapter, arrays in chapters.items():
-        write_arrays(store.parent / f"predictions_{chapter}.npz", arrays)
+    for chapter, members in chapters.items():
+        _write_groups(store.parent / f"predictions_{chapter}.npz", members)
     bundle.cache_clear()
     return store.parent
+
+
+def _write_groups(path: Path, groups: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """Many groups of arrays in one file, equal arrays once: all runs of a chapter have the same labels."""
+    contents: dict[str, dict[str, str]] = {}
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        written: set[str] = set()
+        for name, arrays in groups.items():
+            contents[name] = {}
+            for key, values in arrays.items():
+                facts = f"{values.dtype}{values.shape}".encode()
+                entry = hashlib.blake2b(facts + values.tobytes(), digest_size=8).hexdigest()
+                if entry not in written:
+                    _write(archive, entry, values)
+                    written.add(entry)
+                contents[name][key] = f"{entry}.npy"
+        archive.writestr(zipfile.ZipInfo(CONTENTS), json.dumps(contents, indent=0), zipfile.ZIP_DEFLATED)
 
 
 def _csv(rows: list[dict[str, str]]) -> str:
@@ -222,12 +249,21 @@ def _csv(rows: list[dict[str, str]]) -> str:
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Keep arrays, compressed; whole, or not at all. Equal arrays give equal bytes."""
-    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, values in arrays.items():
-            entry = zipfile.ZipInfo(f"{name}.npy")  # of 1980: numpy's own writer would note the time
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            with archive.open(entry, "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.asanyarray(values), allow_pickle=False)
+            _write(archive, name, np.asanyarray(values))
+
+
+def _write(archive: zipfile.ZipFile, name: str, values: np.ndarray) -> None:
+    entry = zipfile.ZipInfo(f"{name}.npy")  # of 1980: numpy's own writer would note the time
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    with archive.open(entry, "w", force_zip64=True) as file:
+        np.lib.format.write_array(file, values, allow_pickle=False)
+
+
+def _read(archive: zipfile.ZipFile, entry: str) -> np.ndarray:
+    data = io.BytesIO(archive.read(entry))  # all of it first: that is when the checksum is compared
+    return np.lib.format.read_array(data, allow_pickle=False)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -239,15 +275,10 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     return _widened(_load(path))
 
 
-def _load(path: Path, prefix: str = "") -> dict[str, np.ndarray]:
-    """The arrays of a file whose names begin with `prefix`, which is left out, as they are stored."""
+def _load(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file as they are stored."""
     with _reading(path), zipfile.ZipFile(path) as archive:
-        found = {}
-        for entry in archive.namelist():
-            if entry.startswith(prefix):
-                data = io.BytesIO(archive.read(entry))  # all of it first: that is when the checksum is compared
-                found[entry.removeprefix(prefix).removesuffix(".npy")] = np.lib.format.read_array(data)
-        return found
+        return {entry.removesuffix(".npy"): _read(archive, entry) for entry in archive.namelist()}
 
 
 def _widened(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,0 +1,90 @@
+"""Figures that several chapters have: rows of dots with their intervals, and how hard a term pulls."""
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from ecglib.show.style import ERROR, OUTPUT, REPORT
+from ecglib.stats.metrics import Interval, mean_interval
+
+ONE_SEED = "#555555"
+
+
+def pulls(ratios: Mapping[str, np.ndarray], joined: str = "equation 1") -> Figure:
+    """How hard an added term pulls at the weights, as a multiple of the pull of the loss that it joins.
+
+    Args:
+        ratios: arm -> (seeds x epochs,) gradient length over that of the other loss; all 0 where no gradient flows.
+        joined: the name of that loss.
+    """
+    figure, axis = plt.subplots(figsize=(9, 0.42 * len(ratios) + 1.4))
+    positive = np.concatenate([values[values > 0] for values in ratios.values()])
+    floor = positive.min() / 10 if len(positive) else 0.01
+    for position, values in enumerate(ratios.values()):
+        axis.plot(np.maximum(values, floor), [position] * len(values), "o", color=OUTPUT, alpha=0.5, markersize=5)
+        if not values.any():
+            axis.text(floor * 1.4, position, "no gradient at all", va="center", fontsize=8.5, color=ERROR)
+    axis.axvline(1, color=REPORT, linestyle=":", label=f"as hard as {joined}")
+    axis.set_yticks(range(len(ratios)), list(ratios))
+    axis.set(xscale="log", xlabel=f"length of the term's gradient / length of that of {joined} (log scale)")
+    axis.invert_yaxis()
+    figure.legend(fontsize=8, loc="outside lower center")
+    return figure
+
+
+def arm_forest(arms: Mapping[str, np.ndarray], published: Mapping[str, float], plain: np.ndarray, band: str) -> Figure:
+    """All arms' AUC: a point a seed, the mean with its interval; the report's numbers as lines, re-runs as a band.
+
+    Args:
+        arms: name -> (seeds,) AUC.
+        published: label -> AUC, drawn as a vertical line.
+        plain: AUCs of all runs without distillation at full width: their range is the band.
+        band: label of the band.
+    """
+    figure, axis = plt.subplots(figsize=(10, 0.42 * len(arms) + 1.6))
+    axis.axvspan(plain.min(), plain.max(), color="#009E73", alpha=0.13, label=band, linewidth=0)
+    for position, aucs in enumerate(arms.values()):
+        interval = mean_interval(aucs)
+        axis.plot(aucs, [position] * len(aucs), "o", color=ONE_SEED, alpha=0.45, markersize=5)
+        if np.isfinite(interval.low):
+            axis.hlines(position, interval.low, interval.high, color=OUTPUT, linewidth=2)
+        axis.plot(interval.value, position, "D", color=OUTPUT, markersize=6)
+    for (label, value), style in zip(published.items(), ("-", "--"), strict=False):
+        axis.axvline(value, color=REPORT, linestyle=style, linewidth=1.2, label=f"{label}: {value:.4f}")
+    axis.plot([], [], "o", color=ONE_SEED, alpha=0.45, label="one seed")
+    axis.plot([], [], "D-", color=OUTPUT, label="mean, 95 % over seeds")
+    axis.set_yticks(range(len(arms)), list(arms))
+    axis.invert_yaxis()
+    # Points, not intervals, set the scale: that of two seeds may be wider than the figure.
+    ends = np.concatenate([*arms.values(), list(published.values())])
+    margin = 0.2 * (ends.max() - ends.min())
+    axis.set(xlabel="test AUC (epoch chosen without labels)", xlim=(ends.min() - margin, min(ends.max() + margin, 1)))
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3)
+    return figure
+
+
+def difference_forest(differences: Mapping[str, tuple[Interval, Interval, Interval]], tested: str = "beats") -> Figure:
+    """Every arm minus its control: one line an interval (seeds, what was tested, patients).
+
+    Args:
+        differences: arm -> intervals over seeds, over what was tested and over patients, around one mean.
+        tested: "beats" or "records".
+    """
+    figure, axis = plt.subplots(figsize=(10, 0.5 * len(differences) + 1.4))
+    kinds = (("over seeds", OUTPUT), (f"over {tested}", "#56B4E9"), ("over patients", "#E69F00"))
+    for position, intervals in enumerate(differences.values()):
+        for shift, interval, (_, colour) in zip((-0.2, 0, 0.2), intervals, kinds, strict=True):
+            if np.isfinite(interval.low):
+                axis.hlines(position + shift, interval.low, interval.high, color=colour, linewidth=2)
+            axis.plot(interval.value, position + shift, "|", color=colour, markersize=8)
+    axis.axvline(0, color=REPORT, linewidth=1)
+    for name, colour in kinds:
+        axis.plot([], [], "-", color=colour, linewidth=2, label=f"95 % {name}")
+    axis.set_yticks(range(len(differences)), list(differences))
+    axis.invert_yaxis()
+    ends = np.abs([end for _, *narrow in differences.values() for i in narrow for end in (i.low, i.high)])
+    axis.set(xlabel="AUC minus that of the control with the same seed", xlim=(-1.6 * ends.max(), 1.6 * ends.max()))
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3)
+    return figure
