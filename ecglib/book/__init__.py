@@ -1,0 +1,7 @@
+"""The notebooks as a whole: running them, and what the README says of them.
+
+- `cli`: the command `ecglib`
+- `driver`: runs notebooks headless under a profile
+- `evidence`: `ecglib store pack`
+- `readme`: the generated parts of README.md, RESULTS.md and CONTRIBUTING.md
+"""

@@ -1,15 +1,13 @@
-"""The results in README.md and RESULTS.md, made from the committed tables so that they are what was run."""
+"""The generated parts of README.md and RESULTS.md: results from the committed tables, and where everything is."""
 
 import csv
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import project_root, write_text
 from ecglib.core.profiles import PROFILES
-
-BEGIN, END = "<!-- results: made by 'ecglib readme' -->", "<!-- end of results -->"
-
 
 SUMMARY, ALL = "README.md", "RESULTS.md"  # the claims and what became of them; everything else
 
@@ -97,30 +95,82 @@ def _link(name: str, profile: str) -> str:
 
 def _number(text: str) -> str:
     """Whole numbers with thousands separators; anything else as it stands."""
-    try:
-        value = float(text)
-    except ValueError:
-        return text
-    return f"{value:,.0f}" if value.is_integer() else text
+    return f"{int(text):,}" if text.lstrip("-").isdecimal() else text
 
 
-def updated(text: str, tables: str) -> str:
-    """A page's text with the part between the two markers replaced.
+@dataclass(frozen=True)
+class Item:
+    """One thing of a report, and where it is here.
+
+    Attributes:
+        report: "R1", "R2" or "R3".
+        item: equation, figure, table or section.
+        what: in words.
+        function: dotted path of what computes or draws it.
+        notebook: its number.
+        section: its number in the notebook.
+    """
+
+    report: str
+    item: str
+    what: str
+    function: str
+    notebook: str
+    section: str
+
+
+def items() -> list[Item]:
+    """Where everything of the reports is, from `items.csv`."""
+    rows = (resources.files(__package__) / "items.csv").read_text(encoding="utf-8").splitlines()
+    return [Item(**row) for row in csv.DictReader(rows)]
+
+
+def layout() -> str:
+    """`items` as Markdown, with links to the code and to the executed notebooks."""
+    lines = ["| report | item | what | function | notebook, section |", "| --- | --- | --- | --- | --- |"]
+    for one in items():
+        module, name = one.function.rsplit(".", 1)
+        (stem,) = (stem for stem in PROFILES["desk"] if stem.startswith(one.notebook))
+        code = f"[`{module.removeprefix('ecglib.')}.{name}`]({module.replace('.', '/')}.py)"
+        page = f"[{one.notebook}, {one.section}](papermill_runs/desk/{stem}.ipynb)"
+        lines.append(f"| {one.report} | {one.item} | {one.what} | {code} | {page} |")
+    return "\n".join(lines)
+
+
+def updated(text: str, made: str, marker: str = "results") -> str:
+    """A page's text with the part between two markers replaced.
+
+    Args:
+        text: of the page.
+        made: what belongs between the markers.
+        marker: which ones.
 
     Raises:
         EcglibError: the markers are not there.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    first, last = f"<!-- {marker}: made by 'ecglib readme' -->", f"<!-- end of {marker} -->"
+    before, begin, rest = text.partition(first)
+    _, end, after = rest.partition(last)
     if not (begin and end):
-        raise EcglibError(f"The page lacks the lines {BEGIN} and {END}: put them back where the results belong.")
-    return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
+        raise EcglibError(f"The page lacks the lines {first} and {last}: put them back where the {marker} belong.")
+    return f"{before}{first}\n\n{made}\n\n{last}{after}"
+
+
+def pages(root: Path) -> dict[str, str]:
+    """Name of a page -> what it says when it is made again from the committed runs.
+
+    Raises:
+        EcglibError: a table or a page's markers are missing.
+    """
+    runs = root / "papermill_runs"
+    made = {page: updated((root / page).read_text("utf-8"), results(runs, page)) for page in (SUMMARY, ALL)}
+    return made | {SUMMARY: updated(made[SUMMARY], layout(), "layout")}
 
 
 def update_readme() -> tuple[str, ...]:
-    """Write the results of the committed runs into the pages, whose names are given back."""
+    """Write the generated parts into the pages, whose names are given back."""
     root = project_root()
-    for page in (SUMMARY, ALL):
-        text = (root / page).read_text(encoding="utf-8")
-        write_text(root / page, updated(text, results(root / "papermill_runs", page)))
-    return SUMMARY, ALL
+    found = pages(root)
+    for page, text in found.items():
+        write_text(root / page, text)
+    return tuple(found)

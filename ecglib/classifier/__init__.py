@@ -1,0 +1,11 @@
+"""Notebook 05: R3, a PTB-XL classifier and its compression.
+
+- `networks`: figures 7, 8, 16, 17, table 2, and the field's reference
+- `losses`: distillation as coded and corrected; `frskd`: self-distillation
+- `training`, `task`: one epoch; `ClassifierConfig`, its whole training, `ClassifierRun`
+- `arms`: every arm with its control
+- `prune`, `quantise`, `attempts`, `slips`: what R3 did to its network, and what makes one fall
+- `onnx`, `deployed`, `measure`, `export`, `classify`: a network as a file, in INT8, and in use
+- `baselines`: boosted trees on the median beat; `attribution`: what a network looked at; `layers`: figures of layers
+- `claims`, `tables`, `figures`, `diagrams`, `ledger`: what the notebook shows
+"""

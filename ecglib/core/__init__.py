@@ -1,0 +1,11 @@
+"""What everything else stands on, and what knows nothing of ECGs.
+
+- `errors`: the one exception that a user is meant to read
+- `files`: writing files so that an interruption leaves nothing half written; where results go
+- `config`: frozen, checked settings and the digest that is a run's id
+- `seeds`: the one function that seeds everything
+- `device`: choosing a device, and the facts about a machine that a run records
+- `cost`: parameters of a network, time of a call
+- `profiles`: what each profile sets in each notebook
+- `extras`: optional packages
+"""

@@ -15,6 +15,9 @@ from ecglib.core.errors import EcglibError
 from ecglib.core.files import atomic_path
 from ecglib.core.seeds import seed_everything
 
+# What `torch.load` raises of a damaged file: it runs into whatever the bytes happen to say.
+UNREADABLE = (pickle.UnpicklingError, EOFError, ValueError, LookupError, RuntimeError, TypeError, AttributeError)
+
 
 class Part(Protocol):
     """What a checkpoint keeps: a network, an optimizer, a `Best`."""
@@ -123,7 +126,7 @@ class Loop:
             raise EcglibError(
                 f"Checkpoint {self.checkpoint} cannot be read ({error.strerror or error}): try again."
             ) from error
-        except (pickle.UnpicklingError, EOFError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        except UNREADABLE as error:
             if "allocate memory" in str(error) or "CUDA error" in str(error):
                 raise  # the machine's trouble, not the checkpoint's
             raise EcglibError(

@@ -12,17 +12,18 @@ import pytest
 import torch
 
 from ecglib import reports
-from ecglib.classifier import arms, attempts, claims, figures, networks, onnx, slips, tables
-from ecglib.classifier import ledger as classifier_ledger
-from ecglib.classifier.arms import ClassifierArm
-from ecglib.classifier.claims import Claimed, change, claims
-from ecglib.classifier.config import UNTRAINED, ClassifierConfig, ClassifierRun
+from ecglib.classifier import attempts, figures, networks, onnx, slips, tables, task
+from ecglib.classifier.arms import R3_GAIN, student_arms
+from ecglib.classifier.claims import Claimed, change, claims, equal, of_differences, p_value
+from ecglib.classifier.ledger import measured_r3
+from ecglib.classifier.task import UNTRAINED, ClassifierConfig, ClassifierRun
 from ecglib.classifier.training import Settings
 from ecglib.core.errors import EcglibError
 from ecglib.data import ptbxl
-from ecglib.data.ptbxl import Scaler
+from ecglib.data.ptbxl import SUPERCLASSES, Scaler
+from ecglib.runs.grid import Arm
 from ecglib.runs.store import write_arrays
-from ecglib.show import ledger as show_ledger
+from ecglib.show import ledger
 from ecglib.stats import metrics, multilabel
 
 RECORDS = 120
@@ -49,7 +50,7 @@ def stored(folder, network="57K", seed=0, skill=0.0, **config):
     write_arrays(folder / "predictions.npz", predictions)
     facts = {"network": network, "training": {"seed": seed, "epochs": 2, "batch_size": 32}, **config}
     (folder / "config.json").write_text(json.dumps(facts))
-    (folder / "metrics.json").write_text(json.dumps(config.evaluate(predictions, 0, 1)))
+    (folder / "metrics.json").write_text(json.dumps(task.evaluate(predictions, 0, 1)))
     (folder / "history.csv").write_text("epoch,auc\n0,0.49\n1,0.82\n")
     return ClassifierRun(folder)
 
@@ -108,7 +109,7 @@ def measured(differences, patients=None, part="test", before=0.9):
     over_seeds = metrics.mean_interval(differences)
     others = metrics.Interval(over_seeds.value, *(patients or (over_seeds.value - 0.004, over_seeds.value + 0.004)))
     found = metrics.Change(before, before + over_seeds.value, over_seeds, others, differences)
-    return claims.of_differences(found, part)
+    return of_differences(found, part)
 
 
 def test_verdicts_are_of_one_family_and_say_what_these_runs_could_have_shown():
@@ -137,7 +138,7 @@ def test_verdicts_are_of_one_family_and_say_what_these_runs_could_have_shown():
     ]
     assert table["records"].tolist() == ["test"] * 4 + ["validation"] + ["test"] * 2
     p = [float(value) for value in table["p (Holm, 7 questions)"] if value != "-"]
-    raw = [claims.p_value(np.array(values)) for values in (clear, clear, near, wide, near, clear)]
+    raw = [p_value(np.array(values)) for values in (clear, clear, near, wide, near, clear)]
     assert p == pytest.approx(metrics_holm(raw), rel=0.05)
     assert float(table.loc["excluded", "could have shown"]) < float(table.loc["unclear", "could have shown"])
     assert "inf" not in table.loc["two", "corrected"]
@@ -163,14 +164,14 @@ def test_equality_is_asked_with_a_margin_of_pairs_alone(tmp_path):
         "INT8 = float": measured(near, (-0.002, 0.002)),
         "pruned = whole": measured([-0.01, -0.012, -0.011, -0.01]),
     }
-    table = claims.equal(found, comparable=False)
+    table = equal(found, comparable=False)
     assert table["within 0.005"].tolist() == ["equal (at this budget)"] * 2 + ["not shown (at this budget)"]
     assert "within 0.0025: p (Holm, 3 questions)" in table.columns
     assert table["records"].tolist() == ["validation", "test", "test"]
     assert table["seeds"].tolist() == ["4"] * 3
     apart = change(arm(tmp_path, "one"), arm(tmp_path, "other", first=50))
     with pytest.raises(EcglibError, match="not paired"):
-        claims.equal({"apart": apart})
+        equal({"apart": apart})
 
 
 def test_differences_are_one_family_and_know_what_r3_claims(tmp_path):
@@ -181,9 +182,9 @@ def test_differences_are_one_family_and_know_what_r3_claims(tmp_path):
     }
     config = ClassifierConfig("data", Settings(seed=0))
     arms = {
-        "alone": ClassifierArm("student alone", "", [config] * 3),
-        "kd": ClassifierArm("KD", "", [config] * 3, "alone", arms.R3_GAIN),
-        "raw": ClassifierArm("raw", "", [config] * 3, "alone"),
+        "alone": Arm("student alone", "", [config] * 3),
+        "kd": Arm("KD", "", [config] * 3, "alone", R3_GAIN),
+        "raw": Arm("raw", "", [config] * 3, "alone"),
     }
     table = tables.differences(arms, runs, comparable=False)
     compared = tables.comparisons(arms, runs)
@@ -197,10 +198,10 @@ def test_differences_are_one_family_and_know_what_r3_claims(tmp_path):
 
 def test_every_arm_that_teaches_by_softmax_or_corrected_knows_r3s_claim():
     base = ClassifierConfig("data", Settings(seed=0))
-    arms = arms.student_arms(base, "teacher", 5, 3)
-    claimed = {name for name, one in arms.items() if one.claim == arms.R3_GAIN}
+    arms = student_arms(base, "teacher", 5, 3)
+    claimed = {name for name, one in arms.items() if one.claim == R3_GAIN}
     assert claimed == {"R3 kd", "untrained", "written", "kd"}
-    assert tables.claimed_difference(arms.R3_GAIN) == pytest.approx(0.01)
+    assert tables.claimed_difference(R3_GAIN) == pytest.approx(0.01)
     assert not [one.name for one in arms.values() if "written" in one.name], "R3's text gives no formula for KD"
 
 
@@ -253,7 +254,7 @@ def everything(tmp_path):
 def test_every_number_of_r3_is_in_the_ledger_on_its_own_part(everything, simulated_root):
     index, attempts = ptbxl.load_index(simulated_root), {"r3.pruned.auc": metrics.Interval(85.0, 84.0, 86.0)}
     attempts["r3.quantised.auc"] = attempts["r3.pruned.auc"]
-    found, corrected, reasons = classifier_ledger.measured_r3(index, everything, "student", attempts)
+    found, corrected, reasons = measured_r3(index, everything, "student", attempts)
     keys = {key for key, claim in reports.CLAIMS.items() if claim.report == "R3"}
     assert set(found) | set(reasons) == keys
     for key, arm_name in (
@@ -278,29 +279,29 @@ def test_every_number_of_r3_is_in_the_ledger_on_its_own_part(everything, simulat
     ):
         assert found[f"r3.{name}"] == pytest.approx(reports.value(f"r3.{name}"), abs=0.01), name
     assert (found["r3.alpha"], found["r3.temperature"], found["r3.epochs"]) == (0.7, 1.0, 2)
-    table = show_ledger.judged_ledger("R3", found, corrected, reasons, 3, comparable=False)
+    table = ledger.judged_ledger("R3", found, corrected, reasons, 3, comparable=False)
     assert table.loc["macro-AUC of the student with KD, test", "records"] == "test"
     assert table.loc["macro-AUC of the student with KD, validation", "records"] == "validation"
     assert table.loc["macro-AUC of the student with KD, test", "verdict"] == "not comparable: data, budget"
     assert table.loc["training at most", "verdict"] == "differs"
     assert ((table["measured"] == "-") == (table["why not"] != "")).all()
     high = dict(found, **{"r3.kd.auc": metrics.Interval(50.0, 49.0, 51.0)})
-    table = show_ledger.judged_ledger("R3", high, corrected, reasons, 3, comparable=True)
+    table = ledger.judged_ledger("R3", high, corrected, reasons, 3, comparable=True)
     assert table.loc["macro-AUC of the student with KD, test", "verdict"] == "lower than reported", "as coded is judged"
 
 
 def test_another_student_or_an_index_without_ages_leaves_a_reason(everything, simulated_root):
     index = ptbxl.load_index(simulated_root)
     ages = {"r3.age.median", "r3.age.max", "r3.age.iqr"}
-    found, _, reasons = classifier_ledger.measured_r3(index.assign(age=50.0), everything, "57K", {})
+    found, _, reasons = measured_r3(index.assign(age=50.0), everything, "57K", {})
     assert ages <= set(found)
     assert {"r3.student.auc", "r3.alone.auc", "r3.kd.auc", "r3.kd.validation", "r3.teacher.auc"} <= set(reasons)
     partly = index.assign(age=np.where(np.arange(len(index)) % 2, 50.0, np.nan))
-    assert ages <= set(classifier_ledger.measured_r3(partly, everything, "57K", {})[2])
+    assert ages <= set(measured_r3(partly, everything, "57K", {})[2])
 
 
 def test_contradictions_of_r3_name_where_each_side_stands():
-    table = show_ledger.contradictions("R3")
+    table = ledger.contradictions("R3")
     assert len(table) == 11
     text = " ".join(table["one"] + " " + table["other"])
     for stated in ("48.99", "48.933", "570K", "530K", "0.5 to 1.0 million", "label counts", "figure 19-3"):
@@ -347,7 +348,7 @@ def test_the_table_of_attempts_has_every_one_with_its_range(tried):
     answers, targets = tried
     table = attempts.results([answers] * 3, targets)
     assert list(table.index) == list(attempts.TEXTS)
-    expected = multilabel.class_metrics(targets, answers[attempts.FLOAT])["auc"]
+    expected = multilabel.class_metrics(targets, answers[attempts.FLOAT], SUPERCLASSES)["auc"]
     assert table.loc[attempts.FLOAT, "lowest seed"] == f"{expected:.3f}"
     low, high = (getattr(answers[attempts.FLOAT], end)() for end in ("min", "max"))
     assert table.loc[attempts.FLOAT, "logits"] == f"{low:.1f} to {high:.1f}"

@@ -7,14 +7,16 @@ import pandas as pd
 import pytest
 import torch
 
-from ecglib.classifier import arms, attribution, compression, export, onnx, tables
-from ecglib.classifier.arms import ClassifierArm, train_classifier_arms
-from ecglib.classifier.config import SELF, UNTRAINED, ClassifierConfig
-from ecglib.classifier.experiments import train_classifier
+from ecglib.classifier import attribution, deployed, export, onnx, tables
+from ecglib.classifier.arms import CHOSEN, COMPARED, network_arms, pruned_arms, setting_arms, student_arms
+from ecglib.classifier.task import SELF, UNTRAINED, ClassifierConfig
 from ecglib.classifier.training import Settings
 from ecglib.core import cost
 from ecglib.core.errors import EcglibError
 from ecglib.data import ptbxl
+from ecglib.data.ptbxl import SUPERCLASSES
+from ecglib.runs.grid import Arm, obtain_arms
+from ecglib.runs.obtain import obtain
 from ecglib.stats import metrics, multilabel
 
 
@@ -37,13 +39,13 @@ def store(tmp_path_factory):
 def small(base):
     """Two seeds of a small network, and the same with half of its channels."""
     configs = [replace(base, network="57K", training=replace(base.training, seed=seed, epochs=5)) for seed in range(2)]
-    grid = {"alone": ClassifierArm("small", "labels alone", configs)}
+    grid = {"alone": Arm("small", "labels alone", configs)}
     return (
         grid
-        | {"57K": ClassifierArm("57K", "table 2", configs)}
+        | {"57K": Arm("57K", "table 2", configs)}
         | {
             name: arm
-            for name, arm in arms.pruned_arms(dict.fromkeys(("alone", "kd", "lead I kd"), grid["alone"]), 2).items()
+            for name, arm in pruned_arms(dict.fromkeys(("alone", "kd", "lead I kd"), grid["alone"]), 2).items()
             if name.startswith("alone")
         }
     )
@@ -51,44 +53,46 @@ def small(base):
 
 @pytest.fixture(scope="module")
 def runs(small, records, store):
-    return train_classifier_arms(small, records, store, "cpu")
+    return obtain_arms(small, records, store, "cpu")
 
 
 def test_as_coded_the_last_epoch_is_tested(base):
-    arms = arms.student_arms(base, "teacher", 1, 1)
+    arms = student_arms(base, "teacher", 1, 1)
     assert [name for name, arm in arms.items() if tables.tested(arm) == "test_last"] == ["R3 alone", "R3 kd"]
 
 
 def test_arms_pair_by_seed_and_differ_in_the_lesson_alone(base):
-    arms = arms.student_arms(base, "teacher", 5, 3)
+    arms = student_arms(base, "teacher", 5, 3)
     alone = arms["alone"].configs
     assert [config.training.seed for config in alone] == [100, 101, 102, 103, 104]
     assert len(arms["kd"].configs) == 5
     for name in ("untrained", "written", "kd", "frskd"):
         assert arms[name].control == "alone"
         for config, control in zip(arms[name].configs, alone, strict=False):
-            assert replace(config, lesson=None) == control, name
-    teachers = arms.network_arms(base, ["teacher", "resnet"], 3)["teacher"].configs
-    taught = [config.lesson.teacher for config in arms["kd"].configs]
+            assert replace(config, distillation=None) == control, name
+    teachers = network_arms(base, ["teacher", "resnet"], 3)["teacher"].configs
+    taught = [config.distillation.teacher for config in arms["kd"].configs]
     assert taught == [teachers[n].run_id for n in (0, 1, 2, 0, 1)]
-    assert arms["untrained"].configs[0].lesson.teacher == UNTRAINED
+    assert arms["untrained"].configs[0].distillation.teacher == UNTRAINED
     for name in ("R3 alone", "R3 kd"):
         assert len(arms[name].configs) == 3
         for config in arms[name].configs:
             assert (config.split, config.fold, config.standardised) == ("report", 4, False), "R3's program"
-    assert [replace(config, lesson=None) for config in arms["R3 kd"].configs] == arms["R3 alone"].configs
-    assert [config.lesson for config in arms["R3 kd"].configs] == [c.lesson for c in arms["untrained"].configs]
+    assert [replace(config, distillation=None) for config in arms["R3 kd"].configs] == arms["R3 alone"].configs
+    assert [config.distillation for config in arms["R3 kd"].configs] == [
+        c.distillation for c in arms["untrained"].configs
+    ]
     assert arms["R3 kd"].control == "R3 alone"
-    assert arms["frskd"].configs[0].lesson.teacher == SELF
+    assert arms["frskd"].configs[0].distillation.teacher == SELF
     assert arms["lead I kd"].configs[0].leads == arms["lead I"].configs[0].leads == (0,)
     ids = [config.run_id for arm in arms.values() for config in arm.configs]
     assert len(ids) == len(set(ids))
 
 
 def test_settings_as_coded_go_on_from_each_other_in_either_order(base):
-    arms = arms.setting_arms(base, 2)
-    names = [name for group in arms.COMPARED for name in group]
-    for group, chosen in zip(arms.COMPARED, arms.CHOSEN, strict=True):
+    arms = setting_arms(base, 2)
+    names = [name for group in COMPARED for name in group]
+    for group, chosen in zip(COMPARED, CHOSEN, strict=True):
         assert {arms["fresh"][name].control for name in group} == {"", chosen}
         for way, order in (("carried over", list(group)), ("in reverse", list(reversed(group)))):
             for seed in range(2):
@@ -102,8 +106,8 @@ def test_settings_as_coded_go_on_from_each_other_in_either_order(base):
 
 
 def test_what_is_pruned_is_compared_with_what_was_tuned_for_as_long(base):
-    students = arms.student_arms(replace(base, training=replace(base.training, epochs=9)), "teacher", 5, 3)
-    arms = arms.pruned_arms(students, 3)
+    students = student_arms(replace(base, training=replace(base.training, epochs=9)), "teacher", 5, 3)
+    arms = pruned_arms(students, 3)
     for name in ("alone", "kd", "lead I kd"):
         tuned, pruned = arms[f"{name} tuned"], arms[f"{name} pruned"]
         assert (tuned.control, pruned.control) == (name, f"{name} tuned")
@@ -115,26 +119,26 @@ def test_what_is_pruned_is_compared_with_what_was_tuned_for_as_long(base):
 def test_what_others_go_on_from_is_trained_again_where_its_weights_are_gone(base, records, tmp_path):
     """As after a clone: results are there, weights are not, and the last of a chain of three is missing."""
     tiny = replace(base, network="57K", training=replace(base.training, epochs=1), train_records=64)
-    coded = arms.setting_arms(tiny, 1)["carried over"]
+    coded = setting_arms(tiny, 1)["carried over"]
     names = list(coded)[:3]
-    train_classifier_arms({name: coded[name] for name in names[:2]}, records, tmp_path, "cpu")
+    obtain_arms({name: coded[name] for name in names[:2]}, records, tmp_path, "cpu")
     for name in names[:2]:
         for kept in ("weights", "last"):
             (tmp_path / coded[name].configs[0].run_id / f"{kept}.safetensors").unlink()
     with pytest.raises(EcglibError, match="train that run first"):
-        train_classifier(coded[names[2]].configs[0], records, tmp_path, "cpu")
-    runs = train_classifier_arms({name: coded[name] for name in names}, records, tmp_path, "cpu")
+        obtain(coded[names[2]].configs[0], records, tmp_path, "cpu")
+    runs = obtain_arms({name: coded[name] for name in names}, records, tmp_path, "cpu")
     assert runs[names[2]][0].metrics["test_last"]["epoch"] == 0
     cut = replace(tiny, tuned=runs[names[1]][0].folder.name, pruned=0.5)
-    pruned = train_classifier(cut, records, tmp_path, "cpu")
+    pruned = obtain(cut, records, tmp_path, "cpu")
     for wrong in (replace(cut, tuned=pruned.folder.name), replace(cut, network="124K")):
         with pytest.raises(EcglibError, match="is another network than"):
-            train_classifier(wrong, records, tmp_path, "cpu")
+            obtain(wrong, records, tmp_path, "cpu")
 
 
 def test_an_exported_run_keeps_its_answers(small, runs, records, store, monkeypatch):
     config = small["alone"].configs[0]
-    model = compression.exported(config, records, store, "smoke", "cpu")
+    model = deployed.exported(config, records, store, "smoke", "cpu")
     assert (
         onnx.read_contract(model.files["int8"]).data
         == f"simulated, {len(config.choose(records).train)} training records"
@@ -142,8 +146,8 @@ def test_an_exported_run_keeps_its_answers(small, runs, records, store, monkeypa
     stored = runs["alone"][0].predictions
     assert model.logits["float"] == pytest.approx(stored["test_logits"], abs=0.02)
     assert model.auc("float") == pytest.approx(runs["alone"][0].metrics["test"]["auc"], abs=0.003)
-    expected = multilabel.class_metrics(stored["test_targets"], model.logits["int8"])["auc"]
-    lost = compression.change([model]).over_patients
+    expected = multilabel.class_metrics(stored["test_targets"], model.logits["int8"], SUPERCLASSES)["auc"]
+    lost = deployed.change([model]).over_patients
     assert lost.value == pytest.approx(expected - model.auc("float"))
     assert lost.low <= lost.value <= lost.high
     contract = onnx.read_contract(model.files["int8"])
@@ -152,24 +156,24 @@ def test_an_exported_run_keeps_its_answers(small, runs, records, store, monkeypa
     assert onnx.read_contract(model.files["float"]).precision == "float32"
     with monkeypatch.context() as patch:
         patch.setattr(onnx, "export", lambda *_: pytest.fail("exported again"))
-        again = compression.exported(config, records, store, "smoke", "cpu")
+        again = deployed.exported(config, records, store, "smoke", "cpu")
     assert np.array_equal(again.logits["int8"], model.logits["int8"])
-    without = compression.exported(config, records, store, "smoke", "cpu", files=False)
+    without = deployed.exported(config, records, store, "smoke", "cpu", files=False)
     assert not without.files
     assert np.array_equal(without.logits["int8"], model.logits["int8"])
     model.files["float"].unlink()  # answers that came from elsewhere say nothing of files made here
     answers = store / "onnx" / f"{config.run_id}.npz"
     answers.write_bytes(b"of another machine")
-    again = compression.exported(config, records, store, "smoke", "cpu")
+    again = deployed.exported(config, records, store, "smoke", "cpu")
     assert again.logits["int8"] == pytest.approx(model.logits["int8"], abs=0.01)
 
 
 def test_costs_and_their_table(small, runs, records, store):
     models = {
-        name: [compression.exported(config, records, store, "smoke") for config in small[name].configs]
+        name: [deployed.exported(config, records, store, "smoke") for config in small[name].configs]
         for name in ("alone", "alone pruned")
     }
-    costs = compression.costs(models, repeats=3)
+    costs = deployed.costs(models, repeats=3)
     assert list(costs.index) == ["alone", "alone, INT8", "alone pruned", "alone pruned, INT8"]
     assert costs.loc["alone", "parameters"] == runs["alone"][0].parameters == 56_955
     assert runs["alone pruned"][0].parameters == cost.count_parameters(runs["alone pruned"][0].model()) < 20_000
@@ -179,10 +183,10 @@ def test_costs_and_their_table(small, runs, records, store):
     aucs = [model.auc("int8") for model in models["alone"]]
     assert costs.loc["alone, INT8", "auc"] == pytest.approx(np.mean(aucs))
     assert costs.loc["alone, INT8", "seeds_low"] == pytest.approx(metrics.mean_interval(aucs).low)
-    assert compression.differences(models["alone"]) == pytest.approx(
+    assert deployed.differences(models["alone"]) == pytest.approx(
         [m.auc("int8") - m.auc("float") for m in models["alone"]]
     )
-    losses = {name: compression.change(seeds) for name, seeds in models.items()}
+    losses = {name: deployed.change(seeds) for name, seeds in models.items()}
     assert losses["alone"].after - losses["alone"].before == pytest.approx(losses["alone"].over_seeds.value)
     table = tables.compression(costs, losses)
     assert table.loc["alone", "INT8 - float, over seeds"] == "-"
@@ -208,8 +212,8 @@ def test_int8_is_made_of_the_runs_own_records_alone(small, runs, records, tmp_pa
 
 def test_settings_are_judged_against_r3s_choice(base, records, store):
     tiny = replace(base, network="57K", training=replace(base.training, epochs=1), train_records=64)
-    arms = arms.setting_arms(tiny, 2)
-    runs = {way: train_classifier_arms(found, records, store, "cpu") for way, found in arms.items()}
+    arms = setting_arms(tiny, 2)
+    runs = {way: obtain_arms(found, records, store, "cpu") for way, found in arms.items()}
     table, started = tables.settings(arms["fresh"], runs, comparable=False), runs["fresh"]
     assert table.loc["SGD", "verdict"] == "fewer than 3 seeds: no verdict (at this budget)"
     assert table["seeds"].tolist() == ["2"] * 7
@@ -277,11 +281,11 @@ def test_the_clearest_record_carries_its_label_alone():
 def test_a_grid_of_every_arm_trains(base, records, store):
     """One seed of each student arm, in the order of the grid: teachers first."""
     tiny = replace(base, network="57K", training=replace(base.training, epochs=1), train_records=64)
-    grid = arms.network_arms(tiny, ["124K"], 1) | arms.student_arms(tiny, "124K", 1, 1)
+    grid = network_arms(tiny, ["124K"], 1) | student_arms(tiny, "124K", 1, 1)
     with pytest.MonkeyPatch.context() as patch:  # one epoch on 64 records teaches nothing yet
         certain = metrics.Interval(0.9, 0.8, 1)
-        patch.setattr("ecglib.classifier_experiments.multilabel.auc_interval", lambda *_: certain)
-        found = train_classifier_arms(grid, records, store, "cpu")
+        patch.setattr("ecglib.classifier.task.multilabel.auc_interval", lambda *_: certain)
+        found = obtain_arms(grid, records, store, "cpu")
     assert set(found) == set(grid)
-    assert grid["R3 kd"].configs[0].lesson.network == "124K"
-    assert train_classifier(grid["kd"].configs[0], records, store, "cpu").metrics == found["kd"][0].metrics
+    assert grid["R3 kd"].configs[0].distillation.network == "124K"
+    assert obtain(grid["kd"].configs[0], records, store, "cpu").metrics == found["kd"][0].metrics

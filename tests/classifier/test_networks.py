@@ -5,9 +5,8 @@ import torch
 from torch import nn
 
 from ecglib import reports
-from ecglib.classifier import compress, layers, networks
+from ecglib.classifier import layers, measure, networks, quantise
 from ecglib.core import cost
-from ecglib.reports import r3
 
 X = torch.rand(2, 12, 1000, generator=torch.Generator().manual_seed(0))
 
@@ -15,10 +14,10 @@ X = torch.rand(2, 12, 1000, generator=torch.Generator().manual_seed(0))
 @pytest.mark.parametrize(
     ("build", "figure"),
     [
-        (networks.Inception, r3.FIGURE7),
-        (networks.Plain, r3.FIGURE8),
-        (networks.teacher, r3.FIGURE16),
-        (networks.student, r3.FIGURE17),
+        (networks.Inception, reports.LAYERS["7"]),
+        (networks.Plain, reports.LAYERS["8"]),
+        (networks.teacher, reports.LAYERS["16"]),
+        (networks.student, reports.LAYERS["17"]),
     ],
 )
 def test_every_layer_is_the_one_that_the_report_prints(build, figure):
@@ -33,11 +32,11 @@ def test_every_layer_is_the_one_that_the_report_prints(build, figure):
 
 
 def test_the_sigmoid_row_is_shown_and_the_batch_norms_of_keras_have_twice_as_many_parameters():
-    assert layers.beside_report(networks.student(), r3.FIGURE17).iloc[-1][["report", "here"]].tolist() == [
+    assert layers.beside_report(networks.student(), reports.LAYERS["17"]).iloc[-1][["report", "here"]].tolist() == [
         "Sigmoid-18",
         layers.IN_LOSS,
     ]
-    rows = layers.beside_report(networks.Inception(), r3.FIGURE7).set_index("report")
+    rows = layers.beside_report(networks.Inception(), reports.LAYERS["7"]).set_index("report")
     assert rows.loc["batch_normalization", ["report, parameters", "parameters"]].tolist() == [128, 64]
     assert rows.loc["batch_normalization_1", ["report, parameters", "parameters"]].tolist() == [512, 256]
 
@@ -46,9 +45,9 @@ def test_the_network_of_figures_13_and_14_has_its_parameters_and_flops():
     """991 positions x 612,000 weights, and 300 x 5 of the last layer, which quantize_dynamic takes out of the count."""
     network, record = networks.unnormalised(), torch.zeros(1, 12, 1000)
     assert cost.count_parameters(network) == reports.value("r3.repository.parameters") == 614_055
-    assert compress.flops_as_r3(network, record) == reports.value("r3.float.flops") == 991 * 612_000 + 1_500
-    dynamic = compress.quantised_dynamically(network)
-    assert compress.flops_as_r3(dynamic, record) == reports.value("r3.quantised.flops")
+    assert measure.flops_as_r3(network, record) == reports.value("r3.float.flops") == 991 * 612_000 + 1_500
+    dynamic = quantise.quantised_dynamically(network)
+    assert measure.flops_as_r3(dynamic, record) == reports.value("r3.quantised.flops")
     assert not [module for module in network.modules() if isinstance(module, nn.BatchNorm1d)]
 
 

@@ -90,15 +90,15 @@ def test_the_contract_travels_inside(files, contract, scaler):
 
 
 def test_files_that_are_no_models_are_refused(tmp_path, files):
-    onnx = pytest.importorskip("onnx")
+    package = pytest.importorskip("onnx")
     with pytest.raises(EcglibError, match=r"missing\.onnx is no ONNX model that can be run"):
         onnx.open_model(tmp_path / "missing.onnx")
     (tmp_path / "broken.onnx").write_bytes(files["float"].read_bytes()[:5000])
     with pytest.raises(EcglibError, match=r"broken\.onnx is no ONNX model"):
         onnx.open_model(tmp_path / "broken.onnx")
-    graph = onnx.load(files["float"])
+    graph = package.load(files["float"])
     del graph.metadata_props[:]
-    onnx.save(graph, tmp_path / "stranger.onnx")
+    package.save(graph, tmp_path / "stranger.onnx")
     with pytest.raises(EcglibError, match="does not say which leads and labels"):
         onnx.read_contract(tmp_path / "stranger.onnx")
 
