@@ -33,11 +33,13 @@ class Database:
 
     Attributes:
         name: of its folder on PhysioNet.
+        title: what a reader knows it as.
         version: of its folder on PhysioNet.
         checksums: file name -> SHA-256, pinned in this package; None: the server's own list is taken on trust.
     """
 
     name: str
+    title: str
     version: str
     checksums: Mapping[str, str] | None
 
@@ -93,8 +95,8 @@ def _pinned(name: str) -> dict[str, str]:
 
 
 DATABASES = {
-    "mitdb": Database("mitdb", "1.0.0", _pinned("mitdb-1.0.0.sha256")),
-    "ptb-xl": Database("ptb-xl", "1.0.3", None),
+    "mitdb": Database("mitdb", "MIT-BIH", "1.0.0", _pinned("mitdb-1.0.0.sha256")),
+    "ptb-xl": Database("ptb-xl", "PTB-XL", "1.0.3", None),
 }
 
 

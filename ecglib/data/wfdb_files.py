@@ -30,14 +30,15 @@ def read(root: str | Path, database: str, name: str, annotator: str = "") -> tup
     import wfdb  # here: the training grid runs where wfdb is absent
 
     path = str(physionet.database_dir(root, database) / name)
+    record = f"Record {name} of {physionet.DATABASES[database].title}"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # wfdb under pandas 3
             return wfdb.rdrecord(path), wfdb.rdann(path, annotator) if annotator else None
     except FileNotFoundError as error:
-        raise EcglibError(f"Record {name} of {database} lacks {error.filename}: {mend(root, database)}.") from error
+        raise EcglibError(f"{record} lacks {error.filename}: {mend(root, database)}.") from error
     except Exception as error:  # wfdb raises whatever its parsing runs into
-        raise EcglibError(f"Record {name} of {database} cannot be read ({error}): {mend(root, database)}.") from error
+        raise EcglibError(f"{record} cannot be read ({error}): {mend(root, database)}.") from error
 
 
 def mend(root: str | Path, database: str) -> str:
@@ -80,7 +81,8 @@ def cached(
         try:
             found = (folder / name).stat()
         except OSError as error:
-            raise EcglibError(f"{database} has no readable {name} in {folder}: {mend(root, database)}.") from error
+            title = physionet.DATABASES[database].title
+            raise EcglibError(f"{title} has no readable {name} in {folder}: {mend(root, database)}.") from error
         digest.update(f"{name} {found.st_size} {found.st_mtime_ns}\n".encode())
     place = cache_dir() / kind / digest.hexdigest()
     if not place.is_dir():

@@ -129,8 +129,10 @@ class Loop:
         except UNREADABLE as error:
             if "allocate memory" in str(error) or "CUDA error" in str(error):
                 raise  # the machine's trouble, not the checkpoint's
+            # Of bytes that are no checkpoint torch says, over many lines, that they should be read without caution.
+            reason = "it is none" if isinstance(error, pickle.UnpicklingError) else error
             raise EcglibError(
-                f"Checkpoint {self.checkpoint} is damaged ({error}): delete it and train again."
+                f"Checkpoint {self.checkpoint} is damaged ({reason}): delete it and train again."
             ) from error
 
     def epochs(self) -> Iterator[int]:

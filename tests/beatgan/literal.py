@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ecglib.beatgan.networks import initialise
-from ecglib.beatgan.training import BATCHNORM_MOMENTUM, Hyperparameters, State, set_momentum
+from ecglib.beatgan.training import BATCHNORM_MOMENTUM, Settings, State, set_momentum
 
 
-def literal_update(state: State, x: Tensor, settings: Hyperparameters) -> dict[str, float]:
-    """One step on x (B, C, 320); the same contract as `ecglib.training.update`."""
+def literal_update(state: State, x: Tensor, settings: Settings) -> dict[str, float]:
+    """One step on x (B, C, 320); the same contract as `ecglib.beatgan.training.update`."""
     generator, discriminator = state.generator, state.discriminator
     set_momentum(generator, BATCHNORM_MOMENTUM)
 

@@ -12,6 +12,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from ecglib.beatgan.experiments import BeatGANConfig
 from scipy import stats
 
 from ecglib import reports
@@ -19,7 +20,6 @@ from ecglib.beatgan import arms as beatgan_arms
 from ecglib.beatgan import baselines, experiments, tables
 from ecglib.beatgan import ledger as beatgan_ledger
 from ecglib.beatgan.distillation import SELF
-from ecglib.beatgan.experiments import BeatGANConfig
 from ecglib.beatgan.training import Hyperparameters
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import project_root
@@ -315,7 +315,6 @@ def test_pca_is_the_error_of_a_projection():
 
 def test_the_vae_bound_is_reconstruction_plus_divergence():
     import torch
-
     from ecglib.beatgan.vae import VAE
 
     torch.manual_seed(0)

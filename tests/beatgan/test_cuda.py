@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from ecglib.beatgan.experiments import BeatGANConfig, train_beatgan
+from ecglib.classifier.config import SELF, ClassifierConfig, Lesson
+from ecglib.classifier.experiments import train_classifier
 
 from ecglib.beatgan import experiments
 from ecglib.beatgan.arms import as_coded_twins
-from ecglib.beatgan.experiments import BeatGANConfig, train_beatgan
 from ecglib.beatgan.networks import anomaly_scores
 from ecglib.beatgan.training import Hyperparameters
-from ecglib.classifier.config import SELF, ClassifierConfig, Lesson
-from ecglib.classifier.experiments import train_classifier
 from ecglib.classifier.training import Settings
 from ecglib.data import ptbxl
 

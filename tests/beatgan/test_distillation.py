@@ -1,6 +1,7 @@
 """Distillation: its losses against slow transcriptions, where gradients flow and where not, and who may teach."""
 
 import copy
+import gc
 import math
 
 import numpy as np
@@ -8,14 +9,13 @@ import pytest
 import torch
 
 from ecglib.beatgan import distillation, losses
-from ecglib.beatgan.distillation import KNOWLEDGE, SELF, Distillation, Distiller, Taps, new_average
+from ecglib.beatgan.distillation import KNOWLEDGE, SELF, Distillation, Distiller, Taps
 from ecglib.beatgan.networks import Generator, anomaly_scores
-from ecglib.beatgan.training import Hyperparameters, Validation, new_state, train, update
+from ecglib.beatgan.training import Settings, Step, new_state, update
 from ecglib.core.errors import EcglibError
-from ecglib.runs import snapshot
 
 CPU = torch.device("cpu")
-SETTINGS = Hyperparameters(seed=5, batch_size=8)
+SETTINGS = Settings(seed=5, batch_size=8)
 
 
 def beats(count, seed=0):
@@ -43,8 +43,8 @@ def slow_kl(p_logits, q_logits, temperature):
 def test_kl_is_equation_2_in_both_directions(temperature):
     generator = torch.Generator().manual_seed(0)
     student, taught = (torch.randn(3, 7, generator=generator, dtype=torch.float64) for _ in range(2))
-    written = losses.DistillKL(temperature, alpha=0.5, direction="student_teacher")(student, taught)
-    coded = losses.DistillKL(temperature, alpha=0.5, direction="teacher_student")(student, taught)
+    written = losses.equation_2(student, taught, temperature, alpha=0.5, direction="student_teacher")
+    coded = losses.equation_2(student, taught, temperature, alpha=0.5, direction="teacher_student")
     assert written.item() == pytest.approx(0.5 * slow_kl(student, taught, temperature), rel=1e-12)
     assert coded.item() == pytest.approx(0.5 * slow_kl(taught, student, temperature), rel=1e-12)
     assert written.item() != pytest.approx(coded.item(), rel=1e-3)
@@ -52,8 +52,8 @@ def test_kl_is_equation_2_in_both_directions(temperature):
 
 def test_kl_of_scores_as_small_as_anomaly_scores_keeps_its_digits():
     student, taught = torch.tensor([[0.005, 0.006, 0.02]]), torch.tensor([[0.004, 0.007, 0.03]])
-    assert losses.DistillKL()(student, taught).item() == pytest.approx(slow_kl(student, taught, 4.0), rel=1e-6)
-    assert losses.DistillKL()(student, student).item() == 0
+    assert losses.equation_2(student, taught).item() == pytest.approx(slow_kl(student, taught, 4.0), rel=1e-6)
+    assert losses.equation_2(student, student).item() == 0
 
 
 def test_attention_transfer_is_the_reports_formula_in_its_three_forms():
@@ -74,9 +74,9 @@ def test_attention_transfer_is_the_reports_formula_in_its_three_forms():
             slow["mean"] += square / len(f_s) / f_s.shape[2]  # R1's program: the mean of everything
             slow["norm"] += math.sqrt(square) / len(f_s)  # section 3.3.4.4
     for form, expected in slow.items():
-        assert losses.DistillFT(form)(student, taught).item() == pytest.approx(expected, rel=1e-5), form
-        assert losses.DistillFT(form)(student, student).item() == 0
-    assert losses.DistillFT()(student, taught).item() == pytest.approx(slow["squared"], rel=1e-5)
+        assert losses.attention_transfer(student, taught, form).item() == pytest.approx(expected, rel=1e-5), form
+        assert losses.attention_transfer(student, student, form).item() == 0
+    assert losses.attention_transfer(student, taught).item() == pytest.approx(slow["squared"], rel=1e-5)
 
 
 def test_layers_of_n_samples_pull_n_times_weaker_as_coded():
@@ -84,7 +84,7 @@ def test_layers_of_n_samples_pull_n_times_weaker_as_coded():
     generator = torch.Generator().manual_seed(2)
     for samples in (10, 160):
         layers = [[torch.randn(4, 3, samples, generator=generator)] for _ in range(2)]
-        ratio = losses.DistillFT("squared")(*layers) / losses.DistillFT("mean")(*layers)
+        ratio = losses.attention_transfer(*layers, "squared") / losses.attention_transfer(*layers, "mean")
         assert ratio.item() == pytest.approx(samples, rel=1e-5)
 
 
@@ -100,10 +100,10 @@ def test_every_corrected_term_moves_the_student_and_leaves_the_teacher(knowledge
     before = copy.deepcopy(distiller.teacher.state_dict())
     x = beats(8)
     x_hat, z = state.generator(x)
-    term = distiller(x, x_hat, z, state.discriminator)
+    term = distiller(Step(state, x, x_hat, z))
     gradients = torch.autograd.grad(term, list(state.generator.parameters()), allow_unused=True)
     assert any(gradient is not None and gradient.abs().max() > 0 for gradient in gradients)
-    result = update(state, x, SETTINGS, distiller, compare=True)
+    result = update(state, x, SETTINGS, [distiller], compare=True)
     assert result["gradient_ratio"] > 0
     assert not distiller.teacher.training
     assert not any(parameter.requires_grad for parameter in distiller.teacher.parameters())
@@ -117,7 +117,7 @@ def test_the_term_as_coded_is_a_number_without_gradient_and_changes_nothing():
     assert not distiller.constant.requires_grad
     for batch in beats(24).split(8):
         plain = update(alone, batch, SETTINGS)
-        result = update(taught, batch, SETTINGS, distiller, compare=True)
+        result = update(taught, batch, SETTINGS, [distiller], compare=True)
         assert result["loss_distillation"] == distiller.constant.item() > 0
         assert result["gradient_ratio"] == 0
         assert result["loss_g"] == pytest.approx(plain["loss_g"] + distiller.constant.item())  # equation 3
@@ -146,7 +146,7 @@ def test_terms_are_weighted_and_added():
     }.items():
         distiller = distiller_of(state, **changes)
         with torch.no_grad():
-            values[name] = distiller(x, *state.generator(x), state.discriminator).item()
+            values[name] = distiller(Step(state, x, *state.generator(x))).item()
             x_teacher, z_teacher = distiller.teacher(x)
             x_hat, z = state.generator(x)
     assert values["x'"] == pytest.approx(((x_hat - x_teacher) ** 2).sum().item() / x.numel(), rel=1e-4)
@@ -158,7 +158,7 @@ def test_a_narrow_student_learns_from_a_wide_teacher():
     state = new_state(SETTINGS, 1, CPU, width=0.5)
     settings = Distillation(("scores", "reconstruction", "latent", "features", "attention"), "someone")
     distiller = Distiller(settings, state.generator, teacher(), beats(32))
-    assert update(state, beats(8), SETTINGS, distiller, compare=True)["gradient_ratio"] > 0
+    assert update(state, beats(8), SETTINGS, [distiller], compare=True)["gradient_ratio"] > 0
 
 
 def test_taps_are_named_layers_of_encoder_and_decoder():
@@ -172,32 +172,30 @@ def test_taps_are_named_layers_of_encoder_and_decoder():
     ]  # fmt: skip
 
 
-def test_the_self_teacher_is_a_moving_average_and_survives_a_checkpoint():
+def test_the_self_teacher_is_a_moving_average_and_part_of_the_checkpoint():
     state = new_state(SETTINGS, 1, CPU)
-    state.average = new_average(state.generator)
-    start = state.average.state_dict()["encoder.head.weight"].clone()
-    distiller = Distiller(Distillation(("reconstruction",), SELF), state.generator, state.average, beats(8))
-    first = update(state, beats(8), SETTINGS, distiller)
+    distiller = Distiller(Distillation(("reconstruction",), SELF), state.generator, None, beats(8))
+    average = distiller.parts["average"]
+    start = average.state_dict()["encoder.head.weight"].clone()
+    first = update(state, beats(8), SETTINGS, [distiller])
     # Evaluation mode against training mode: even the student's own copy differs a little.
     assert first["loss_distillation"] > 0
     now = state.generator.state_dict()["encoder.head.weight"]
     expected = start + (1 - distillation.AVERAGE_MOMENTUM) * (now - start)
-    torch.testing.assert_close(state.average.state_dict()["encoder.head.weight"], expected)
-    other = new_state(SETTINGS, 1, CPU)
-    other.average = new_average(other.generator)
-    snapshot.unpack(other, *snapshot.pack(state))
-    for name, tensor in state.average.state_dict().items():
-        assert torch.equal(tensor, other.average.state_dict()[name]), name
+    torch.testing.assert_close(average.state_dict()["encoder.head.weight"], expected)
+    assert distiller_of(state).parts == {}, "another teacher stays as it is"
 
 
-def test_training_a_student_records_the_term_and_its_pull():
-    x, abnormal = beats(24), torch.arange(24) % 3 == 0
-    settings = Hyperparameters(seed=5, batch_size=8, epochs=2)
-    state = new_state(settings, 1, CPU)
-    train(state, x, Validation(x, abnormal), settings, distiller=distiller_of(state, knowledge=("reconstruction",)))
-    for row in state.history:
-        assert row["loss_distillation"] > 0
-        assert row["gradient_ratio"] > 0
+def test_taps_end_with_whoever_asked_for_them():
+    state = new_state(SETTINGS, 1, CPU)
+    for _ in range(3):
+        distiller_of(state, knowledge=("attention",))
+    gc.collect()
+    hooks = [len(module._forward_hooks) for module in state.generator.modules()]
+    assert max(hooks) == 0
+    kept = distiller_of(state, knowledge=("attention",))
+    assert max(len(module._forward_hooks) for module in state.generator.modules()) == 1
+    assert kept.student_taps.names
 
 
 def test_who_does_not_beat_chance_may_not_teach():
@@ -211,7 +209,7 @@ def test_who_does_not_beat_chance_may_not_teach():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"knowledge": ("score",)}, "'score'.*cannot be distilled"),
+        ({"knowledge": ("score",)}, "knowledge is 'score'.*choose one of"),
         ({"knowledge": ()}, "Nothing cannot be distilled"),
         ({"knowledge": ("latent",), "program": "as coded"}, "distilled scores alone"),
     ],

@@ -1,4 +1,4 @@
-"""The run store: load, resume after a kill, refuse a second writer."""
+"""A BeatGAN as a run: what it leaves, what is loaded, resumed after a kill, or refused."""
 
 import dataclasses
 import json
@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 import torch
 
-from ecglib.beatgan import experiments
-from ecglib.beatgan.experiments import BeatGANConfig, Run, train_beatgan
+from ecglib.beatgan import task
+from ecglib.beatgan.distillation import SELF, Distillation
 from ecglib.beatgan.networks import anomaly_scores
-from ecglib.beatgan.training import Hyperparameters
+from ecglib.beatgan.task import BeatGANConfig, BeatGANRun
+from ecglib.beatgan.training import Settings
 from ecglib.core.errors import EcglibError
 from ecglib.data import mitbih
+from ecglib.runs.obtain import obtain
 
 RECORDS = ("100", "106", "118", "200", "208", "223")
 
@@ -30,13 +32,13 @@ def beats(simulated_root):
 
 
 def config(beats, **changes):
-    settings = Hyperparameters(seed=changes.pop("seed", 0), epochs=changes.pop("epochs", 2), batch_size=16)
+    settings = Settings(seed=changes.pop("seed", 0), epochs=changes.pop("epochs", 2), batch_size=16)
     return BeatGANConfig(beats.fingerprint, settings, train_beats=64, validation_beats=60, **changes)
 
 
 @pytest.fixture(scope="module")
 def finished(beats, tmp_path_factory):
-    return train_beatgan(config(beats), beats, tmp_path_factory.mktemp("store"), "cpu")
+    return obtain(config(beats), beats, tmp_path_factory.mktemp("store"), "cpu")
 
 
 def test_every_field_makes_another_run(beats):
@@ -71,17 +73,17 @@ def test_metrics_and_scores_follow_from_the_stored_files(finished, beats):
     assert np.array_equal(stored["labels"], beats.labels[split.test])
     assert np.array_equal(stored["patients"], beats.patients[split.test])
     x = torch.from_numpy(mitbih.scale(beats.signals[split.test, 0])[:, None])
+    epochs = {rule: int(found["epoch"]) for rule, found in finished.metrics.items()}
+    for rule, found in task.evaluate(stored, epochs).items():
+        assert found == pytest.approx(finished.metrics[rule])
     for rule in ("as_coded", "corrected"):
-        assert experiments.evaluate(stored, rule) == pytest.approx(
-            {name: value for name, value in finished.metrics[rule].items() if name != "epoch"}
-        )
         again = anomaly_scores(finished.generator(rule), x).numpy()
         np.testing.assert_allclose(stored[f"scores_{rule}"], again, rtol=1e-3)
 
 
 def test_a_finished_run_is_loaded_not_trained(finished, beats, monkeypatch):
-    monkeypatch.setattr(experiments.training, "train", lambda *_: pytest.fail("trained again"))
-    again = train_beatgan(config(beats), beats, finished.folder.parent, "cpu", weights=True)
+    monkeypatch.setattr(BeatGANConfig, "train", lambda *_: pytest.fail("trained again"))
+    again = obtain(config(beats), beats, finished.folder.parent, "cpu", weights=True)
     assert again.metrics == finished.metrics
 
 
@@ -91,10 +93,10 @@ def test_missing_weights_are_an_error_or_trained_again(finished, beats, tmp_path
     for path in finished.folder.iterdir():
         if path.suffix != ".safetensors":
             (folder / path.name).write_bytes(path.read_bytes())
-    loaded = train_beatgan(config(beats), beats, tmp_path, "cpu")
+    loaded = obtain(config(beats), beats, tmp_path, "cpu")
     with pytest.raises(EcglibError, match="weights=True"):
         loaded.generator()
-    again = train_beatgan(config(beats), beats, tmp_path, "cpu", weights=True)
+    again = obtain(config(beats), beats, tmp_path, "cpu", weights=True)
     assert again.generator().training is False
 
 
@@ -103,22 +105,52 @@ def test_published_weights_are_half_the_size_and_score_alike(finished, beats, tm
     folder.mkdir()
     for path in finished.folder.iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
-    run = Run(folder)
+    run = BeatGANRun(folder)
     full = (folder / "weights_corrected.safetensors").stat().st_size
-    assert run.publish().stat().st_size < 0.51 * full
+    run.publish()
+    assert (folder / "weights_float16.safetensors").stat().st_size < 0.51 * full
     x = config(beats).x(beats, config(beats).choose(beats).test[:50])
     before = anomaly_scores(run.generator(), x)
     for rule in ("as_coded", "corrected"):
         (folder / f"weights_{rule}.safetensors").unlink()
     torch.testing.assert_close(anomaly_scores(run.generator(), x), before, rtol=0.01, atol=1e-4)
-    again = train_beatgan(config(beats), beats, tmp_path, "cpu", weights=True)  # nothing is trained again
+    again = obtain(config(beats), beats, tmp_path, "cpu", weights=True)  # nothing is trained again
     assert again.environment == finished.environment
+
+
+def test_each_rule_keeps_its_best_epoch(finished):
+    history = finished.history
+    assert finished.metrics["as_coded"]["epoch"] == int(history["auc_as_coded"].to_numpy().argmax())
+    assert finished.metrics["labelled"]["epoch"] == int(history["auc_eval_mode"].to_numpy().argmax())
+    assert finished.metrics["corrected"]["epoch"] == int(history["error_normal"].to_numpy().argmin())
+
+
+def test_a_students_history_has_the_term_and_its_pull(finished, beats, tmp_path):
+    taught = config(beats, seed=100, distillation=Distillation(("reconstruction",), SELF))
+    history = obtain(taught, beats, tmp_path, "cpu").history
+    assert (history["loss_distillation"] > 0).all()
+    assert (history["gradient_ratio"] > 0).all()
+
+
+def test_too_few_beats_and_one_class_alone_are_errors(beats, tmp_path):
+    few = dataclasses.replace(config(beats), train_beats=15)
+    with pytest.raises(EcglibError, match="do not fill one batch"):
+        obtain(few, beats, tmp_path, "cpu")
+    one = dataclasses.replace(config(beats), validation_beats=1)
+    with pytest.raises(EcglibError, match="one class alone"):
+        obtain(one, beats, tmp_path, "cpu")
+
+
+@pytest.mark.parametrize("width", [0, -1.0])
+def test_a_network_without_channels_is_refused(beats, width):
+    with pytest.raises(EcglibError, match="above 0"):
+        config(beats, width=width)
 
 
 def test_the_wrong_beats_are_refused(beats, simulated_root, tmp_path):
     other = mitbih.load_beats(simulated_root, records=("100", "200"))
     with pytest.raises(EcglibError, match="not those this config was made for"):
-        train_beatgan(config(beats), other, tmp_path, "cpu")
+        obtain(config(beats), other, tmp_path, "cpu")
 
 
 def test_two_processes_never_write_one_run(beats, tmp_path):
@@ -126,24 +158,24 @@ def test_two_processes_never_write_one_run(beats, tmp_path):
         filelock.FileLock(tmp_path / f"{config(beats).run_id}.lock"),
         pytest.raises(EcglibError, match="Another process is training"),
     ):
-        train_beatgan(config(beats), beats, tmp_path, "cpu")
+        obtain(config(beats), beats, tmp_path, "cpu")
 
 
 CHILD = """
     import sys, time
     from pathlib import Path
     import torch
+    from ecglib.beatgan.task import BeatGANConfig
+    from ecglib.beatgan.training import Settings
     from ecglib.data import mitbih
-    from ecglib.experiments import BeatGANConfig, train_beatgan
-    from ecglib.training import Hyperparameters
+    from ecglib.runs.obtain import obtain
 
     torch.set_num_threads(2)
     root, store, records = sys.argv[1], Path(sys.argv[2]), sys.argv[3].split(",")
     beats = mitbih.load_beats(root, records=records)
-    settings = Hyperparameters(seed=4, epochs=4, batch_size=16)
+    settings = Settings(seed=4, epochs=4, batch_size=16)
     config = BeatGANConfig(beats.fingerprint, settings, train_beats=64, validation_beats=60)
-    slow = lambda state, settings: time.sleep(float(sys.argv[4]))
-    train_beatgan(config, beats, store, "cpu", callbacks=[slow])
+    obtain(config, beats, store, "cpu", watchers=[lambda loop: time.sleep(float(sys.argv[4]))])
 """
 
 
@@ -159,7 +191,7 @@ def finish(process):
 
 def wait_for_checkpoint(store, process, seconds=90):
     deadline = time.monotonic() + seconds
-    while not list(store.glob("*/checkpoint.safetensors")):
+    while not list(store.glob("*/checkpoint.pt")):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline, "no checkpoint appeared"
         time.sleep(0.1)
@@ -174,7 +206,7 @@ def test_a_killed_run_resumes_and_ends_like_an_uninterrupted_one(beats, simulate
     (folder,) = [path for path in broken.iterdir() if path.is_dir()]
     assert not (folder / "metrics.json").exists()
     finish(child(simulated_root, broken, 0))
-    first, second = Run(whole / folder.name), Run(folder)
+    first, second = BeatGANRun(whole / folder.name), BeatGANRun(folder)
     columns = [name for name in first.history.columns if name != "seconds"]
     assert first.history[columns].equals(second.history[columns])
     assert first.metrics == second.metrics

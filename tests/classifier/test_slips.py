@@ -68,7 +68,7 @@ def test_the_auc_of_wrong_pairs_is_drawn_again_and_again():
     expected = [class_metrics(targets, slips.mispaired(scores, 0.75, seed), SUPERCLASSES)["auc"] for seed in range(3)]
     assert found == pytest.approx(np.array(expected))
     assert len(set(found)) == 3
-    whole = class_metrics(targets, scores)["auc"]
+    whole = class_metrics(targets, scores, SUPERCLASSES)["auc"]
     assert slips.auc_mispaired(targets, scores, 0, draws=2) == pytest.approx(np.array([whole, whole]))
 
 

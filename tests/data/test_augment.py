@@ -3,16 +3,9 @@
 import pytest
 import torch
 
-from ecglib.data.augment import (
-    AUGMENTATIONS,
-    TICKS,
-    lead_dropout,
-    random_view,
-    segment_mask,
-    time_shift,
-    time_warp,
-    warp_most,
-)
+from ecglib.data.augment import Views, lead_dropout, random_view, segment_mask, time_shift, time_warp, warp_most
+
+AUGMENTATIONS = Views().augmentations
 
 
 def beats(count=40, leads=2):
@@ -91,8 +84,8 @@ def test_time_warp_stretches_and_drops_as_many_ticks():
         for row in warped[:, 0, start:stop].tolist():
             whole = {value for value in row if value == int(value)}
             halves = [value for value in row if value != int(value)]
-            assert len(halves) == TICKS  # stretched
-            assert len(whole) == stop - start - TICKS  # the others but the dropped ones
+            assert len(halves) == Views().warped  # stretched
+            assert len(whole) == stop - start - Views().warped  # the others but the dropped ones
             assert all(start <= value < stop for value in row)
             assert {value - 0.5 for value in halves} <= whole
 

@@ -58,7 +58,7 @@ def server(monkeypatch):
     thread = threading.Thread(target=server.http.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     checksums = {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()}
-    monkeypatch.setitem(physionet.DATABASES, "mitdb", Database("mitdb", "1.0.0", checksums))
+    monkeypatch.setitem(physionet.DATABASES, "mitdb", Database("mitdb", "MIT-BIH", "1.0.0", checksums))
     monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
     yield server
     server.http.shutdown()

@@ -1,17 +1,18 @@
 """The label-free detector: its blocks against slow transcriptions, no label looked at, and kept scores."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from ecglib.beatgan.experiments import BeatGANConfig
-from ecglib.beatgan.training import Hyperparameters
+from ecglib.beatgan.task import BeatGANConfig
+from ecglib.beatgan.training import Settings as BeatGANSettings
 from ecglib.core.errors import EcglibError
 from ecglib.data import mitbih
 from ecglib.simclr import detectors
-from ecglib.simclr.detectors import Described, Detector
-from ecglib.simclr.encoder import SimCLRConfig
+from ecglib.simclr.detectors import Described, Detector, encoder_of
+from ecglib.simclr.encoder import Settings
 from ecglib.stats.metrics import auc
 
 EVERYTHING = Detector(("contrast", "shape", "own", "rhythm"))
@@ -23,15 +24,26 @@ def beats(simulated_root):
 
 
 @pytest.fixture(scope="module")
-def encoder(beats):
-    settings = Hyperparameters(seed=1, epochs=2, batch_size=32)
-    base = BeatGANConfig(beats.fingerprint, settings, width=0.125, train_beats=128, test_beats=150)
-    return SimCLRConfig(base, hidden=32, outputs=16)
+def config(beats):
+    settings = BeatGANSettings(seed=1, epochs=2, batch_size=32)
+    return BeatGANConfig(beats.fingerprint, settings, width=0.125, train_beats=128, test_beats=150)
 
 
 @pytest.fixture(scope="module")
-def described(beats, encoder, tmp_path_factory):
-    return Described(encoder, beats, tmp_path_factory.mktemp("store"), "cpu")
+def encoder(config):
+    return replace(encoder_of(config, Settings(seed=1, epochs=2, batch_size=32)), hidden=32, outputs=16)
+
+
+@pytest.fixture(scope="module")
+def described(config, encoder, beats, tmp_path_factory):
+    return Described(config, encoder, beats, tmp_path_factory.mktemp("store"), "cpu")
+
+
+@pytest.fixture(scope="module")
+def abnormal(beats, described):
+    """(150,) which test beats are abnormal."""
+    _, test = described.members
+    return beats.labels[test] != "N"
 
 
 def test_own_is_what_differs_from_the_records_median(beats):
@@ -51,23 +63,23 @@ def test_rhythm_is_as_far_for_twice_as_for_half(beats):
     assert np.isfinite(found[2]).all(), "pauses in the annotation have an end"
 
 
-def test_no_label_of_a_test_beat_is_looked_at(beats, encoder, described, tmp_path):
+def test_no_label_of_a_test_beat_is_looked_at(config, beats, encoder, described, tmp_path):
     """Other labels, same scores: but for the split, which is drawn before."""
     expected = detectors.scores(EVERYTHING, described)
-    blind = Described(encoder, beats, tmp_path, "cpu")
-    labels = beats.labels.copy()
-    labels[blind.split.test] = np.random.default_rng(0).permutation(labels[blind.split.test])
+    blind = Described(config, encoder, beats, tmp_path, "cpu")
+    labels, (_, test) = beats.labels.copy(), blind.members
+    labels[test] = np.random.default_rng(0).permutation(labels[test])
     blind.beats = replace(beats, labels=labels)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(detectors, "train_encoder", lambda *_: detectors.normalising_encoder(encoder, beats))
+        run = SimpleNamespace(encoder=lambda: encoder.normalising(beats))
+        patch.setattr(detectors, "obtain", lambda *_, **__: run)
         patched = detectors.scores(EVERYTHING, blind)
-        plain = Described(encoder, beats, tmp_path / "plain", "cpu")
+        plain = Described(config, encoder, beats, tmp_path / "plain", "cpu")
         assert np.array_equal(patched, detectors.scores(EVERYTHING, plain))
     assert patched.shape == expected.shape
 
 
-def test_it_finds_abnormal_beats_and_every_block_counts(beats, described):
-    abnormal = beats.labels[described.split.test] != "N"
+def test_it_finds_abnormal_beats_and_every_block_counts(beats, described, abnormal):
     alone = {name: detectors.scores(Detector((name,)), described) for name in EVERYTHING.blocks}
     together = detectors.scores(EVERYTHING, described)
     assert auc(abnormal, together) > 0.9
@@ -75,13 +87,13 @@ def test_it_finds_abnormal_beats_and_every_block_counts(beats, described):
         assert not np.array_equal(found, together), name
         rest = Detector(tuple(block for block in EVERYTHING.blocks if block != name))
         assert not np.array_equal(detectors.scores(rest, described), together), name
-    values = detectors.aucs(beats.labels[described.split.test], together)
+    values = detectors.aucs(beats.labels[described.members[1]], together)
     assert values["all"] == auc(abnormal, together)
     assert {"S", "V", "F"} < set(values)
 
 
 def test_untrained_is_another_encoder(described):
-    pair = [described.block(name, (0,))[0] for name in ("contrast", "untrained")]
+    pair = [described.block(name, EVERYTHING)[0] for name in ("contrast", "untrained")]
     for embedding in pair:
         assert np.linalg.norm(embedding, axis=1) == pytest.approx(np.ones(128), rel=1e-5)
     assert np.abs(pair[0] - pair[1]).max() > 0.01
@@ -96,7 +108,14 @@ def test_scores_are_kept_and_depend_on_the_detector(described, monkeypatch):
     assert np.array_equal(detectors.scores(EVERYTHING, described), first)
 
 
-@pytest.mark.parametrize("fields", [{"blocks": ()}, {"blocks": ("shapes",)}, {"blocks": ("own",), "distance": "far"}])
-def test_unknown_blocks_and_distances_are_refused(fields):
-    with pytest.raises(EcglibError, match="choose blocks among contrast, untrained, shape, own, rhythm"):
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"blocks": ()}, "choose blocks among contrast, untrained, shape, own, rhythm"),
+        ({"blocks": ("shapes",)}, "choose blocks among contrast, untrained, shape, own, rhythm"),
+        ({"blocks": ("own",), "distance": "far"}, "distance is 'far': choose one of nearest, mahalanobis"),
+    ],
+)
+def test_unknown_blocks_and_distances_are_refused(fields, message):
+    with pytest.raises(EcglibError, match=message):
         Detector(**fields)

@@ -10,18 +10,18 @@ import torch
 
 from ecglib.beatgan import training
 from ecglib.beatgan.distillation import Distillation, Distiller
-from ecglib.beatgan.training import Hyperparameters, Validation, add_heads, new_state, train, update
+from ecglib.beatgan.training import Settings, Step, new_state, update
 from ecglib.core.errors import EcglibError
 from ecglib.data.augment import random_view
-from ecglib.runs import snapshot
-from ecglib.simclr import scenarios, similarity
-from ecglib.simclr.losses import NTXent
+from ecglib.runs.loop import Loop
+from ecglib.simclr import similarity
+from ecglib.simclr.losses import nt_xent
 from ecglib.simclr.networks import BaseEncoder, ProjectionHead
-from ecglib.simclr.scenarios import Contrast
+from ecglib.simclr.scenarios import Contrast, ScenarioConfig, contrast_terms
 
 CPU = torch.device("cpu")
 WIDTH = 0.125
-SETTINGS = Hyperparameters(seed=2, batch_size=8)
+SETTINGS = Settings(seed=2, batch_size=8)
 BOTH = ("discriminator", "generator")
 
 
@@ -31,11 +31,15 @@ def beats(count, seed=0):
     return smooth / smooth.abs().amax(dim=-1, keepdim=True)
 
 
-def state_of(settings):
+def contrasted(settings):
+    """A new state, and the place of each contrast -> its term."""
     state = new_state(SETTINGS, 1, CPU, WIDTH)
-    if settings is not None:
-        add_heads(state, settings)
-    return state
+    return state, {term.place: term for term in contrast_terms(settings, state)}
+
+
+def value(term, state, x):
+    """A contrast of a batch; what G makes of it plays no part."""
+    return term(Step(state, x, x, x))
 
 
 def test_shapes_of_encoder_and_head():
@@ -52,14 +56,14 @@ def moved(before, model):
 def test_the_contrast_moves_its_own_network_and_head(places):
     """Beside the same step without contrast, only the networks that are contrasted end elsewhere."""
     settings = Contrast(places, gamma=1.0)
-    state, plain = state_of(settings), state_of(None)
-    heads = {place: {n: p.clone() for n, p in head.named_parameters()} for place, head in state.heads.items()}
+    (state, terms), plain = contrasted(settings), new_state(SETTINGS, 1, CPU, WIDTH)
+    heads = {place: {n: p.clone() for n, p in term.head.named_parameters()} for place, term in terms.items()}
     torch.manual_seed(0)
-    result = update(state, beats(8), SETTINGS, contrasted=settings)
+    result = update(state, beats(8), SETTINGS, list(terms.values()))
     update(plain, beats(8), SETTINGS)
-    assert set(state.heads) == set(places)
-    for place, head in state.heads.items():
-        assert moved(heads[place], head)
+    assert set(terms) == set(places)
+    for place, term in terms.items():
+        assert moved(heads[place], term.head)
         assert result[f"loss_contrast_{place[0]}"] > 0
     for name, model in (("discriminator", state.discriminator), ("generator", state.generator)):
         other = dict(getattr(plain, name).named_parameters())
@@ -78,32 +82,32 @@ def gradient(loss, model):
 def test_the_discriminator_steps_down_bce_plus_gamma_nt_xent(gamma):
     """Scenario 1 (section 4.3.1): the gradient that moves D is that of BCE + gamma NT-Xent, to the letter."""
     settings = Contrast(("discriminator",), gamma=gamma)
-    state, x = state_of(settings), beats(8)
-    oracle, head = copy.deepcopy(state.discriminator), copy.deepcopy(state.heads["discriminator"])
+    (state, terms), x = contrasted(settings), beats(8)
+    oracle, head = copy.deepcopy(state.discriminator), copy.deepcopy(terms["discriminator"].head)
     x_hat = copy.deepcopy(state.generator)(x)[0].detach()
     real, fake = oracle(x)[0], oracle(x_hat)[0]
     ones, zeros = torch.ones_like(real), torch.zeros_like(fake)
     bce = torch.nn.functional.binary_cross_entropy
     torch.manual_seed(3)
     views = [head(oracle.features(random_view(x)).mean(dim=2)) for _ in range(2)]
-    expected = gradient(bce(real, ones) + bce(fake, zeros) + gamma * NTXent(settings.temperature)(*views), oracle)
+    expected = gradient(bce(real, ones) + bce(fake, zeros) + gamma * nt_xent(*views, settings.temperature), oracle)
     moved_by = []
     state.discriminator_optimizer.register_step_pre_hook(
         lambda *_: moved_by.append(torch.cat([p.grad.flatten() for p in state.discriminator.parameters()]))
     )
     torch.manual_seed(3)
-    update(state, x, SETTINGS, contrasted=settings)
+    update(state, x, SETTINGS, list(terms.values()))
     torch.testing.assert_close(moved_by[0], expected, rtol=1e-4, atol=1e-6)
 
 
 def test_the_joint_loss_is_the_sum_of_its_terms():
     """L = L_G + L_KD + gamma NT-Xent (section 4.3.2), L_G = reconstruction + lambda feature matching."""
     settings = Contrast(BOTH, gamma=0.7)
-    state, x = state_of(settings), beats(8)
-    teacher = new_state(Hyperparameters(seed=5), 1, CPU, WIDTH).generator
+    (state, terms), x = contrasted(settings), beats(8)
+    teacher = new_state(Settings(seed=5), 1, CPU, WIDTH).generator
     distiller = Distiller(Distillation(("scores",), "teacher"), state.generator, teacher, x)
     halved = replace(SETTINGS, adversarial_weight=0.5)  # lambda
-    result = update(state, x, halved, distiller, settings, compare=True)
+    result = update(state, x, halved, [distiller, *terms.values()], compare=True)
     parts = [result["loss_reconstruction"], 0.5 * result["loss_adversarial"]]
     parts += [result["loss_distillation"], 0.7 * result["loss_contrast_g"]]
     assert all(part > 0 for part in parts)
@@ -124,68 +128,69 @@ def test_the_pull_is_a_ratio_of_gradient_lengths():
 
 def test_the_terms_are_nt_xent_of_two_views():
     settings = Contrast(BOTH, temperature=0.3)
-    state, x = state_of(settings), beats(6)
+    (state, terms), x = contrasted(settings), beats(6)
     torch.manual_seed(4)
-    found = scenarios.generator_term(settings, state.heads["generator"], state.generator, x)
+    found = value(terms["generator"], state, x)
     torch.manual_seed(4)
-    z = [state.heads["generator"](state.generator.encoder(random_view(x)).flatten(1)) for _ in range(2)]
-    assert found.item() == pytest.approx(NTXent(0.3)(*z).item(), rel=1e-5)
+    z = [terms["generator"].head(state.generator.encoder(random_view(x)).flatten(1)) for _ in range(2)]
+    assert found.item() == pytest.approx(nt_xent(*z, 0.3).item(), rel=1e-5)
     torch.manual_seed(4)
-    found = scenarios.discriminator_term(settings, state.heads["discriminator"], state.discriminator, x)
+    found = value(terms["discriminator"], state, x)
     torch.manual_seed(4)
     h = [state.discriminator.features(random_view(x)).mean(dim=2) for _ in range(2)]
-    z = [state.heads["discriminator"](part) for part in h]
-    assert found.item() == pytest.approx(NTXent(0.3)(*z).item(), rel=1e-5)
+    z = [terms["discriminator"].head(part) for part in h]
+    assert found.item() == pytest.approx(nt_xent(*z, 0.3).item(), rel=1e-5)
 
 
 def test_views_leave_the_generators_running_statistics_alone():
-    settings = Contrast(("generator",))
-    state = state_of(settings)
+    state, terms = contrasted(Contrast(("generator",)))
     name = "encoder.features.3.running_mean"
     before = state.generator.state_dict()[name].clone()
-    scenarios.generator_term(settings, state.heads["generator"], state.generator, beats(8))
+    value(terms["generator"], state, beats(8))
     assert torch.equal(state.generator.state_dict()[name], before)
     assert state.generator.encoder.features[3].momentum == training.SHARED_MOMENTUM
 
 
 def test_pretraining_changes_the_discriminator_alone_and_lowers_its_contrast():
     settings = Contrast(("discriminator",), pretraining=10)
-    state, x = state_of(settings), beats(32)
+    (state, terms), x = contrasted(settings), beats(32)
     generator = {name: parameter.clone() for name, parameter in state.generator.named_parameters()}
 
     def loss():
         torch.manual_seed(0)
         with torch.no_grad():
-            head = state.heads["discriminator"]
-            return scenarios.discriminator_term(settings, head, state.discriminator, x).item()
+            return value(terms["discriminator"], state, x).item()
 
     before = loss()
-    training.pretrain(state, x, SETTINGS, settings)
+    ScenarioConfig("data", SETTINGS, contrast=settings).before(state, list(terms.values()), x)
     assert loss() < before
     assert not moved(generator, state.generator)
 
 
-def test_a_resumed_training_equals_an_uninterrupted_one():
-    settings = Contrast(BOTH, pretraining=1)
-    x, abnormal = beats(24), torch.arange(24) % 3 == 0
-    validation = Validation(x, abnormal)
-    two = Hyperparameters(seed=2, batch_size=8, epochs=2)
-    whole = train(state_of(settings), x, validation, two, contrasted=settings)
-    half = train(
-        state_of(settings), x, validation, Hyperparameters(seed=2, batch_size=8, epochs=1), contrasted=settings
-    )
-    resumed = snapshot.unpack(state_of(settings), *snapshot.pack(half))
-    resumed = train(resumed, x, validation, two, contrasted=settings)
-    for name, tensor in whole.generator.state_dict().items():
-        assert torch.equal(tensor, resumed.generator.state_dict()[name]), name
-    for place, head in whole.heads.items():
-        for name, tensor in head.state_dict().items():
-            assert torch.equal(tensor, resumed.heads[place].state_dict()[name]), (place, name)
+def test_a_resumed_training_equals_an_uninterrupted_one(tiny, beats, tmp_path):
+    two = replace(tiny, training=replace(tiny.training, epochs=2))
+    config = ScenarioConfig.of(two, Contrast(BOTH, pretraining=1))
+
+    def trained(name, epochs):
+        """The networks of a training in the folder `name`, where it goes on from the checkpoint that is there."""
+        (tmp_path / name).mkdir(exist_ok=True)
+        loop = Loop(tmp_path / name, config.training.seed, epochs, CPU)
+        config.train(beats, loop)
+        assert len(loop.history) == epochs
+        return {part: loop.parts[part].state_dict() for part in ("generator", *(f"head_{place}" for place in BOTH))}
+
+    whole, half = trained("whole", 2), trained("resumed", 1)
+    resumed = trained("resumed", 2)
+    for part, tensors in whole.items():
+        assert tensors.keys() == resumed[part].keys()
+        for name, tensor in tensors.items():
+            assert torch.equal(tensor, resumed[part][name]), (part, name)
+        assert any(not torch.equal(tensor, half[part][name]) for name, tensor in tensors.items()), part
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
-    [({"places": ()}, "goes into"), ({"places": ("teacher",)}, "goes into"),
+    [({"places": ()}, "goes into"), ({"places": ("teacher",)}, "'teacher': choose one of discriminator, generator"),
      ({"places": ("generator",), "pretraining": 1}, "Only the discriminator")],
 )  # fmt: skip
 def test_impossible_contrasts_are_refused(fields, message):
@@ -215,7 +220,7 @@ def test_pairs_of_beats_against_loops():
     assert found["two views of one beat"] == pytest.approx([cosine(*both) for both in zip(first, second, strict=True)])
     assert sorted(found["beats of one patient"]) == pytest.approx(sorted(same))
     assert sorted(found["beats of different patients"]) == pytest.approx(sorted(other))
-    assert scenarios.same_patient_share(patients) == pytest.approx(len(same) / len(pairs))
+    assert similarity.same_patient_share(patients) == pytest.approx(len(same) / len(pairs))
     more_alike = np.mean([one > two for one in same for two in other])
     assert similarity.patients_told_apart(found) == pytest.approx(more_alike)
 

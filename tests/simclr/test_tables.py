@@ -8,31 +8,31 @@ import pytest
 from scipy import stats
 
 from ecglib import reports
-from ecglib.beatgan import arms as beatgan_arms
-from ecglib.beatgan import experiments
+from ecglib.beatgan import task
 from ecglib.beatgan.tables import values
 from ecglib.core.errors import EcglibError
-from ecglib.show import ledger as show_ledger
-from ecglib.simclr import arms as simclr_arms
+from ecglib.runs.grid import obtain_arms
+from ecglib.show import ledger
 from ecglib.simclr import detectors, figures, tables
-from ecglib.simclr import ledger as simclr_ledger
-from ecglib.simclr.encoder import SimCLRConfig
+from ecglib.simclr.arms import SWEEP, contrast_arms, sweep_arms
+from ecglib.simclr.encoder import Settings
+from ecglib.simclr.ledger import measured_r2
 from ecglib.stats import metrics
 from ecglib.stats.comparisons import holm
 
 
 @pytest.fixture(scope="module")
 def grid(tiny):
-    return simclr_arms.contrast_arms(tiny, seeds=2)
+    return contrast_arms(tiny, seeds=2)
 
 
 @pytest.fixture(scope="module")
 def trained(tiny, grid, beats, tmp_path_factory):
     store = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:  # after four steps no teacher beats chance yet
-        patch.setattr(experiments, "check_teacher", lambda *_: None)
-        runs = beatgan_arms.train_arms(grid, beats, store, "cpu")
-        swept = beatgan_arms.train_arms(simclr_arms.sweep_arms(tiny, 1), beats, store, "cpu")
+        patch.setattr(task, "check_teacher", lambda *_: None)
+        runs = obtain_arms(grid, beats, store, "cpu")
+        swept = obtain_arms(sweep_arms(tiny, 1), beats, store, "cpu")
     return runs, swept
 
 
@@ -67,11 +67,11 @@ def test_every_class_of_every_arm(grid, trained):
 
 def test_the_sweep_and_what_choosing_would_do(tiny, trained):
     _, swept = trained
-    table = tables.sweep(simclr_arms.sweep_arms(tiny, 1), swept)
-    assert len(table) == 1 + len(simclr_arms.SWEEP)
+    table = tables.sweep(sweep_arms(tiny, 1), swept)
+    assert len(table) == 1 + len(SWEEP)
     assert table.loc["no contrast", "minus no contrast"] == "-"
     aucs = [members[0].metrics["corrected"]["auc"] for name, members in swept.items() if name != "D"]
-    effect = tables.selection_effect(simclr_arms.sweep_arms(tiny, 1), swept)
+    effect = tables.selection_effect(sweep_arms(tiny, 1), swept)
     assert effect == pytest.approx(max(aucs) - sum(aucs) / len(aucs))
 
 
@@ -88,7 +88,7 @@ def test_detectors_and_their_differences(tiny, grid, beats, trained, tmp_path):
     configs = [*grid["A"].configs, *grid["B"].configs]
     scores = detectors.beatgan_scores([*runs["A"], *runs["B"]], configs, beats)
     scores |= detectors.ladder_scores(tiny, 1, 2, beats, tmp_path, "cpu")
-    assert {one for pair in tables.COMPARED for one in pair} <= set(scores)
+    assert {one for pair in detectors.COMPARED for one in pair} <= set(scores)
     near = beats.near_peak[split.test] | (np.arange(len(labels)) % 3 > 0)
     table = tables.detectors(scores, labels, patients, near)
     kept = np.mean([metrics.auc(labels[near] != "N", one[near]) for one in scores["contrast"]])
@@ -121,7 +121,7 @@ def strangers():
     """Scores of encoders of five seeds and of ten BeatGANs on 400 beats of 20 patients; and what was tested."""
     labels = np.array(["N", "S", "N", "V"] * 100)
     noise = np.random.default_rng(0).normal(size=len(labels))
-    shifts = {name: (2.0, 2.1, 2.3, 2.2, 2.4) for pair in tables.COMPARED for name in pair}
+    shifts = {name: (2.0, 2.1, 2.3, 2.2, 2.4) for pair in detectors.COMPARED for name in pair}
     shifts |= dict.fromkeys(("BeatGAN", "BeatGAN + rhythm"), (0.0, 0.3, 0.2, 1.1, 0.0, 0.3, 0.2, 0.1, 0.9, 0.1))
     shifts |= dict.fromkeys(("shape, lead 1", "all without contrast"), (2.2,) * 5)  # no seed: the same five times
     shifts |= {name: (1.9, 2.1, 2.1, 2.1, 2.2) for name in shifts if name.startswith("encoder that never")}
@@ -134,7 +134,7 @@ def test_detectors_are_compared_as_their_seeds_belong_together(strangers):
     table = tables.detector_differences(scores, labels, patients, comparable=False)
     beats_of, p = {"all abnormal": labels != "", "S against N": labels != "V"}, []
     for outcome, chosen in beats_of.items():
-        for one, other in tables.COMPARED:
+        for one, other in detectors.COMPARED:
             mine, theirs = (
                 np.array([metrics.auc(labels[chosen] != "N", run[chosen]) for run in scores[name]])
                 for name in (one, other)
@@ -171,8 +171,8 @@ def test_the_order_of_beatgans_runs_says_nothing(strangers):
     """An encoder's third seed has nothing to do with BeatGAN's third run."""
     scores, labels, patients = strangers
     turned = scores | {name: scores[name][::-1] for name in ("BeatGAN", "BeatGAN + rhythm")}
-    tables = [tables.detector_differences(given, labels, patients, True) for given in (scores, turned)]
-    pd.testing.assert_frame_equal(*tables)
+    found = [tables.detector_differences(given, labels, patients, True) for given in (scores, turned)]
+    pd.testing.assert_frame_equal(*found)
 
 
 def test_one_training_is_no_constant(strangers):
@@ -215,13 +215,14 @@ def test_rhythm_helps_beatgan_as_fisher_says(tiny, beats, trained):
 
 def test_every_number_of_r2_is_in_the_ledger(tiny, beats, trained):
     plain = [*trained[0]["A"], *trained[0]["B"]]
-    measured, reasons = simclr_ledger.measured_r2(SimCLRConfig(tiny), beats, plain, 2.5)
+    encoder = detectors.encoder_of(tiny, Settings(seed=0, batch_size=tiny.training.batch_size))
+    measured, reasons = measured_r2(encoder, beats, plain, 2.5)
     assert measured["r2.quoted_auc"] == f"{values(plain).mean():.4f} (mean of 4 runs)"
     assert measured["r2.ms_per_beat"] == 2.5
     assert set(measured) <= set(reports.CLAIMS)
     claims = [claim for claim in reports.CLAIMS.values() if claim.report == "R2"]
     assert len(claims) >= 11
-    table = show_ledger.ledger("R2", measured, reasons)
+    table = ledger.ledger("R2", measured, reasons)
     assert list(table.index) == [claim.text for claim in claims]
     assert ((table["measured"] == "-") == (table["why not"] != "")).all()
     assert set(tables.SCENARIOS.values()) == set(reports.PROPOSALS)
