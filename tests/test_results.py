@@ -6,7 +6,6 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from awaited import marks
 
 from ecglib import reports
 from ecglib.beatgan import arms as beatgan_arms
@@ -166,9 +165,7 @@ COMMITTED_05 = [
 REAL_RECORDS = "42a0410ce7b8"  # `Records.fingerprint` of the first 1,987 records of PTB-XL
 
 
-@pytest.mark.parametrize(
-    "profile", [pytest.param(name, marks=marks(f"{name}-05_ptbxl_compression")) for name in COMMITTED_05]
-)
+@pytest.mark.parametrize("profile", COMMITTED_05)
 def test_the_tables_of_05_follow_from_the_committed_runs(profile):
     values = PROFILES[profile]["05_ptbxl_compression"]
     settings = Settings(0, epochs=values["epochs"], batch_size=values["batch_size"])

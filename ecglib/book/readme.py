@@ -55,6 +55,11 @@ TABLES = {
     "05_compression": Shown("What each model costs and knows; times of one record on one thread"),
     "05_targets": Shown("What INT8 has to reach"),
     "05_table2": Shown("R3's table 2: how many parameters does it take?"),
+    "05_network_claims": Shown("R3's claims about networks, on its own split and validation records"),
+    "05_equivalence": Shown("Which of R3's pairs, INT8 and pruned networks are equal: two one-sided tests"),
+    "05_calibration": Shown("Whether probabilities mean what they say"),
+    "05_baseline": Shown("What it takes without a network"),
+    "05_quantisation_attempts": Shown("What makes R3's network of 614,055 parameters fall, validation records"),
     "05_slips": Shown("Where R3's 51.4 % can come from: the masked network with labels that slipped"),
     "05_settings": Shown("R3's figure 6: optimizer and batch size, validation macro-AUC"),
 }

@@ -1,5 +1,6 @@
 """Figures of notebook 05: curves of each class, size against AUC, claims as arrows, what a network saw on ECG paper."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -86,6 +87,16 @@ def roc_panels(
     return figure
 
 
+# Where a name stands beside its point: of table 2's networks to the right, of others around it.
+PLACES: tuple[dict[str, Any], ...] = (
+    {"xytext": (6, 5)},
+    {"xytext": (6, -13)},
+    {"xytext": (-8, -3), "ha": "right"},
+    {"xytext": (0, 12), "ha": "center"},
+    {"xytext": (8, -3)},
+)
+
+
 def parameter_curve(found: Mapping[str, Mapping[str, Sequence[ClassifierRun]]], published: bool) -> Figure:
     """R3 figures 12 and 15: macro-AUC against the number of parameters, a panel for each part of the data.
 
@@ -104,11 +115,19 @@ def parameter_curve(found: Mapping[str, Mapping[str, Sequence[ClassifierRun]]], 
             name: (runs[0].parameters, np.array([run.metrics[part]["auc"] for run in runs]))
             for name, runs in members.items()
         }
-        for name, (count, values) in drawn.items():
+        # Neighbours' names take turns in where they stand, so that they do not lie on each other.
+        turns = {OUTPUT: itertools.cycle(PLACES[:2]), INPUT: itertools.cycle(PLACES[2:])}
+        for name, (count, values) in sorted(drawn.items(), key=lambda one: one[1][0]):
             colour = OUTPUT if name in rungs else INPUT
             axis.plot([count] * len(values), values, "o", color=colour, alpha=0.45, markersize=5)
             axis.plot(count, values.mean(), "D", color=colour)
-            axis.annotate(name, (count, values.mean()), (6, 5), textcoords="offset points", fontsize=8, color=colour)
+            place: dict[str, Any] = {
+                "textcoords": "offset points",
+                "fontsize": 8,
+                "color": colour,
+                **next(turns[colour]),
+            }
+            axis.annotate(name, (count, values.mean()), **place)
         joined = sorted((count, values.mean()) for name, (count, values) in drawn.items() if name in rungs)
         axis.plot(*zip(*joined, strict=True), "-", color=OUTPUT, label="here, table 2: mean, a point a seed")
         if published and part == part_of_claims:
@@ -121,8 +140,8 @@ def parameter_curve(found: Mapping[str, Mapping[str, Sequence[ClassifierRun]]], 
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.tick_params(axis="x", rotation=30)
         axis.margins(0.12)
-        axis.legend(fontsize=8, loc="lower right")
     axes[0, 0].set_ylabel("macro-AUC")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=2)
     return figure
 
 

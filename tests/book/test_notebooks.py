@@ -11,7 +11,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from awaited import pages
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from ecglib.book.driver import check_parameters, read_parameters
@@ -232,7 +231,7 @@ def lag(page, notebook):
     return [line for line in list(lines)[2:] if not line.startswith("@@")]
 
 
-@pytest.mark.parametrize("path", pages(PAGES))
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_an_executed_page_has_the_text_and_code_of_its_notebook(path):
     found = lag(nbformat.read(path, as_version=4), nbformat.read(FOLDER / path.name, as_version=4))
     command = f"ecglib run {path.stem[:2]} --profile {path.parent.name} --force"
