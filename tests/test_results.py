@@ -9,23 +9,25 @@ import pytest
 
 from ecglib import reports
 from ecglib.beatgan import arms as beatgan_arms
-from ecglib.beatgan import experiments
 from ecglib.beatgan import tables as beatgan_tables
-from ecglib.beatgan.experiments import BeatGANConfig, Run, is_finished
+from ecglib.beatgan import task
 from ecglib.beatgan.networks import Generator
-from ecglib.beatgan.training import Hyperparameters
+from ecglib.beatgan.task import BeatGANConfig
+from ecglib.beatgan.training import Settings
 from ecglib.classifier import arms as classifier_arms
 from ecglib.classifier import tables as classifier_tables
-from ecglib.classifier.config import ClassifierConfig, ClassifierRun
-from ecglib.classifier.training import Settings
+from ecglib.classifier import training as classifier_training
+from ecglib.classifier.task import ClassifierConfig
 from ecglib.core import cost
 from ecglib.core.files import project_root
 from ecglib.core.profiles import PROFILES, SMOKE
 from ecglib.data import mitbih
+from ecglib.runs.grid import Arm
+from ecglib.runs.store import stored_arrays
 from ecglib.simclr import arms as simclr_arms
-from ecglib.simclr import detectors
+from ecglib.simclr import detectors, encoder
 from ecglib.simclr import tables as simclr_tables
-from ecglib.simclr.encoder import SimCLRConfig
+from ecglib.simclr.detectors import Scored
 from ecglib.stats import metrics
 
 COMMITTED = [
@@ -39,7 +41,7 @@ REAL_BEATS = "ab8792e2028f"  # `Beats.fingerprint` of all 97,568 beats
 def grid_of(profile):
     values = PROFILES[profile]["03_kd_student"]
     parts = {name: values[name] for name in ("train_beats", "validation_beats", "test_beats", "width")}
-    base = BeatGANConfig(REAL_BEATS, Hyperparameters(0, epochs=values["epochs"]), **parts)
+    base = BeatGANConfig(REAL_BEATS, Settings(0, epochs=values["epochs"]), **parts)
     grid = beatgan_arms.distillation_arms(base, values["seeds"], values["other_seeds"])
     return grid, beatgan_arms.protocol_arms(base, values["other_seeds"])
 
@@ -48,8 +50,8 @@ def runs_of(profile, grid):
     store = project_root() / "papermill_runs" / profile / "runs"
     for arm in grid.values():
         for config in arm.configs:
-            assert is_finished(store / config.run_id), f"{arm.name}, seed {config.training.seed}: {config.run_id}"
-    return {name: [Run(store / config.run_id) for config in arm.configs] for name, arm in grid.items()}
+            assert config.run(store).finished(), f"{arm.name}, seed {config.training.seed}: {config.run_id}"
+    return {name: [config.run(store) for config in arm.configs] for name, arm in grid.items()}
 
 
 def stored_table(profile, name, levels=1):
@@ -81,10 +83,9 @@ def test_the_tables_of_02_follow_from_the_committed_runs(profile):
     values = PROFILES[profile]["02_beatgan_teacher"]
     parts = {name: values[name] for name in ("train_beats", "validation_beats")}
     teachers = [
-        BeatGANConfig(REAL_BEATS, Hyperparameters(seed, epochs=values["epochs"]), **parts)
-        for seed in range(values["seeds"])
+        BeatGANConfig(REAL_BEATS, Settings(seed, epochs=values["epochs"]), **parts) for seed in range(values["seeds"])
     ]
-    runs = runs_of(profile, {"A": beatgan_arms.Arm("teacher", "BeatGAN", teachers)})["A"]
+    runs = runs_of(profile, {"A": Arm("teacher", "BeatGAN", teachers)})["A"]
     sizes = mitbih.count_classes(runs[0].predictions["labels"])
     for name, table in (
         ("02_teacher", beatgan_tables.teacher_results(runs, values["epochs"] == reports.value("r1.epochs"))),
@@ -99,9 +100,9 @@ def test_metrics_follow_from_the_committed_predictions(profile):
     grid, _ = grid_of(profile)
     for name, members in runs_of(profile, {name: grid[name] for name in ("A", "D", "F")}).items():
         run = members[0]
-        for rule in ("as_coded", "corrected"):
-            stored = {key: value for key, value in run.metrics[rule].items() if key != "epoch"}
-            assert experiments.evaluate(run.predictions, rule) == pytest.approx(stored, abs=1e-9), name
+        epochs = {rule: int(run.metrics[rule]["epoch"]) for rule in ("as_coded", "corrected")}
+        for rule, found in task.evaluate(run.predictions, epochs).items():
+            assert found == pytest.approx(run.metrics[rule], abs=1e-9), name
 
 
 COMMITTED_04 = [
@@ -115,7 +116,7 @@ COMMITTED_04 = [
 def test_the_tables_of_04_follow_from_the_committed_runs_and_scores(profile, monkeypatch):
     values = PROFILES[profile]["04_simclr"]
     parts = {name: values[name] for name in ("train_beats", "validation_beats", "test_beats", "width")}
-    base = BeatGANConfig(REAL_BEATS, Hyperparameters(0, epochs=values["epochs"]), **parts)
+    base = BeatGANConfig(REAL_BEATS, Settings(0, epochs=values["epochs"]), **parts)
     grid = simclr_arms.contrast_arms(base, values["seeds"])
     runs = runs_of(profile, grid)
     for name, table in (
@@ -126,7 +127,7 @@ def test_the_tables_of_04_follow_from_the_committed_runs_and_scores(profile, mon
     store = project_root() / "papermill_runs" / profile / "runs"
     for split, suffix in (("report", ""), ("patients", "_new_patients")):
         encoders = [
-            SimCLRConfig(replace(base, split=split, training=Hyperparameters(seed, epochs=values["encoder_epochs"])))
+            detectors.encoder_of(replace(base, split=split), encoder.Settings(seed, values["encoder_epochs"]))
             for seed in range(values["seeds"])
         ]
         if split == "report":
@@ -135,7 +136,7 @@ def test_the_tables_of_04_follow_from_the_committed_runs_and_scores(profile, mon
             plain = runs_of(profile, beatgan_arms.protocol_arms(base, values["other_seeds"]))["patients"]
         scores = {"BeatGAN": [run.predictions["scores_corrected"] for run in plain]}
         scores |= {
-            step: [detectors.read_scores(detectors.score_file(detector, encoder, store)) for encoder in encoders]
+            step: [stored_arrays(store, Scored(detector, one, base.test_beats).name)["scores"] for one in encoders]
             for step, detector in detectors.LADDER.items()
         }
         stored = plain[0].predictions
@@ -168,7 +169,7 @@ REAL_RECORDS = "42a0410ce7b8"  # `Records.fingerprint` of the first 1,987 record
 @pytest.mark.parametrize("profile", COMMITTED_05)
 def test_the_tables_of_05_follow_from_the_committed_runs(profile):
     values = PROFILES[profile]["05_ptbxl_compression"]
-    settings = Settings(0, epochs=values["epochs"], batch_size=values["batch_size"])
+    settings = classifier_training.Settings(0, epochs=values["epochs"], batch_size=values["batch_size"])
     base = ClassifierConfig(REAL_RECORDS, settings, network=values["student_network"])
     teacher, few = values["teacher_network"], values["other_seeds"]
     others = classifier_arms.network_arms(base, [teacher, *values["networks"].split()], few)
@@ -177,9 +178,21 @@ def test_the_tables_of_05_follow_from_the_committed_runs(profile):
     store, runs = project_root() / "papermill_runs" / profile / "runs", {}
     for name, arm in (others | coded | pupils).items():
         for config in arm.configs:
-            assert config.is_finished(store / config.run_id), f"{arm.name}: {config.run_id}"
-        runs[name] = [ClassifierRun(store / config.run_id) for config in arm.configs]
+            assert config.run(store).finished(), f"{arm.name}: {config.run_id}"
+        runs[name] = [config.run(store) for config in arm.configs]
+    alone = {name: runs[name] for name in others | coded} | {values["student_network"]: runs["alone"]}
+    ways = classifier_arms.setting_arms(
+        replace(base, network="57K", training=replace(settings, epochs=max(1, values["epochs"] // 2))), few
+    )
+    tried = {
+        way: {name: [config.run(store) for config in arm.configs] for name, arm in arms.items()}
+        for way, arms in ways.items()
+    }
     expected = {
+        "05_networks": (classifier_tables.results(others | coded, runs), 1),
+        "05_students": (classifier_tables.results(pupils, runs), 1),
+        "05_table2": (classifier_tables.ladder(alone), 1),
+        "05_settings": (classifier_tables.settings(ways["fresh"], tried, comparable=False), 1),
         "05_per_class": (classifier_tables.per_class(others | coded | pupils, runs), 1),
         "05_differences": (classifier_tables.differences(pupils, runs, comparable=False), 1),
         "05_network_claims": (classifier_tables.network_claims(runs, comparable=False), 2),

@@ -51,7 +51,7 @@ def measured_r1(
         "r1.leads": beats.signals.shape[1],
         "r1.figure10.d_size": _kibibytes(Discriminator()),
         "r1.figure10.g_size": _kibibytes(Generator()),
-        "r1.figure10.history_size": (teacher[0].folder / "history.csv").stat().st_size / 1024,
+        "r1.figure10.history_size": (teacher[0].size("history.csv") or 0) / 1024,
         "r1.figure9.best_auc": mean([run.history["auc_as_coded"].max() for run in teacher]),
         "r1.figure9.best_epoch": _listed([int(run.history["auc_as_coded"].to_numpy().argmax()) for run in teacher]),
         "r1.figure9.last_auc": mean([run.history["auc_as_coded"].iloc[-1] for run in teacher]),
@@ -106,11 +106,11 @@ def run_files(run: BeatGANRun) -> pd.DataFrame:
         (None, None, "what was run", "config.json"),
         (None, None, "versions, device, seconds", "env.json"),
     ):
-        path = run.folder / ours if ours else None
-        if path is None:
+        if ours is None:
             size = "not kept: a score needs G alone"
         else:
-            size = number(path.stat().st_size / 1024, "KiB") if path.exists() else "not kept"
+            found = run.size(ours)
+            size = "not kept" if found is None else number(found / 1024, "KiB")
         rows.append(
             {
                 "what it holds": what,

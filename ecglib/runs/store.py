@@ -88,6 +88,18 @@ class StoredRun:
         """What the run answered."""
         return self.arrays()
 
+    def size(self, name: str) -> int | None:
+        """Bytes of one of the run's files, in the bundle those that it takes there; None for what was not kept."""
+        path, packed = self.folder / name, bundle(self.folder.parent)
+        if path.exists():
+            return path.stat().st_size
+        if name == "history.csv" and self.folder.name in packed.histories:
+            return len(packed.histories[self.folder.name].encode())
+        if name in JSON.values() and self.folder.name in packed.facts:
+            return len(json.dumps(self._json(Path(name).stem)).encode())
+        group = f"{self.folder.name}/{Path(name).stem}"
+        return packed.size(group) if group in packed.groups else None
+
     def arrays(self) -> dict[str, np.ndarray]:
         """What the run answered, as it is stored."""
         return stored_arrays(self.folder.parent, f"{self.folder.name}/predictions")
@@ -144,6 +156,13 @@ class Bundle:
                 for name, members in json.loads(archive.read(CONTENTS)).items():
                     found[name] = {key: (path, entry) for key, entry in members.items()}
         return found
+
+    def size(self, name: str) -> int:
+        """Bytes of a group of arrays, compressed; other groups may share them."""
+        entries = {entry for _, entry in self.groups[name].values()}
+        (path,) = {path for path, _ in self.groups[name].values()}
+        with _reading(path), zipfile.ZipFile(path) as archive:
+            return sum(archive.getinfo(entry).compress_size for entry in entries)
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         """The arrays of a group, as they are stored."""

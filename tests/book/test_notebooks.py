@@ -17,7 +17,7 @@ from ecglib.book.driver import check_parameters, read_parameters
 from ecglib.core.errors import EcglibError
 from ecglib.core.profiles import PROFILES, SMOKE
 
-FOLDER = Path(__file__).parents[1] / "notebooks"
+FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 PAGES = sorted((FOLDER.parent / "papermill_runs").glob("*/*.ipynb"))  # executed notebooks of the committed profiles
 MAX_BYTES = 3_000_000

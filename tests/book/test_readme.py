@@ -12,7 +12,7 @@ from ecglib.book import readme
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import project_root
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RUNS = ROOT / "papermill_runs"
 PAGES = sorted(RUNS.glob("*/*.ipynb"))
 TEXTS = ["README.md", "README.ko.md", "RESULTS.md"]
