@@ -1,6 +1,7 @@
 """The generated parts of README.md and RESULTS.md: results from the committed tables, and where everything is."""
 
 import csv
+import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -99,7 +100,9 @@ def _link(name: str, profile: str) -> str:
 
 
 def _number(text: str) -> str:
-    """Whole numbers with thousands separators; anything else as it stands."""
+    """Whole numbers with thousands separators; anything else as it stands, with all of its decimals."""
+    if re.fullmatch(r"-?\d+(\.\d+)?e\+\d+", text):
+        return f"{float(text):,.0f}"
     return f"{int(text):,}" if text.lstrip("-").isdecimal() else text
 
 

@@ -116,7 +116,7 @@ def change_of_answers(
 
 
 def of_differences(found: Change, part: str = TEST) -> Measured:
-    """A change that has its (seeds,) paired differences, such as `compression.change`, as one that can be judged.
+    """A change that has its (seeds,) paired differences, such as `deployed.change`, as one that can be judged.
 
     Args:
         found: with differences and both intervals.

@@ -70,7 +70,7 @@ def classify(path: Path, model: Path, start: float | None = None) -> dict[str, t
         start: second at which the window begins.
 
     Raises:
-        EcglibError: see `read_record`, and `deploy.read_contract`.
+        EcglibError: see `read_record`, and `onnx.read_contract`.
     """
     contract = onnx.read_contract(model)
     logits = onnx.run(onnx.open_model(model), read_record(path, contract, start))

@@ -82,7 +82,7 @@ def export_best(
     """Write the best run of a kind as ONNX.
 
     Args:
-        kind: see `classifier_runs.best_run`.
+        kind: see `task.best_run`.
         profile: whose runs.
         path: the file.
         int8: quantise it; this needs the records.

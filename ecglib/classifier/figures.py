@@ -176,7 +176,7 @@ def pareto(costs: pd.DataFrame) -> Figure:
     """Macro-AUC against size, operations and time; up and to the left is better. The line joins what nothing beats.
 
     Args:
-        costs: `compression.costs`, a row a model.
+        costs: `deployed.costs`, a row a model.
     """
     figure, axes = plt.subplots(1, 3, figsize=(12, 4.6), sharey=True)
     measures = {

@@ -100,7 +100,7 @@ def unnormalised(leads: int = len(LEADS), dropout: float = DROPOUT) -> ConvNet:
     """The network of figures 13 and 14, "about 610K parameters": 614,055 with 12 leads, without BatchNorm.
 
     R3's text gives no layers; its repository has a CNN of this layout, whose FLOPs, counted as R3 does
-    (`compress.flops_as_r3`), are those of figure 14-4 exactly.
+    (`measure.flops_as_r3`), are those of figure 14-4 exactly.
     """
     return ConvNet((100, 150, 300), leads=leads, normalised=False, dropout=dropout)
 

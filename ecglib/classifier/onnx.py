@@ -123,7 +123,7 @@ def quantise(source: Path, path: Path, records: np.ndarray, whole: bool = False)
         path: the file.
         records: (N, L, T) millivolts, from the training part.
         whole: every layer, one scale for all weights of a layer, all 8 bits: what a simpler recipe does
-            (`quantisation_attempts`).
+            (`attempts`).
 
     Raises:
         EcglibError: ONNX Runtime is not installed, or the disk refused.

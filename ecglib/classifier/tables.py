@@ -218,7 +218,7 @@ def settings(arms: Mapping[str, Arm], runs: Mapping[str, Runs], comparable: bool
     """Figure 6: validation macro-AUC of each setting as coded and corrected, and whether R3's choice is the better.
 
     Args:
-        arms: the fresh ones of `classifier_arms.setting_arms`.
+        arms: the fresh ones of `arms.setting_arms`.
         runs: "carried over", "in reverse" and "fresh" -> theirs.
         comparable: whether data and budget are the report's.
     """
@@ -251,7 +251,7 @@ def compression(costs: pd.DataFrame, losses: Mapping[str, Change]) -> pd.DataFra
     """All together: what each model costs and what it knows.
 
     Args:
-        costs: `compression.costs`.
+        costs: `deployed.costs`.
         losses: model -> from float to INT8.
     """
     rows = []
@@ -321,7 +321,7 @@ def targets(costs: pd.DataFrame, lost: Mapping[str, np.ndarray]) -> pd.DataFrame
     """Whether INT8 does what it should: a file 3.8 times smaller, in every seed a macro-AUC within 0.002 of float.
 
     Args:
-        costs: `compression.costs`.
+        costs: `deployed.costs`.
         lost: model -> (seeds,) INT8 minus float.
     """
     rows = []

@@ -1,6 +1,5 @@
 """The one function that seeds everything, and the facts about a machine that a run records."""
 
-import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -13,15 +12,13 @@ from ecglib.core.errors import EcglibError
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The torch device called `name`; "auto" is the GPU where there is one, "cuda" the own one of each of torchrun's.
+    """The torch device called `name`; "auto" is the GPU where there is one.
 
     Raises:
         EcglibError: the device is unknown or absent.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda":
-        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)

@@ -74,7 +74,7 @@ def cached(
         EcglibError: a file is missing, or the cache is damaged or cannot be written; or as `make`.
     """
     digest = hashlib.blake2b(digest_size=12)
-    for part in version:
+    for part in (read, *version):
         digest.update((inspect.getsource(part) if callable(part) else json.dumps(part)).encode())
     folder = physionet.database_dir(root, database)
     for name in files:

@@ -11,10 +11,10 @@ from pandas.io.formats.style import Styler
 
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import output_root, write_text
+from ecglib.core.profiles import PROFILES, SMOKE
 from ecglib.data import physionet, simulate
 from ecglib.show import style
 
-PROFILES = ("smoke", "quick", "desk", "paper")
 SIMULATED = "simulated records: not comparable with the reports"
 EVIDENCE = "desk"  # the profile whose committed pages conclusions rest on
 
@@ -40,7 +40,7 @@ class Study:
     @property
     def simulated(self) -> bool:
         """Whether the records are simulated."""
-        return self.profile == "smoke"
+        return self.profile == SMOKE
 
     @cached_property
     def root(self) -> Path:

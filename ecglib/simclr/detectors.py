@@ -93,11 +93,16 @@ class Described:
         beats: the beats that both were made for.
         store: the folder of all runs.
         device: "auto", "cpu" or "cuda", for the encoder.
+
+    Raises:
+        EcglibError: the two do not name the same beats.
     """
 
     def __init__(
         self, config: BeatGANConfig, encoder: EncoderConfig, beats: Beats, store: Path, device: str = "auto"
     ) -> None:
+        if encoder_of(config, encoder.training) != encoder_of(encoder, encoder.training):
+            raise EcglibError("The encoder learns from other beats than the config names: make it with `encoder_of`.")
         self.config, self.encoder, self.beats, self.store, self.device = config, encoder, beats, store, device
         self.members = encoder.choose(beats).train, config.choose(beats).test
         self._blocks: dict[tuple[object, ...], Features] = {}

@@ -1,7 +1,7 @@
 """SimCLR's parts around a base encoder (Chen et al. 2020; report R2, section 3.3.2.1 and figure 3).
 
 Two views of each beat (`ecglib.data.augment.random_view`) go through a base encoder f to h and through a projection
-head g to z, where `ecglib.losses.NTXent` compares them. After training the head is put aside: h is the embedding.
+head g to z, where `nt_xent` compares them. After training the head is put aside: h is the embedding.
 """
 
 from torch import Tensor, nn

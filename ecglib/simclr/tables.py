@@ -164,7 +164,7 @@ def _under_rule(labels: np.ndarray, scores: np.ndarray, near_peak: np.ndarray) -
 
 
 def seed_aucs(scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray) -> dict[str, dict[str, list[float]]]:
-    """Detector -> "all" or a class -> AUC of each run, for `plots.detector_ladder`."""
+    """Detector -> "all" or a class -> AUC of each run, for `figures.detector_ladder`."""
     found = {name: [aucs(labels, one) for one in _members(name, given)] for name, given in scores.items()}
     return {name: {key: [row[key] for row in rows] for key in rows[0]} for name, rows in found.items()}
 

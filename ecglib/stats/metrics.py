@@ -137,16 +137,6 @@ def _cumulated(abnormal: np.ndarray, scores: np.ndarray, weights: np.ndarray) ->
     return ordered[last_of_tie], hits, false_alarms
 
 
-def weighted_auc(abnormal: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """AUC under each row of `weights` (R, N): (R,), NaN where a row leaves a class without weight."""
-    return _area(*_cumulated(abnormal, scores, weights)[1:])
-
-
-def weighted_average_precision(abnormal: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Average precision under each row of `weights` (R, N): (R,)."""
-    return _precision(*_cumulated(abnormal, scores, weights)[1:])
-
-
 def _area(hits: np.ndarray, false_alarms: np.ndarray) -> np.ndarray:
     below = hits.astype(np.float64)
     below[:, 1:] += hits[:, :-1]

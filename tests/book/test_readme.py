@@ -2,10 +2,12 @@
 
 import csv
 import html
+import importlib
 import json
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from ecglib.book import readme
@@ -81,9 +83,26 @@ def not_evidence(text):
 @pytest.mark.parametrize("page", [readme.SUMMARY, readme.ALL])
 def test_the_results_are_those_of_the_committed_runs(page):
     root = project_root()
-    text = (root / page).read_text(encoding="utf-8")
-    tables = readme.results(root / "papermill_runs", page)
-    assert text == readme.updated(text, tables), "stale: run 'ecglib readme'"
+    assert (root / page).read_text(encoding="utf-8") == readme.pages(root)[page], "stale: run 'ecglib readme'"
+
+
+@pytest.mark.parametrize("item", readme.items(), ids=lambda item: f"{item.report}-{item.item}-{item.what}")
+def test_every_item_of_the_reports_is_where_the_readme_says(item):
+    module, name = item.function.rsplit(".", 1)
+    assert getattr(importlib.import_module(module), name).__doc__
+    (path,) = (ROOT / "notebooks").glob(f"{item.notebook}_*.ipynb")
+    headed = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
+    assert any(re.search(rf"^## {item.section} · ", text, re.MULTILINE) for text in headed)
+
+
+def test_every_equation_and_numbered_figure_of_r1_is_among_the_items():
+    found = " ".join(item.item for item in readme.items() if item.report == "R1")
+    for name in (
+        *(f"equation {n}" for n in (1, 2, 3)),
+        *(f"figure {n}" for n in (1, 2, 3, 4, 5, 9, 10, 11, 12)),
+        "table 1",
+    ):
+        assert re.search(rf"\b{name}\b", found), name
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -152,10 +171,10 @@ def test_a_changed_table_makes_its_page_stale(tmp_path):
 
 
 def test_links_beside_numbers_open_the_page_of_these_numbers():
-    prose = first_results((ROOT / "README.md").read_text(encoding="utf-8")).partition(readme.BEGIN)[0]
+    prose = first_results((ROOT / "README.md").read_text(encoding="utf-8")).partition("<!-- results")[0]
     assert links(prose)
     assert not_evidence(prose) == []
-    assert not_evidence((ROOT / "RESULTS.md").read_text(encoding="utf-8").partition(readme.BEGIN)[0]) == []
+    assert not_evidence((ROOT / "RESULTS.md").read_text(encoding="utf-8").partition("<!-- results")[0]) == []
 
 
 def test_a_link_to_another_page_than_the_evidence_is_found():
@@ -170,10 +189,10 @@ def test_a_changed_number_makes_the_readme_stale(tmp_path):
     paths = {name: tmp_path / table.profile / "results" / f"{name}.csv" for name, table in readme.TABLES.items()}
     for path in paths.values():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("what,measured\nbeats,97568.0\nAUC,0.9\n")
+        path.write_text("what,measured\nbeats,97568\nAUC,0.9\n")
     before = readme.results(tmp_path, readme.ALL)
     assert "| beats | 97,568 |" in before
-    paths["02_teacher"].write_text("what,measured\nbeats,97568.0\nAUC,0.8\n")
+    paths["02_teacher"].write_text("what,measured\nbeats,97568\nAUC,0.8\n")
     assert readme.results(tmp_path, readme.ALL) != before
     with pytest.raises(EcglibError, match=r"lacks the lines"):
         readme.updated("no markers", before)

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from ecglib.beatgan.callbacks import PairFigures
 from scipy import stats
 
 from ecglib import reports
 from ecglib.beatgan import figures
 from ecglib.beatgan import tables as beatgan_tables
-from ecglib.beatgan.callbacks import PairFigures
 from ecglib.beatgan.training import Hyperparameters, new_state
 from ecglib.core.errors import EcglibError
 from ecglib.data import mitbih

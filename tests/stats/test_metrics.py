@@ -28,19 +28,20 @@ def test_auc_is_the_share_of_pairs_in_order():
     assert np.isnan(metrics.auc(np.zeros(4, bool), np.arange(4.0)))
 
 
+def weighted(abnormal, scores, weights):
+    """AUC and average precision under each row of `weights`: what a bootstrap resample is computed with."""
+    _, hits, false_alarms = metrics._cumulated(abnormal, scores, weights)
+    return metrics._area(hits, false_alarms), metrics._precision(hits, false_alarms)
+
+
 @pytest.mark.parametrize("ties", [True, False])
 def test_weighted_statistics_equal_scikit_learn(ties):
     abnormal, scores = sample(ties=ties)
     weights = np.random.default_rng(1).integers(0, 4, size=(5, len(scores)))
     assert np.issubdtype(weights.dtype, np.integer)
-    halves = metrics.weighted_auc(abnormal, scores, weights / 2)
-    np.testing.assert_allclose(halves, metrics.weighted_auc(abnormal, scores, weights))
-    for row, area, precision in zip(
-        weights,
-        metrics.weighted_auc(abnormal, scores, weights),
-        metrics.weighted_average_precision(abnormal, scores, weights),
-        strict=True,
-    ):
+    halves = weighted(abnormal, scores, weights / 2)
+    np.testing.assert_allclose(halves, weighted(abnormal, scores, weights))
+    for row, area, precision in zip(weights, *weighted(abnormal, scores, weights), strict=True):
         assert area == pytest.approx(roc_auc_score(abnormal, scores, sample_weight=row))
         assert precision == pytest.approx(average_precision_score(abnormal, scores, sample_weight=row))
 
@@ -137,7 +138,7 @@ def test_labels_may_be_bool_or_0_and_1_and_nothing_else():
         lambda labels, found: metrics.f1_at(labels, found, 0.5),
         lambda labels, found: metrics.resampled(labels, found, resamples=5)["auc"].tolist(),
         lambda labels, found: metrics.resampled(labels, found, resamples=5)["ap"].tolist(),
-        lambda labels, found: metrics.weighted_auc(labels, found, np.ones((1, 300))).tolist(),
+        lambda labels, found: [value.tolist() for value in metrics.resampled(labels, found, resamples=3).values()],
     ]
     for way in ways:
         for labels in numbers:
