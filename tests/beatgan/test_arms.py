@@ -12,17 +12,20 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from ecglib.beatgan.experiments import BeatGANConfig
 from scipy import stats
 
 from ecglib import reports
 from ecglib.beatgan import arms as beatgan_arms
-from ecglib.beatgan import baselines, experiments, tables
+from ecglib.beatgan import baselines, tables, task
 from ecglib.beatgan import ledger as beatgan_ledger
 from ecglib.beatgan.distillation import SELF
-from ecglib.beatgan.training import Hyperparameters
+from ecglib.beatgan.task import BeatGANConfig, BeatGANRun
+from ecglib.beatgan.training import Settings
+from ecglib.core.config import differences
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import project_root
+from ecglib.runs.grid import obtain_arms
+from ecglib.runs.obtain import obtain
 from ecglib.show import ledger as show_ledger
 from ecglib.simclr import arms as simclr_arms
 from ecglib.stats import comparisons, metrics
@@ -47,14 +50,14 @@ def store(tmp_path_factory):
 def runs(grid, beats, store):
     # After eight steps no teacher beats chance yet; what is tested here is not who may teach.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiments, "check_teacher", lambda *_: None)
-        return beatgan_arms.train_arms(grid, beats, store, "cpu")
+        patch.setattr(task, "check_teacher", lambda *_: None)
+        return obtain_arms(grid, beats, store, "cpu")
 
 
 def test_arms_differ_in_what_they_are_taught_alone(grid):
-    plain = grid["B"].configs[0].facts
+    plain = differences(grid["B"].configs[0])
     for name in ("D", "E1", "E2", "E3", "F", "Fc", "Fw", "G", "S"):
-        facts = grid[name].configs[0].facts
+        facts = differences(grid[name].configs[0])
         assert facts.pop("distillation")
         assert facts == plain, name
     assert grid["H2+"].configs[0].width == grid["H2"].configs[0].width == 0.5 * grid["B"].configs[0].width
@@ -64,11 +67,11 @@ def test_arms_differ_in_what_they_are_taught_alone(grid):
 
 def test_the_sweep_varies_gamma_and_tau_alone(base):
     sweep = simclr_arms.sweep_arms(base, seeds=2)
-    plain = sweep["D"].configs[1].facts
+    plain = differences(sweep["D"].configs[1])
     assert plain["width"] == base.width / 2
     settings = set()
     for name, arm in sweep.items():
-        facts = arm.configs[1].facts
+        facts = differences(arm.configs[1])
         added = facts.pop("contrast", None)
         assert facts == plain, name
         if name != "D":
@@ -97,15 +100,15 @@ def test_scenarios_add_contrast_to_the_corrected_student_alone(base, grid):
     for name, places in {"1": 1, "1p": 1, "2": 1, "12": 2}.items():
         for config, student in zip(found[name].configs, found["D"].configs, strict=True):
             assert len(config.contrast.places) == places
-            assert {**config.facts, "contrast": None} == {**student.facts, "contrast": None}
+            assert differences(config) == {**differences(student), "contrast": differences(config.contrast)}
     assert len({config.run_id for arm in found.values() for config in arm.configs}) == 14
 
 
 def test_as_coded_ends_where_no_distillation_ends_and_corrected_does_not(base, grid, runs, beats, store, monkeypatch):
-    monkeypatch.setattr(experiments, "check_teacher", lambda *_: None)  # too short a training to beat chance
+    monkeypatch.setattr(task, "check_teacher", lambda *_: None)  # too short a training to beat chance
     twins = beatgan_arms.as_coded_twins(base, grid["A"].configs[0].run_id)
     assert twins[1].run_id == grid["B"].configs[0].run_id
-    coded, plain = (experiments.train_beatgan(twin, beats, store, "cpu", weights=True) for twin in twins)
+    coded, plain = (obtain(twin, beats, store, "cpu", weights=True) for twin in twins)
     assert (coded.history["gradient_ratio"] == 0).all()
     assert (coded.history["loss_distillation"] > 0).all()
     for rule in ("as_coded", "corrected"):
@@ -124,9 +127,9 @@ def test_finished_arms_are_loaded_even_without_the_teachers_weights(grid, runs, 
         for path in run.folder.glob("*.safetensors"):
             kept[path] = path.read_bytes()
             path.unlink()
-    monkeypatch.setattr(experiments.training, "train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(BeatGANConfig, "train", lambda *_: pytest.fail("trained again"))
     try:
-        again = beatgan_arms.train_arms(grid, beats, store, "cpu")
+        again = obtain_arms(grid, beats, store, "cpu")
     finally:
         for path, content in kept.items():
             path.write_bytes(content)
@@ -136,7 +139,7 @@ def test_finished_arms_are_loaded_even_without_the_teachers_weights(grid, runs, 
 def test_the_best_student_of_a_store_without_weights_is_trained_again_to_be_published(
     grid, runs, beats, store, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(experiments, "check_teacher", lambda *_: None)
+    monkeypatch.setattr(task, "check_teacher", lambda *_: None)
     expected = beatgan_arms.best_without_labels(runs["D"]).generator().state_dict()
     for run in (*runs["A"], *runs["D"]):
         shutil.copytree(run.folder, tmp_path / run.folder.name, ignore=shutil.ignore_patterns("*.safetensors"))
@@ -148,20 +151,20 @@ def test_the_best_student_of_a_store_without_weights_is_trained_again_to_be_publ
 
 def test_a_student_without_its_teacher_is_refused(grid, beats, tmp_path):
     with pytest.raises(EcglibError, match="train it first"):
-        experiments.train_beatgan(grid["D"].configs[0], beats, tmp_path, "cpu")
+        obtain(grid["D"].configs[0], beats, tmp_path, "cpu")
 
 
 def test_a_teacher_no_better_than_chance_is_refused_before_training(grid, runs, beats, store, monkeypatch):
-    monkeypatch.setattr(experiments.training, "train", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(task.training, "update", lambda *_: pytest.fail("trained"))
     config = beatgan_arms.distillation_arms(grid["A"].configs[0], 1, 1)["D"].configs[0]
     noise = {"validation_labels": np.array(["N", "V"] * 30), "validation_scores_corrected": np.tile([0.1, 0.1], 30)}
-    monkeypatch.setattr(experiments.Run, "predictions", noise)
+    monkeypatch.setattr(BeatGANRun, "predictions", noise)
     folder = store / config.run_id
     finished = folder / "metrics.json"
     hidden = finished.rename(folder / "hidden.json")
     try:
         with pytest.raises(EcglibError, match="does not beat chance"):
-            experiments.train_beatgan(config, beats, store, "cpu")
+            obtain(config, beats, store, "cpu")
     finally:
         hidden.rename(finished)
 
@@ -282,7 +285,7 @@ def test_re_runs_are_compared_pair_by_pair(tmp_path):
 
 
 def test_protocol_and_baselines(base, runs, beats, store):
-    protocol = beatgan_arms.train_arms(beatgan_arms.protocol_arms(base, 1), beats, store, "cpu")
+    protocol = obtain_arms(beatgan_arms.protocol_arms(base, 1), beats, store, "cpu")
     test = base.choose(beats).test
     table = tables.protocol_results(runs, protocol, beats.near_peak[test])
     assert len(table) == 9
@@ -308,14 +311,15 @@ def test_pca_is_the_error_of_a_projection():
     rng = np.random.default_rng(0)
     plane = rng.normal(size=(2, 320))
     train, inside = rng.normal(size=(100, 2)) @ plane, rng.normal(size=(5, 2)) @ plane
-    config = BeatGANConfig("x", Hyperparameters(0))
+    config = BeatGANConfig("x", Settings(0))
     scores = baselines.pca(train.astype(np.float32), np.vstack([inside, inside + 1]).astype(np.float32), config, "cpu")
     assert scores[:5].max() < 1e-6 < 0.1 < scores[5:].min()
 
 
 def test_the_vae_bound_is_reconstruction_plus_divergence():
     import torch
-    from ecglib.beatgan.vae import VAE
+
+    from ecglib.beatgan.baselines import VAE
 
     torch.manual_seed(0)
     x, x_hat, code = torch.rand(2, 1, 4), torch.rand(2, 1, 4), torch.randn(2, 6, 1)

@@ -4,16 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from ecglib.beatgan.experiments import BeatGANConfig, train_beatgan
-from ecglib.classifier.config import SELF, ClassifierConfig, Lesson
-from ecglib.classifier.experiments import train_classifier
 
-from ecglib.beatgan import experiments
+from ecglib.beatgan import task, training
 from ecglib.beatgan.arms import as_coded_twins
 from ecglib.beatgan.networks import anomaly_scores
-from ecglib.beatgan.training import Hyperparameters
+from ecglib.beatgan.task import BeatGANConfig
+from ecglib.classifier.task import SELF, ClassifierConfig, Distillation
 from ecglib.classifier.training import Settings
 from ecglib.data import ptbxl
+from ecglib.runs.obtain import obtain
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
@@ -21,33 +20,32 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU he
 @pytest.fixture(scope="module")
 def base(beats):
     return BeatGANConfig(
-        beats.fingerprint, Hyperparameters(0, epochs=2), width=0.25, train_beats=512, validation_beats=200
+        beats.fingerprint, training.Settings(0, epochs=2), width=0.25, train_beats=512, validation_beats=200
     )
 
 
 def test_a_student_as_coded_is_its_control_to_the_last_bit(base, beats, tmp_path):
-    teacher = train_beatgan(base, beats, tmp_path, "cuda", weights=True)
+    teacher = obtain(base, beats, tmp_path, "cuda", weights=True)
     with pytest.MonkeyPatch.context() as patch:  # ten steps teach nothing yet
-        patch.setattr(experiments, "check_teacher", lambda *_: None)
-        coded, plain = (
-            train_beatgan(twin, beats, tmp_path, "cuda") for twin in as_coded_twins(base, teacher.folder.name)
-        )
+        patch.setattr(task, "check_teacher", lambda *_: None)
+        coded, plain = (obtain(twin, beats, tmp_path, "cuda") for twin in as_coded_twins(base, teacher.folder.name))
     assert coded.metrics == plain.metrics
 
 
 def test_scores_of_the_gpu_are_those_of_the_cpu(base, beats, tmp_path):
-    run = train_beatgan(base, beats, tmp_path, "cuda", weights=True)
+    run = obtain(base, beats, tmp_path, "cuda", weights=True)
     found = anomaly_scores(run.generator(), base.x(beats, base.choose(beats).test)).numpy()
     assert found == pytest.approx(run.predictions["scores_corrected"], rel=2e-3)
-    again = train_beatgan(base, beats, tmp_path / "again", "cuda")
+    again = obtain(base, beats, tmp_path / "again", "cuda")
     assert again.metrics == run.metrics, "repeatable"
 
 
-@pytest.mark.parametrize("lesson", [None, Lesson(SELF, temperature=4.0, alpha=2.0, beta=100.0)])
-def test_classifiers_are_repeatable(lesson, simulated_root, tmp_path):
+@pytest.mark.parametrize("taught", [None, Distillation(SELF, temperature=4.0, alpha=2.0, beta=100.0)])
+def test_classifiers_are_repeatable(taught, simulated_root, tmp_path):
     records = ptbxl.load_records(simulated_root)
-    config = ClassifierConfig(records.fingerprint, Settings(0, epochs=2, batch_size=32), network="57K", lesson=lesson)
-    first, second = (train_classifier(config, records, tmp_path / name, "cuda") for name in ("one", "two"))
+    settings = Settings(0, epochs=2, batch_size=32)
+    config = ClassifierConfig(records.fingerprint, settings, network="57K", distillation=taught)
+    first, second = (obtain(config, records, tmp_path / name, "cuda") for name in ("one", "two"))
     assert first.metrics == second.metrics
     half = replace(config, training=replace(config.training, epochs=1))
-    assert train_classifier(half, records, tmp_path, "cuda").history["loss"][0] == first.history["loss"][0]
+    assert obtain(half, records, tmp_path, "cuda").history["loss"][0] == first.history["loss"][0]

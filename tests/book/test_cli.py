@@ -90,14 +90,14 @@ def test_a_defect_keeps_its_traceback(monkeypatch):
     monkeypatch.delattr(driver, "run_notebooks")
     with pytest.raises(ImportError):
         cli.main(["run"])
-    monkeypatch.setitem(sys.modules, "ecglib.driver", None)
+    monkeypatch.setitem(sys.modules, "ecglib.book.driver", None)
     with pytest.raises(ModuleNotFoundError):
         cli.main(["run"])
 
 
 def test_a_missing_papermill_names_the_extra(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "papermill", None)
-    monkeypatch.delitem(sys.modules, "ecglib.driver")
+    monkeypatch.delitem(sys.modules, "ecglib.book.driver")
     assert cli.main(["run"]) == 1
     assert (
         capsys.readouterr().err == "ecglib: papermill is not installed: pip install -e '.[data,notebooks,compress]'\n"
@@ -149,7 +149,7 @@ def test_verify_takes_every_database_there_and_fails_with_the_worst(tmp_path, mo
 def test_help_loads_nothing_heavy():
     heavy = {"torch", "numpy", "pandas", "wfdb", "papermill", "nbformat", "pooch"}
     code = (
-        "import sys\nfrom ecglib.cli import main\n"
+        "import sys\nfrom ecglib.book.cli import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit as stop:\n    assert stop.code == 0\n"
         f"assert not {heavy} & set(sys.modules)"
     )

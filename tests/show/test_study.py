@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from ecglib.beatgan.callbacks import PairFigures
 from scipy import stats
 
 from ecglib import reports
 from ecglib.beatgan import figures
 from ecglib.beatgan import tables as beatgan_tables
-from ecglib.beatgan.training import Hyperparameters, new_state
+from ecglib.beatgan.training import Settings, new_state
 from ecglib.core.errors import EcglibError
 from ecglib.data import mitbih
+from ecglib.data.split import Split
 from ecglib.databases import tables as databases_tables
 from ecglib.show import ledger, style
 from ecglib.show.study import Study
@@ -102,7 +102,7 @@ def test_the_leak_is_counted_by_patient():
     beats = mitbih.Beats(
         np.zeros((4, 2, 320)), labels, labels, records, np.arange(4), np.ones(4, bool), np.ones((4, 2))
     )
-    split = mitbih.Split(np.array([0, 2]), np.array([], dtype=int), np.array([1, 3]))
+    split = Split(np.array([0, 2]), np.array([], dtype=int), np.array([1, 3]))
     assert databases_tables.shared_patients(beats, split) == 2, "100 with itself, 201 with 202: the same man"
     assert databases_tables.class_counts(beats, split).loc["test"].to_dict() == {
         "N": 0,
@@ -148,9 +148,9 @@ def test_the_real_profiles_never_fall_back_to_simulated_records(tmp_path, monkey
 
 
 def test_pair_figures_are_drawn_after_each_epoch_and_closed(tmp_path):
-    state = new_state(Hyperparameters(seed=0), 1, torch.device("cpu"))
-    state.epoch = 3
-    PairFigures(tmp_path, torch.zeros(2, 1, 320), ["N", "V"])(state, Hyperparameters(seed=0))
+    state = new_state(Settings(seed=0), 1, torch.device("cpu"))
+    loop = SimpleNamespace(parts=vars(state), history=[{}, {}, {}])
+    figures.pair_figures(tmp_path, torch.zeros(2, 1, 320), ["N", "V"])(loop)
     assert [path.name for path in tmp_path.iterdir()] == ["epoch_002.png"]
     assert state.generator.training
     assert plt.get_fignums() == []
