@@ -26,6 +26,7 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillException, PapermillExecutionError
 
+import ecglib
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import output_root, project_root, write_text
 from ecglib.core.profiles import PROFILES, SMOKE, Value
@@ -78,11 +79,12 @@ def run_notebooks(
     # The kernel works in the notebook's folder, so it needs absolute paths; as variables they are not recorded in the
     # notebook. Nobody watches the progress bars of a headless run.
     root = Path(output or output_root()).absolute()
-    variables = {"TQDM_DISABLE": "1", "ECGLIB_OUTPUT": str(root)}
+    variables, beside = {"TQDM_DISABLE": "1", "ECGLIB_OUTPUT": str(root)}, {"ecglib": _library()}
     if profile != SMOKE:
-        from ecglib.data.physionet import find_root  # a smoke run needs neither databases nor pooch
+        from ecglib.data.physionet import find_root, listing  # a smoke run needs no databases
 
-        variables["ECGLIB_DATA"] = str(find_root(data_root).absolute())
+        databases = find_root(data_root).absolute()
+        variables["ECGLIB_DATA"], beside["the data"] = str(databases), listing(databases)
     elif data_root is not None:
         raise EcglibError("The smoke profile runs on simulated records: choose --profile quick, desk or paper.")
 
@@ -91,12 +93,15 @@ def run_notebooks(
     with _environment(variables):
         for job in jobs:
             target = folder / job.notebook.name
-            if not force and _finished_entry(target) == job.entry:
-                print(f"{job.notebook.stem}: already finished with these parameters (--force repeats it)", flush=True)
+            found = _finished_entry(target) or {}
+            if not force and {name: found.get(name) for name in job.entry} == job.entry:
+                changed = [name for name, now in beside.items() if found.get("beside", {}).get(name, now) != now]
+                since = f", but {' and '.join(changed)} changed since" if changed else " with these parameters"
+                print(f"{job.notebook.stem}: already finished{since} (--force repeats it)", flush=True)
             else:
                 print(f"{job.notebook.stem}: running ({profile})", flush=True)
                 start = time.monotonic()
-                _execute(job, target)
+                _execute(job, target, beside)
                 print(f"{job.notebook.stem}: finished in {time.monotonic() - start:.0f} s: {target}", flush=True)
             finished.append(target)
     return finished
@@ -223,7 +228,9 @@ def _plan(
         notebook = _read(path)
         defaults = _parameters_of(notebook, path.name)
         if profile != SMOKE and path.stem not in PROFILES[profile]:
-            raise EcglibError(f"Profile {profile!r} has no settings for {path.stem}: add them to ecglib/profiles.py.")
+            raise EcglibError(
+                f"Profile {profile!r} has no settings for {path.stem}: add them to ecglib/core/profiles.py."
+            )
         used.update(given.keys() & defaults.keys())
         parameters = check_parameters(
             {
@@ -294,6 +301,14 @@ def _hash(notebook: Any) -> str:
     return hashlib.sha256(json.dumps(cells).encode()).hexdigest()[:16]
 
 
+def _library() -> str:
+    """A digest of the library's code: a finished notebook may have been made by another version of it."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(ecglib.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def _finished_entry(path: Path) -> Any:
     """The `ecglib` entry of a finished notebook; None where there is none (or no readable notebook): run it then."""
     try:
@@ -316,7 +331,7 @@ class _ThisInterpreter(AsyncKernelManager):
         return KernelSpec(**get_kernel_dict(["--log-level=CRITICAL"]))
 
 
-def _execute(job: Job, target: Path) -> None:
+def _execute(job: Job, target: Path, beside: Mapping[str, str]) -> None:
     # Two commands may run the same notebook, each of them runs that the other does not.
     partial = target.with_name(f"{job.notebook.stem}.{os.getpid()}.partial.ipynb")
     failed = target.with_name(f"{job.notebook.stem}.failed.ipynb")
@@ -344,7 +359,7 @@ def _execute(job: Job, target: Path) -> None:
         ) from error
     for key in ("input_path", "output_path"):
         notebook.metadata.papermill.pop(key, None)
-    notebook.metadata["ecglib"] = job.entry
+    notebook.metadata["ecglib"] = {**job.entry, "beside": dict(beside)}
     write_text(target, nbformat.writes(notebook))
     partial.unlink()
     failed.unlink(missing_ok=True)

@@ -130,6 +130,16 @@ def find_root(data_root: str | Path | None = None) -> Path:
     return chosen
 
 
+def listing(root: str | Path) -> str:
+    """A digest of the names and sizes of all files of the databases below a data root."""
+    digest = hashlib.sha256()
+    for database in DATABASES.values():
+        folder = database.folder(Path(root))
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            digest.update(f"{path.relative_to(root).as_posix()} {path.stat().st_size}\n".encode())
+    return digest.hexdigest()[:16]
+
+
 def database_dir(root: str | Path, database: str) -> Path:
     """The folder of one database below a data root.
 

@@ -96,6 +96,31 @@ def test_a_run_finishes_is_skipped_and_is_forced(checkout, capsys):
     assert path.read_bytes() != first  # the times of the cells
 
 
+def test_a_finished_notebook_says_when_the_library_or_the_data_changed_since(
+    checkout, capsys, monkeypatch, simulated_root
+):
+    write_notebook(checkout / "notebooks/01_data.ipynb", REPORT)
+    driver.run_notebooks(seeds=2)
+    monkeypatch.setattr(driver, "_library", lambda: "another version")
+    driver.run_notebooks(seeds=2)
+    assert "already finished, but ecglib changed since (--force repeats it)" in capsys.readouterr().out
+    monkeypatch.setitem(driver.PROFILES, "quick", {"01_data": {"profile": "quick"}})
+    driver.run_notebooks(profile="quick", data_root=simulated_root)
+    monkeypatch.setattr(physionet, "listing", lambda root: "other files")
+    driver.run_notebooks(profile="quick", data_root=simulated_root)
+    assert "already finished, but the data changed since" in capsys.readouterr().out
+
+
+def test_the_listing_of_the_data_changes_with_a_file(tmp_path):
+    folder = tmp_path / "mitdb" / "1.0.0"
+    folder.mkdir(parents=True)
+    found = [physionet.listing(tmp_path)]
+    for content in (b"a", b"ab"):
+        (folder / "100.dat").write_bytes(content)
+        found.append(physionet.listing(tmp_path))
+    assert len(set(found)) == 3
+
+
 def test_other_parameters_or_an_edited_source_are_another_run(checkout):
     path = write_notebook(checkout / "notebooks/01_data.ipynb", REPORT)
     ((job,), (other,)) = (driver._plan([path], "smoke", {}, {"seeds": seeds}) for seeds in (1, 2))
