@@ -78,7 +78,7 @@ def run_notebooks(
     # The kernel works in the notebook's folder, so it needs absolute paths; as variables they are not recorded in the
     # notebook. Nobody watches the progress bars of a headless run.
     root = Path(output or output_root()).absolute()
-    variables = {"TQDM_DISABLE": "1", "ECGLIB_OUTPUT": str(root)}
+    variables = {"TQDM_DISABLE": "1", "ECGLIB_DRIVER": "1", "ECGLIB_OUTPUT": str(root)}
     if profile != SMOKE:
         from ecglib.data.physionet import find_root  # a smoke run needs neither databases nor pooch
 
