@@ -79,7 +79,8 @@ def run_notebooks(
     # The kernel works in the notebook's folder, so it needs absolute paths; as variables they are not recorded in the
     # notebook. Nobody watches the progress bars of a headless run.
     root = Path(output or output_root()).absolute()
-    variables, beside = {"TQDM_DISABLE": "1", "ECGLIB_OUTPUT": str(root)}, {"ecglib": _library()}
+    variables = {"TQDM_DISABLE": "1", "ECGLIB_DRIVER": "1", "ECGLIB_OUTPUT": str(root)}
+    beside = {"ecglib": _library()}
     if profile != SMOKE:
         from ecglib.data.physionet import find_root, listing  # a smoke run needs no databases
 

@@ -1,5 +1,6 @@
 """What a notebook needs to know of its profile: where the data are, where results go, what a table must say."""
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -75,8 +76,8 @@ class Study:
         """
         if self.profile in (EVIDENCE, "paper"):
             return Markdown(f"*What follows is said of this page's numbers (profile `{self.profile}`).*")
-        # A notebook lies in `notebooks/`, an executed page in `papermill_runs/<profile>/`.
-        folder = "../papermill_runs/" if self.simulated else "../"
+        # A notebook lies in `notebooks/`, a page that the driver made in `papermill_runs/<profile>/`.
+        folder = "../" if os.environ.get("ECGLIB_DRIVER") or not self.simulated else "../papermill_runs/"
         page = f"[the page of profile `{EVIDENCE}`]({folder}{EVIDENCE}/{notebook}.ipynb)"
         here = (
             f"The numbers above are those of {'simulated records' if self.simulated else f'profile `{self.profile}`'}"

@@ -19,7 +19,11 @@ from ecglib.core.profiles import PROFILES, SMOKE
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-PAGES = sorted((FOLDER.parent / "papermill_runs").glob("*/*.ipynb"))  # executed notebooks of the committed profiles
+# Executed notebooks of the committed profiles; those of `smoke` are whoever's ran `make reproduce`.
+PAGES = [
+    FOLDER.parent / "papermill_runs" / profile / f"{stem}.ipynb" for profile in PROFILES for stem in PROFILES[profile]
+]
+PAGES = [path for path in PAGES if path.exists()]
 MAX_BYTES = 3_000_000
 # Not preceded by a letter or a dot, so that the path of a URL or ../other/ is none.
 MACHINE_PATH = re.compile(r"(?<![\w.-])/(?:home|root|Users|work|tmp)/[\w.]|\bC:\\")

@@ -163,8 +163,10 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path):
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-def test_a_conclusion_says_whose_numbers_it_speaks_of():
+def test_a_conclusion_says_whose_numbers_it_speaks_of(monkeypatch):
     smoke, quick, desk = (Study(profile).conclusion("03_kd_student").data for profile in ("smoke", "quick", "desk"))
     assert "simulated records" in smoke and "(../papermill_runs/desk/03_kd_student.ipynb)" in smoke
+    monkeypatch.setenv("ECGLIB_DRIVER", "1")  # the same notebook, run by the driver into papermill_runs/smoke
+    assert "(../desk/03_kd_student.ipynb)" in Study("smoke").conclusion("03_kd_student").data
     assert "profile `quick`" in quick and "(../desk/03_kd_student.ipynb)" in quick
     assert "this page's numbers" in desk and "](" not in desk
