@@ -131,7 +131,7 @@ def set_momentum(model: nn.Module, momentum: float) -> None:
 
 
 def update(
-    state: State, x: Tensor, settings: Settings, terms: Sequence[Term] = (), compare: bool = False
+    state: State, x: Tensor, settings: Settings, terms: Sequence[Term] = (), compare: bool = False, epoch: int = 0
 ) -> dict[str, float]:
     """One step on a batch x (B, C, 320): D learns real from reconstructed, then G learns equation 1, or 3.
 
@@ -141,6 +141,7 @@ def update(
         settings: the settings.
         terms: what distillation or contrast adds; none is BeatGAN alone.
         compare: also measure how strongly the added terms pull at the weights.
+        epoch: that the step is part of, for the message of a training that diverged.
 
     Returns:
         The step's losses, and whether D was drawn anew; of each added term its value and, with `compare`, the length of
@@ -156,7 +157,7 @@ def update(
     p_real, _ = discriminator(x)
     p_fake, _ = discriminator(x_hat.detach())
     if not torch.isfinite(p_real + p_fake).all():
-        raise EcglibError("Training diverged: lower the learning rate or change the seed.")
+        raise EcglibError(f"Training diverged in epoch {epoch}: lower the learning rate or change the seed.")
     loss_d = losses.discriminator(p_real, p_fake)
     added_d, row_d = _added("discriminator", terms, step, loss_d, compare)
     state.discriminator_optimizer.zero_grad()

@@ -114,5 +114,5 @@ def test_settings_out_of_range_are_refused():
 
 def test_divergence_is_an_error():
     settings = Settings(seed=0, batch_size=BATCH)
-    with pytest.raises(EcglibError, match="diverged"):
+    with pytest.raises(EcglibError, match="diverged in epoch 0"):
         update(new_state(settings, 1, CPU), beats(BATCH) * math.nan, settings)

@@ -6,6 +6,7 @@ from typing import Literal
 import pytest
 
 from ecglib.beatgan.distillation import Distillation
+from ecglib.classifier import task as classifier
 from ecglib.classifier.task import ClassifierConfig
 from ecglib.classifier.training import Settings
 from ecglib.core.config import Checked, differences, digest
@@ -51,6 +52,9 @@ def test_a_whole_number_and_the_same_float_are_one_config():
     assert digest(Distillation(("scores",), "t", temperature=2)) == digest(
         Distillation(("scores",), "t", temperature=2.0)
     )
+    base = ClassifierConfig("data", Settings(seed=0))
+    whole, same = (replace(base, distillation=classifier.Distillation("teacher", temperature=t)) for t in (4, 4.0))
+    assert whole.run_id == same.run_id
     assert Outer("x", leads=[0, 1]) == Outer("x", leads=(0, 1))
 
 

@@ -1,0 +1,155 @@
+"""The store's side of a run, shown on BeatGANs: load, train again, resume, refuse a second writer."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import filelock
+import numpy as np
+import pytest
+
+from ecglib.beatgan.distillation import SELF, Distillation
+from ecglib.beatgan.task import BeatGANConfig, BeatGANRun
+from ecglib.beatgan.training import Settings
+from ecglib.core.errors import EcglibError
+from ecglib.runs.obtain import obtain
+
+RECORDS = ("100", "106", "118", "200", "208", "223")
+RULES = ("as_coded", "corrected", "labelled")
+
+
+class Stop(Exception):
+    pass
+
+
+def config(beats):
+    settings = Settings(seed=0, epochs=2, batch_size=16)
+    return BeatGANConfig(beats.fingerprint, settings, train_beats=64, validation_beats=60)
+
+
+@pytest.fixture(scope="module")
+def finished(beats, tmp_path_factory):
+    return obtain(config(beats), beats, tmp_path_factory.mktemp("store"), "cpu")
+
+
+def test_a_finished_run_is_loaded_not_trained(finished, beats, monkeypatch):
+    monkeypatch.setattr(BeatGANConfig, "train", lambda *_: pytest.fail("trained again"))
+    again = obtain(config(beats), beats, finished.folder.parent, "cpu", weights=True)
+    assert again.metrics == finished.metrics
+
+
+def test_missing_weights_are_an_error_or_trained_again(finished, beats, tmp_path):
+    folder = tmp_path / finished.folder.name
+    folder.mkdir()
+    for path in finished.folder.iterdir():
+        if path.suffix != ".safetensors":
+            (folder / path.name).write_bytes(path.read_bytes())
+    loaded = obtain(config(beats), beats, tmp_path, "cpu")
+    with pytest.raises(EcglibError, match="weights=True"):
+        loaded.generator()
+    again = obtain(config(beats), beats, tmp_path, "cpu", weights=True)
+    assert again.generator().training is False
+
+
+def assert_same_run(first, second):
+    """The same history, metrics, scores and, where both have them, weights, to the last bit."""
+    columns = [name for name in first.history.columns if name != "seconds"]
+    assert first.history[columns].equals(second.history[columns])
+    assert first.metrics == second.metrics
+    for rule in RULES:
+        assert np.array_equal(first.predictions[f"scores_{rule}"], second.predictions[f"scores_{rule}"])
+    for rule in ("as_coded", "corrected"):
+        weights, others = (run.generator(rule).state_dict() for run in (first, second))
+        for name, tensor in weights.items():
+            assert np.array_equal(tensor, others[name]), f"{rule} {name}"
+
+
+@pytest.mark.parametrize("taught", [None, Distillation(("reconstruction",), SELF)], ids=["alone", "by its average"])
+@pytest.mark.parametrize("stop_after", [1, 2])
+def test_a_run_stopped_after_any_epoch_resumes_to_the_same_end(tiny, beats, tmp_path, taught, stop_after):
+    training = dataclasses.replace(tiny.training, seed=5, epochs=3)
+    longer = dataclasses.replace(tiny, training=training, distillation=taught)
+    whole, rows = obtain(longer, beats, tmp_path / "whole", "cpu"), []
+
+    def stop(loop):
+        if len(loop.history) == stop_after:
+            raise Stop
+
+    with pytest.raises(Stop):
+        obtain(longer, beats, tmp_path / "broken", "cpu", watchers=[stop])
+    assert not longer.run(tmp_path / "broken").finished()
+    resumed = obtain(longer, beats, tmp_path / "broken", "cpu", watchers=[lambda loop: rows.append(loop.history[-1])])
+    assert [row["epoch"] for row in rows] == list(range(stop_after, 3)), "the epochs before are not trained again"
+    assert_same_run(whole, resumed)
+    assert not (resumed.folder / "checkpoint.pt").exists()
+
+
+def test_a_damaged_checkpoint_of_a_run_says_what_to_do(tiny, beats, tmp_path):
+    folder = tmp_path / tiny.run_id
+    folder.mkdir()
+    (folder / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(EcglibError, match=r"checkpoint\.pt is damaged .*delete it"):
+        obtain(tiny, beats, tmp_path, "cpu")
+
+
+def test_two_processes_never_write_one_run(beats, tmp_path):
+    with (
+        filelock.FileLock(tmp_path / f"{config(beats).run_id}.lock"),
+        pytest.raises(EcglibError, match="Another process is training"),
+    ):
+        obtain(config(beats), beats, tmp_path, "cpu")
+
+
+CHILD = """
+    import sys, time
+    from pathlib import Path
+    import torch
+    from ecglib.beatgan.task import BeatGANConfig
+    from ecglib.beatgan.training import Settings
+    from ecglib.data import mitbih
+    from ecglib.runs.obtain import obtain
+
+    torch.set_num_threads(2)
+    root, store, records = sys.argv[1], Path(sys.argv[2]), sys.argv[3].split(",")
+    beats = mitbih.load_beats(root, records=records)
+    settings = Settings(seed=4, epochs=4, batch_size=16)
+    config = BeatGANConfig(beats.fingerprint, settings, train_beats=64, validation_beats=60)
+    obtain(config, beats, store, "cpu", watchers=[lambda loop: time.sleep(float(sys.argv[4]))])
+"""
+
+
+def child(root, store, pause):
+    command = [sys.executable, "-c", textwrap.dedent(CHILD), str(root), str(store), ",".join(RECORDS), str(pause)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "TQDM_DISABLE": "1"})
+
+
+def finish(process):
+    _, errors = process.communicate(timeout=180)
+    assert process.returncode == 0, errors
+
+
+def wait_for_checkpoint(store, process, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not list(store.glob("*/checkpoint.pt")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline, "no checkpoint appeared"
+        time.sleep(0.1)
+
+
+def test_a_killed_run_resumes_and_ends_like_an_uninterrupted_one(beats, simulated_root, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    finish(child(simulated_root, whole, 0))
+    with child(simulated_root, broken, 5) as process:  # sleeps after each epoch's checkpoint: killed in mid training
+        wait_for_checkpoint(broken, process)
+        process.send_signal(signal.SIGKILL)
+    (folder,) = [path for path in broken.iterdir() if path.is_dir()]
+    assert not (folder / "metrics.json").exists()
+    finish(child(simulated_root, broken, 0))
+    first, second = BeatGANRun(whole / folder.name), BeatGANRun(folder)
+    assert_same_run(first, second)
+    assert json.loads((folder / "config.json").read_text())["training"]["seed"] == 4
