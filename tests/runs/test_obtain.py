@@ -106,7 +106,7 @@ def test_two_processes_never_write_one_run(beats, tmp_path):
 
 
 CHILD = """
-    import sys, time
+    import os, sys, time
     from pathlib import Path
     import torch
     from ecglib.beatgan.task import BeatGANConfig
@@ -114,7 +114,7 @@ CHILD = """
     from ecglib.data import mitbih
     from ecglib.runs.obtain import obtain
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))  # as in conftest.py
     root, store, records = sys.argv[1], Path(sys.argv[2]), sys.argv[3].split(",")
     beats = mitbih.load_beats(root, records=records)
     settings = Settings(seed=4, epochs=4, batch_size=16)
