@@ -1,8 +1,7 @@
-"""The arms of R1's question: does a student improve, and by what?
+"""The arms of R1's question: does a student improve, and because of what?
 
-Every arm's seed s is compared with seed s of its control. The teacher of seed s starts from seed s; all its students
-start from seed 100 + s, so that they share initial weights (where their widths agree) and the order of the data, and
-differ in what they are taught alone.
+Seed s of an arm is compared with seed s of its control. The teacher of seed s starts from seed s and all its students
+from seed 100 + s: they share initial weights (where widths agree) and data order, and differ only in what they learn.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,14 +15,9 @@ from ecglib.runs.grid import STUDENT_SEED, Arm, obtain_with_weights
 
 
 def distillation_arms(base: BeatGANConfig, main_seeds: int, other_seeds: int) -> dict[str, Arm]:
-    """Arms A to H, and S with a teacher of its own making.
+    """Arms A to H and S; A, B, D and F have `main_seeds`, the others `other_seeds`. The seed of `base` is ignored.
 
-    KD as coded has no arm: its term is a constant, so that it is arm B to the last bit (`as_coded_twins` shows it).
-
-    Args:
-        base: the budget; its seed is ignored.
-        main_seeds: seeds of arms A, B, D and F.
-        other_seeds: seeds of the others.
+    KD as coded has no arm: its term is a constant, so it equals arm B to the last bit (see `as_coded_twins`).
     """
     teachers = [replace(base, training=replace(base.training, seed=seed)) for seed in range(main_seeds)]
 
@@ -67,13 +61,9 @@ def distillation_arms(base: BeatGANConfig, main_seeds: int, other_seeds: int) ->
 
 
 def as_coded_twins(base: BeatGANConfig, teacher: str) -> tuple[BeatGANConfig, BeatGANConfig]:
-    """A student with the distillation of R1's program, and the same without any.
+    """A student with the distillation of R1's program, and the same student without it.
 
-    The program's term has no gradient, so both end in the same weights: a short training shows it.
-
-    Args:
-        base: the budget and the teacher's seed.
-        teacher: run id of the teacher, trained with its weights kept.
+    The program's term has no gradient, so both end with the same weights. `teacher` is the id of a run with weights.
     """
     plain = replace(base, training=replace(base.training, seed=STUDENT_SEED + base.training.seed))
     lesson = Distillation(("scores",), teacher, program="as coded", direction="teacher_student")
@@ -81,13 +71,12 @@ def as_coded_twins(base: BeatGANConfig, teacher: str) -> tuple[BeatGANConfig, Be
 
 
 def protocol_arms(base: BeatGANConfig, seeds: int) -> dict[str, Arm]:
-    """The teacher under other protocols, each of which needs a training of its own; seed s pairs with teacher s."""
+    """The teacher under other protocols, each trained anew; seed s pairs with teacher s."""
 
     def arm(name: str, text: str, change: dict[str, object]) -> Arm:
         changed = replace(base, **change)  # type: ignore[arg-type]
-        return Arm(
-            name, text, [replace(changed, training=replace(changed.training, seed=seed)) for seed in range(seeds)]
-        )
+        configs = [replace(changed, training=replace(changed.training, seed=seed)) for seed in range(seeds)]
+        return Arm(name, text, configs)
 
     return {
         "patients": arm("new patients", "trained on DS1, tested on the patients of DS2", {"split": "patients"}),
@@ -97,23 +86,16 @@ def protocol_arms(base: BeatGANConfig, seeds: int) -> dict[str, Arm]:
 
 
 def best_without_labels(runs: Iterable[BeatGANRun]) -> BeatGANRun:
-    """The run whose chosen epoch redraws normal validation beats best."""
+    """The run whose chosen epoch reconstructs normal validation beats best."""
     return min(runs, key=lambda run: float(run.history["error_normal"].min()))
 
 
 def publish_best(
     configs: Sequence[BeatGANConfig], others: Iterable[BeatGANConfig], beats: Beats, store: Path, device: str = "auto"
 ) -> BeatGANRun:
-    """Keep the weights of the finished run that redraws normal validation beats best.
+    """Publish the weights of the finished run of `configs` that reconstructs normal validation beats best.
 
-    A store that came without weights has the run trained again, after the teacher that it learned from.
-
-    Args:
-        configs: of finished runs, to choose among.
-        others: the teachers that these runs may have learned from.
-        beats: the beats that the configs were made for.
-        store: the folder of all runs.
-        device: "auto", "cpu" or "cuda".
+    A run stored without weights is trained again, after its teacher, whose config is among `others`.
     """
     chosen = best_without_labels(config.run(store) for config in configs).folder.name
     best = next(config for config in configs if config.run_id == chosen)

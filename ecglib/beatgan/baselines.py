@@ -1,7 +1,7 @@
-"""The cheap rows of BeatGAN's comparison table: PCA, one-class SVM, isolation forest, autoencoder, VAE.
+"""The baselines of BeatGAN's comparison table: PCA, one-class SVM, isolation forest, autoencoder, VAE.
 
-All are trained on the same normal beats and tested on the same beats as BeatGAN. None of them looks at a label: the two
-networks train as many steps as BeatGAN does, and their last weights are tested.
+They use BeatGAN's training and test beats and no labels. The two networks train for as many steps as BeatGAN, and
+their last weights are tested.
 """
 
 from collections.abc import Callable
@@ -28,14 +28,15 @@ from ecglib.data.mitbih import Beats
 from ecglib.runs.store import is_stored, stored_arrays, write_arrays
 from ecglib.stats import metrics
 
+# (train (N, 320), test (M, 320), config, device) -> scores (M,)
 Scorer = Callable[[np.ndarray, np.ndarray, BeatGANConfig, str], np.ndarray]
 
 KERNEL_FEATURES = 300  # of the linear approximation of a Gaussian kernel
-OUTLIERS = 0.1  # the share of training beats a one-class SVM may leave outside
+OUTLIERS = 0.1  # share of training beats that the one-class SVM may leave outside
 
 
 class VAE(nn.Module):
-    """x (B, C, 320) -> x', z; the encoder gives mean and log-variance of z (Kingma and Welling 2014)."""
+    """A variational autoencoder, x (B, C, 320) -> x', code; the code (B, 100, 1) is mean and log-variance of z."""
 
     def __init__(self, channels: int = 1, width: float = 1) -> None:
         super().__init__()
@@ -44,7 +45,7 @@ class VAE(nn.Module):
         self.apply(initialise)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """In training mode z is drawn, in evaluation mode it is the mean; z comes back as (B, 100, 1): both halves."""
+        """z is drawn in training mode and is its mean in evaluation mode (Kingma and Welling 2014)."""
         code = self.encoder(x)
         mean, log_variance = code.chunk(2, dim=1)
         z = mean + torch.randn_like(mean) * torch.exp(log_variance / 2) if self.training else mean
@@ -52,20 +53,20 @@ class VAE(nn.Module):
 
     @staticmethod
     def loss(x_hat: Tensor, x: Tensor, code: Tensor) -> Tensor:
-        """The negative evidence bound a tick, for a Gaussian of variance 1/2 around x': MSE + KL / ticks."""
+        """The negative evidence lower bound per tick, for a Gaussian of variance 1/2 around x': MSE + KL / ticks."""
         mean, log_variance = code.chunk(2, dim=1)
         kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=(1, 2)).mean()
         return F.mse_loss(x_hat, x) + kl / x[0].numel()
 
 
 def pca(train: np.ndarray, test: np.ndarray, config: BeatGANConfig, device: str) -> np.ndarray:
-    """Mean squared error of the projection onto 50 components, as many as BeatGAN's code has numbers."""
+    """Mean squared error of the projection onto 50 components, the size of BeatGAN's code."""
     model = PCA(n_components=min(LATENT, len(train)), random_state=config.training.seed).fit(train)
     return np.square(test - model.inverse_transform(model.transform(test))).mean(axis=1)
 
 
 def one_class_svm(train: np.ndarray, test: np.ndarray, config: BeatGANConfig, device: str) -> np.ndarray:
-    """Distance outside a one-class SVM with a Gaussian kernel, approximated linearly (Nystroem) to be affordable."""
+    """Distance outside a one-class SVM with a Gaussian kernel, made affordable by Nystroem's linear approximation."""
     features = Nystroem(
         gamma=1 / (train.shape[1] * train.var()),  # scikit-learn's gamma="scale"
         n_components=min(KERNEL_FEATURES, len(train)),
@@ -81,23 +82,18 @@ def isolation_forest(train: np.ndarray, test: np.ndarray, config: BeatGANConfig,
 
 
 def autoencoder(train: np.ndarray, test: np.ndarray, config: BeatGANConfig, device: str) -> np.ndarray:
-    """BeatGAN's generator, trained by reconstruction alone: what is left without a discriminator."""
+    """BeatGAN's generator trained on the reconstruction error alone, without a discriminator."""
     return _network(Generator, lambda x_hat, x, _: losses.reconstruction(x_hat, x), train, test, config, device)
 
 
 def variational_autoencoder(train: np.ndarray, test: np.ndarray, config: BeatGANConfig, device: str) -> np.ndarray:
-    """The same encoder and decoder with a random code and its divergence from a normal one."""
+    """BeatGAN's encoder and decoder as a VAE."""
     return _network(VAE, VAE.loss, train, test, config, device)
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """One row.
-
-    Attributes:
-        scorer: (train (N, 320), test (M, 320), config, device) -> (M,) scores.
-        published: key of `reports.CLAIMS`; None where BeatGAN's paper has no such row.
-    """
+    """A baseline and the key of its published AUC in `reports.CLAIMS`; None if BeatGAN's paper has no such row."""
 
     scorer: Scorer
     published: str | None
@@ -120,12 +116,10 @@ def _network(
     config: BeatGANConfig,
     device: str,
 ) -> np.ndarray:
-    """Scores of a network that maps x to x' and a code, trained by `loss(x', x, code)` with BeatGAN's settings."""
+    """Scores of a network that maps x to x' and a code, trained on `loss(x', x, code)` with BeatGAN's settings."""
     place, settings = choose_device(device), config.training
-    if len(train) < settings.batch_size:
-        raise EcglibError(
-            f"{len(train)} training beats do not fill one batch of {settings.batch_size}: use more beats."
-        )
+    if (count := len(train)) < settings.batch_size:
+        raise EcglibError(f"{count} training beats do not fill one batch of {settings.batch_size}: use more beats.")
     seed_everything(settings.seed)
     model = build(1, config.width).to(place)
     betas = (settings.beta1, settings.beta2)
@@ -144,15 +138,7 @@ def _network(
 
 
 def baseline_auc(name: str, config: BeatGANConfig, beats: Beats, store: Path, device: str = "auto") -> float:
-    """Test AUC of a baseline on the beats of `config`; its scores are kept in the store.
-
-    Args:
-        name: a key of `BASELINES`.
-        config: gives data, split, budget and seed.
-        beats: the beats it was made for.
-        store: the folder of all runs.
-        device: "auto", "cpu" or "cuda", for the two networks.
-    """
+    """Test AUC of one of `BASELINES`, with data, budget and seed of `config`; the scores are kept in the store."""
     split = config.choose(beats)
     kept = f"baselines/{name.replace(' ', '_')}-{config.run_id}"
     if not is_stored(store, kept):

@@ -1,4 +1,4 @@
-"""R1's diagrams drawn by code."""
+"""R1's diagrams, drawn by code."""
 
 from matplotlib.figure import Figure
 
@@ -6,11 +6,7 @@ from ecglib.show.diagrams import DATA, FROZEN, LEARNED, LOSS, arrow, box, canvas
 
 
 def beatgan_diagram(parameters: dict[str, int]) -> Figure:
-    """Figure 1: the autoencoder G, the discriminator D and the two terms of equation 1.
-
-    Args:
-        parameters: of "generator" and "discriminator".
-    """
+    """Figure 1: G, D and the two terms of equation 1, with the `parameters` of "generator" and "discriminator"."""
     figure, axis = canvas(11, 3.6)
     box(axis, 0.9, 2.6, "beat x\n(1, 320)", DATA, 1.2)
     box(axis, 2.9, 2.6, "encoder $G_E$\n6 convolutions", LEARNED)
@@ -21,11 +17,9 @@ def beatgan_diagram(parameters: dict[str, int]) -> Figure:
     box(axis, 7.7, 0.8, "real or reconstructed?\nBCE", LOSS, 1.9)
     box(axis, 10.1, 1.7, "$L_G$: MSE(x', x)\n+ λ MSE($f_D$(x'), $f_D$(x))", LOSS, 1.75, 0.9)
     for start, end in (
-        ((1.5, 2.6), (2.12, 2.6)),
-        ((3.68, 2.6), (4.22, 2.6)),
-        ((5.18, 2.6), (5.62, 2.6)),
-        ((7.38, 2.6), (7.92, 2.6)),
-    ):
+        ((1.5, 2.6), (2.12, 2.6)), ((3.68, 2.6), (4.22, 2.6)),
+        ((5.18, 2.6), (5.62, 2.6)), ((7.38, 2.6), (7.92, 2.6)),
+    ):  # fmt: skip
         arrow(axis, start, end)
     arrow(axis, (0.9, 2.17), (3.57, 0.9), bend=0.2)
     arrow(axis, (8.5, 2.17), (5.83, 1.05), bend=-0.1)
@@ -40,12 +34,7 @@ def beatgan_diagram(parameters: dict[str, int]) -> Figure:
 
 
 def layer_diagram(decoder: list[tuple[str, str]], encoder: list[tuple[str, str]]) -> Figure:
-    """Figures 2 and 3: decoder and encoder layer by layer.
-
-    Args:
-        decoder: (layer, shape of what comes out) of each step, as `layer_shapes` reads them off the network.
-        encoder: likewise.
-    """
+    """Figures 2 and 3: decoder and encoder as the (layer, output shape) pairs that `networks.layer_shapes` gives."""
     steps = max(len(decoder), len(encoder))
     figure, axis = canvas(1.62 * steps + 0.2, 3.4)
     for y, title, chain in ((2.35, "encoder $G_E$ (figure 3)", encoder), (0.75, "decoder $G_D$ (figure 2)", decoder)):
@@ -59,7 +48,7 @@ def layer_diagram(decoder: list[tuple[str, str]], encoder: list[tuple[str, str]]
 
 
 def loss_diagram() -> Figure:
-    """Figure 4: the three terms of the student's loss, and what each compares (equations 1 to 3)."""
+    """Figure 4: the terms of the student's loss and what each compares (equations 1 to 3)."""
     figure, axis = canvas(11, 3.7)
     box(axis, 1.1, 2.9, "beat x", DATA, 1.5)
     box(axis, 1.1, 1.7, "x' of the student", DATA, 1.5)
@@ -70,23 +59,17 @@ def loss_diagram() -> Figure:
     box(axis, 7.9, 2.4, "$L_G$ (equation 1)", LOSS, 1.6, 0.7)
     box(axis, 10.1, 1.6, "L = $L_G$ + $L_{KD}$\n(equation 3)", LOSS, 1.45, 0.9)
     for start, end in (
-        ((1.88, 2.95), (3.37, 3.05)),
-        ((1.88, 2.8), (3.37, 1.95)),
-        ((1.88, 1.85), (3.37, 2.85)),
-        ((1.88, 1.7), (3.37, 1.75)),
-        ((1.88, 1.5), (3.37, 0.65)),
-        ((1.88, 0.45), (3.37, 0.45)),
-        ((5.83, 2.95), (7.07, 2.5)),
-        ((5.83, 1.8), (7.07, 2.3)),
-        ((8.73, 2.3), (9.34, 1.85)),
-    ):
+        ((1.88, 2.95), (3.37, 3.05)), ((1.88, 2.8), (3.37, 1.95)), ((1.88, 1.85), (3.37, 2.85)),
+        ((1.88, 1.7), (3.37, 1.75)), ((1.88, 1.5), (3.37, 0.65)), ((1.88, 0.45), (3.37, 0.45)),
+        ((5.83, 2.95), (7.07, 2.5)), ((5.83, 1.8), (7.07, 2.3)), ((8.73, 2.3), (9.34, 1.85)),
+    ):  # fmt: skip
         arrow(axis, start, end)
     arrow(axis, (5.83, 0.5), (9.34, 1.3), "in R1's program a constant: no gradient", bend=0.12)
     return figure
 
 
 def distillation_diagram() -> Figure:
-    """Figure 5: a trained and frozen BeatGAN teaches a second one, which has a discriminator of its own."""
+    """Figure 5: a frozen teacher and a student, which has a discriminator of its own."""
     figure, axis = canvas(11, 4)
     box(axis, 0.9, 2.0, "beat x", DATA, 1.1)
     box(axis, 3, 3.2, "teacher G\n(trained, frozen)", FROZEN, 1.8)
@@ -99,19 +82,11 @@ def distillation_diagram() -> Figure:
     box(axis, 7.6, 0.3, "feature matching", LOSS, 2.5, 0.6)
     box(axis, 10.2, 1.9, "L = $L_G$ + $L_{KD}$\nmoves the\nstudent G only", LOSS, 1.35, 1.1)
     for start, end in (
-        ((1.48, 2.2), (2.07, 3.0)),
-        ((1.48, 1.85), (2.07, 1.65)),
-        ((3.93, 3.2), (4.42, 3.2)),
-        ((3.93, 1.6), (4.42, 1.6)),
-        ((5.98, 3.2), (6.32, 3.2)),
-        ((5.98, 1.85), (6.32, 2.85)),
-        ((5.98, 1.6), (6.32, 1.6)),
-        ((5.2, 1.17), (5.2, 0.73)),
-        ((5.98, 0.3), (6.32, 0.3)),
-        ((8.88, 3.1), (9.5, 2.3)),
-        ((8.88, 1.65), (9.49, 1.85)),
-        ((8.88, 0.45), (9.5, 1.4)),
-    ):
+        ((1.48, 2.2), (2.07, 3.0)), ((1.48, 1.85), (2.07, 1.65)), ((3.93, 3.2), (4.42, 3.2)),
+        ((3.93, 1.6), (4.42, 1.6)), ((5.98, 3.2), (6.32, 3.2)), ((5.98, 1.85), (6.32, 2.85)),
+        ((5.98, 1.6), (6.32, 1.6)), ((5.2, 1.17), (5.2, 0.73)), ((5.98, 0.3), (6.32, 0.3)),
+        ((8.88, 3.1), (9.5, 2.3)), ((8.88, 1.65), (9.49, 1.85)), ((8.88, 0.45), (9.5, 1.4)),
+    ):  # fmt: skip
         arrow(axis, start, end)
     arrow(axis, (0.9, 1.57), (4.42, 0.25), bend=0.2)
     return figure

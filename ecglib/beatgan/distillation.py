@@ -1,7 +1,7 @@
-"""What a BeatGAN may learn from another one (report R1, sections 3.3.2 to 3.3.4), and when a teacher may teach.
+"""What a BeatGAN may learn from another one (report R1, sections 3.3.2 to 3.3.4).
 
-R1 adds one term to the loss, equation 2 on anomaly scores. Its program computed the scores once, without gradients, so
-the term was a constant ("as coded"). Here the term is differentiated, and what is distilled has a name.
+R1 adds one term to the loss, equation 2 on anomaly scores. Its program computes the scores once, without gradients, so
+the term is a constant ("as coded"). Here the term has a gradient, and other knowledge can be distilled as well.
 """
 
 import copy
@@ -33,29 +33,19 @@ KNOWLEDGE: dict[Knowledge, str] = {
 }
 TRANSFER: dict[str, losses.Transfer] = {"attention": "squared", "attention_mean": "mean", "attention_norm": "norm"}
 SELF = "self"  # the teacher is a moving average of the student
-AVERAGE_MOMENTUM = 0.99  # of that average: it reaches back about 100 steps
+AVERAGE_MOMENTUM = 0.99  # the average reaches back about 100 steps
 
 
 @dataclass(frozen=True)
 class Distillation(Checked):
-    """What is distilled from whom.
+    """What is distilled, and from which teacher."""
 
-    Attributes:
-        knowledge: names in `KNOWLEDGE`; their terms are added.
-        teacher: run id of the teacher, or "self".
-        program: "corrected", or "as coded": scores computed once before training, without gradients, rows not aligned,
-            min-max scaled over the training set.
-        direction: of equation 2; its program used the other one.
-        temperature: the T of equation 2.
-        alpha: weight of every term.
-    """
-
-    knowledge: tuple[Knowledge, ...]
-    teacher: str
-    program: Literal["as coded", "corrected"] = "corrected"
-    direction: losses.Direction = "student_teacher"
-    temperature: float = 4.0
-    alpha: float = 1.0
+    knowledge: tuple[Knowledge, ...]  # names in `KNOWLEDGE`; their terms are added
+    teacher: str  # run id, or `SELF`
+    program: Literal["as coded", "corrected"] = "corrected"  # "as coded" is `constant_term`
+    direction: losses.Direction = "student_teacher"  # of equation 2; R1's program used the other one
+    temperature: float = 4.0  # T of equation 2
+    alpha: float = 1.0  # weight of every term
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,12 +60,7 @@ class Distillation(Checked):
 
 
 class Taps:
-    """Records the outputs of all layers of some kinds in every forward pass of a model, for as long as it exists.
-
-    Args:
-        model: whose layers.
-        kinds: classes of the layers to record, in the model's own order.
-    """
+    """Records the outputs of all layers of certain `kinds` in every forward pass of a model, as long as it exists."""
 
     def __init__(self, model: nn.Module, kinds: tuple[type[nn.Module], ...] = (nn.LeakyReLU, nn.ReLU)) -> None:
         self.names = [name for name, module in model.named_modules() if isinstance(module, kinds)]
@@ -86,7 +71,7 @@ class Taps:
 
     @property
     def outputs(self) -> list[Tensor]:
-        """What the last forward pass left, in the order of `names`."""
+        """The outputs of the last forward pass, in the order of `names`."""
         return [self._outputs[name] for name in self.names]
 
 
@@ -102,10 +87,9 @@ class Distiller(Term):
 
     Args:
         settings: what is distilled.
-        student: in training.
-        teacher: trained; it is frozen and put into evaluation mode, this very network. None for self-distillation,
-            where the moving average of the student teaches.
-        x: (N, C, 320) all training beats, needed by the as-coded term alone.
+        student: the network in training.
+        teacher: frozen in place and put into evaluation mode; None lets the student's moving average teach.
+        x: (N, C, 320) all training beats; only the as-coded term needs them.
     """
 
     columns = ("loss_distillation", "gradient_ratio")
@@ -118,7 +102,6 @@ class Distiller(Term):
         self.constant = constant_term(settings, student, self.teacher, x) if settings.program == "as coded" else None
 
     def __call__(self, step: Step) -> Tensor:
-        """The term for a batch that the student has just redrawn."""
         if self.constant is not None:
             return self.constant
         with torch.no_grad():
@@ -143,16 +126,15 @@ class Distiller(Term):
         return torch.stack([term.float() for term in terms]).sum()
 
     def after_step(self, state: State) -> None:
-        """Move the average, if that is the teacher, towards the student."""
         if self.parts:
             follow(self.teacher, state.generator)
 
 
 def constant_term(settings: Distillation, student: Generator, teacher: Generator, x: Tensor) -> Tensor:
-    """The distillation term of R1's program: a number without gradient (audit, R1 points 1 to 3).
+    """The distillation term of R1's program, a number without gradient (audit, R1 points 1 to 3).
 
-    Scores of the untrained student and of the teacher over the whole training set, each from a pass in an order of its
-    own and min-max scaled over the set, as NumPy arrays; one softmax over all of them.
+    It compares the untrained student with the teacher: scores of the whole training set, each network's in an order of
+    its own and min-max scaled over the set, under one softmax over all of them.
     """
     was_training = student.training
     orders = [torch.randperm(len(x), generator=torch.Generator().manual_seed(pass_)) for pass_ in (0, 1)]
@@ -166,22 +148,17 @@ def constant_term(settings: Distillation, student: Generator, teacher: Generator
 
 @torch.no_grad()
 def follow(average: Generator, student: Generator, momentum: float = AVERAGE_MOMENTUM) -> None:
-    """Move the average a step towards the student; running statistics, too, counters excepted."""
+    """Move the average a step towards the student, running statistics included, counters excluded."""
     for kept, new in zip(average.state_dict().values(), student.state_dict().values(), strict=True):
         if kept.is_floating_point():
             kept.lerp_(new, 1 - momentum)
 
 
 def check_teacher(abnormal: np.ndarray, scores: np.ndarray, name: str) -> metrics.Interval:
-    """The validation AUC of a teacher, which must beat chance before it may teach.
-
-    Args:
-        abnormal: (M,) bool, the validation beats.
-        scores: (M,) the teacher's scores of them.
-        name: of the teacher, for the message.
+    """The validation AUC of a teacher with its interval, from (M,) bool labels and (M,) scores.
 
     Raises:
-        EcglibError: the interval of its AUC reaches down to 0.5, as an untrained network's does.
+        EcglibError: the interval reaches down to 0.5, so the teacher does not beat chance.
     """
     interval = metrics.percentiles(metrics.auc(abnormal, scores), metrics.resampled(abnormal, scores)["auc"])
     if not interval.low > 0.5:

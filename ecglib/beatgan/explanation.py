@@ -9,27 +9,27 @@ QRS_MS = (-100.0, 100.0)
 
 
 def tick_errors(x: np.ndarray, x_hat: np.ndarray) -> np.ndarray:
-    """Squared error of each tick: (N, 320) from beats and reconstructions (N, 320)."""
+    """Squared error of each tick of beats and reconstructions (N, 320): (N, 320)."""
     return (x - x_hat) ** 2
 
 
 def error_shares(errors: np.ndarray) -> np.ndarray:
-    """Each beat's error as shares of its ticks: (N, 320), every row sums to 1."""
+    """Each beat's tick errors (N, 320) as shares of their sum: (N, 320)."""
     return errors / errors.sum(axis=1, keepdims=True)
 
 
 def qrs_ticks() -> slice:
-    """The ticks of the window that lie within `QRS_MS` of the annotation."""
+    """The ticks of the window within `QRS_MS` of the annotation."""
     centre = BEFORE - 1
     return slice(centre + round(QRS_MS[0] * FS / 1000), centre + round(QRS_MS[1] * FS / 1000) + 1)
 
 
 def qrs_share(errors: np.ndarray) -> np.ndarray:
-    """How much of each beat's error lies in the QRS window: (N,) in [0, 1]."""
+    """The share of each beat's error that lies in the QRS window: (N,)."""
     return error_shares(errors)[:, qrs_ticks()].sum(axis=1)
 
 
 def even_share() -> float:
-    """The QRS window's share of an error that is spread evenly over the beat."""
+    """The QRS window's share of an error spread evenly over the beat."""
     ticks = qrs_ticks()
     return (ticks.stop - ticks.start) / WINDOW

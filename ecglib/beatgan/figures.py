@@ -1,4 +1,7 @@
-"""Figures of notebook 02: training (R1 figure 9), pairs (figure 11), scores, curves, and the explanation."""
+"""Figures of notebooks 02 and 03: training (R1 figure 9), pairs (figure 11), ROC (figure 12), scores, the explanation.
+
+Everywhere: `history` has a row an epoch, as in a run's `history.csv`; x and x_hat are beats and reconstructions.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -7,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 from torch import Tensor
@@ -31,26 +35,20 @@ GRID = np.linspace(0, 1, 201)  # the axis on which curves of several seeds are a
 
 
 def training_curves(histories: dict[int, pd.DataFrame], report_best: float | None = None) -> Figure:
-    """R1 figure 9 as curves: losses of D and G, and both criteria of choosing the epoch; one line a seed.
+    """R1 figure 9 as curves: losses of D and G, and both criteria that choose the epoch, from the history of each seed.
 
-    Args:
-        histories: seed -> one row an epoch, as in a run's `history.csv`.
-        report_best: R1's best validation AUC, drawn as a line where the data are the report's.
+    `report_best`, R1's best validation AUC, is drawn as a line.
     """
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.9))
     for position, (seed, history) in enumerate(histories.items()):
         epochs, alpha = history["epoch"] + 1, 1.0 if position == 0 else 0.45
-        axes[0].plot(
-            epochs, history["loss_d"], color=ERROR, alpha=alpha, label="D: real + fake" if not position else None
-        )
-        axes[0].plot(
-            epochs, history["loss_g"], color=OUTPUT, alpha=alpha, label="G: equation 1" if not position else None
-        )
-        for name, rule in (("auc_as_coded", "as_coded"), ("auc_eval_mode", "corrected")):
-            label = {"as_coded": "BatchNorm in training mode (as coded)", "corrected": "evaluation mode"}[rule]
-            axes[1].plot(
-                epochs, history[name], color=RULE_COLOURS[rule], alpha=alpha, label=label if not position else None
-            )
+        for axis, column, colour, label in (
+            (axes[0], "loss_d", ERROR, "D: real + fake"),
+            (axes[0], "loss_g", OUTPUT, "G: equation 1"),
+            (axes[1], "auc_as_coded", RULE_COLOURS["as_coded"], "BatchNorm in training mode (as coded)"),
+            (axes[1], "auc_eval_mode", RULE_COLOURS["corrected"], "evaluation mode"),
+        ):
+            axis.plot(epochs, history[column], color=colour, alpha=alpha, label=None if position else label)
         axes[2].plot(
             epochs, history["error_normal"], ".-", alpha=alpha, color=RULE_COLOURS["corrected"], label=f"seed {seed}"
         )
@@ -63,13 +61,13 @@ def training_curves(histories: dict[int, pd.DataFrame], report_best: float | Non
     for axis in axes:
         axis.set_xlabel("epoch")
         axis.xaxis.get_major_locator().set_params(integer=True)
-        # Below the axis: wherever the curves of another run go, the legend does not cover them.
+        # Below the axis the legend covers no curve, wherever the curves go.
         axis.legend(fontsize=7.5, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=1 if axis is axes[1] else 2)
     return figure
 
 
 def reconstructions(x: np.ndarray, x_hat: np.ndarray, labels: list[str]) -> Figure:
-    """R1 figure 11: beats (n, 320) with their reconstructions and the score of each."""
+    """R1 figure 11: beats (n, 320) with their reconstructions and scores."""
     figure, axes = plt.subplots(1, len(x), figsize=(2.5 * len(x), 2.7), sharey=True, squeeze=False)
     for axis, beat, output, label in zip(axes[0], x, x_hat, labels, strict=True):
         axis.plot(BEAT_MS, beat, color=INPUT, linewidth=1.1, label="input x")
@@ -83,12 +81,9 @@ def reconstructions(x: np.ndarray, x_hat: np.ndarray, labels: list[str]) -> Figu
 
 
 def pair_figures(folder: Path, x: Tensor, labels: list[str]) -> Callable[[Loop], None]:
-    """R1 figure 11 as training goes: a watcher that draws inputs and their reconstructions, one PNG an epoch.
+    """A watcher that draws R1 figure 11 after every epoch, as `epoch_000.png` and so on in `folder`.
 
-    Args:
-        folder: gets `epoch_000.png` and so on.
-        x: (n, C, 320) a few beats in [-1, 1], on the device of the networks.
-        labels: a title for each.
+    The beats x (n, C, 320) are in [-1, 1] and on the device of the networks.
     """
 
     @torch.no_grad()
@@ -104,23 +99,17 @@ def pair_figures(folder: Path, x: Tensor, labels: list[str]) -> Callable[[Loop],
 
 
 def heat_strips(x: np.ndarray, x_hat: np.ndarray, labels: list[str]) -> Figure:
-    """Which ticks carry the error: each beat (n, 320) over a strip of its squared error per tick."""
+    """Which ticks carry the error: each beat (n, 320) above a strip of its squared error per tick."""
     figure, axes = plt.subplots(
         2, len(x), figsize=(2.6 * len(x), 3.4), height_ratios=[5, 1], sharex=True, sharey="row", squeeze=False
     )
     errors = (x - x_hat) ** 2
+    top, extent = np.quantile(errors, 0.99), (BEAT_MS[0], BEAT_MS[-1], 0, 1)
     for column, beat, output, error, label in zip(axes.T, x, x_hat, errors, labels, strict=True):
         column[0].plot(BEAT_MS, beat, color=INPUT, linewidth=1.1, label="input x")
         column[0].plot(BEAT_MS, output, color=OUTPUT, linewidth=1.0, linestyle="--", label="output x'")
         column[0].set_title(f"{label}: score {error.mean():.4f}", fontsize=9)
-        image = column[1].imshow(
-            error[None],
-            aspect="auto",
-            cmap="Reds",
-            vmin=0,
-            vmax=np.quantile(errors, 0.99),
-            extent=(BEAT_MS[0], BEAT_MS[-1], 0, 1),
-        )
+        image = column[1].imshow(error[None], aspect="auto", cmap="Reds", vmin=0, vmax=top, extent=extent)
         column[1].set(yticks=[], xlabel="ms from annotation")
         column[1].grid(False)
     axes[0, 0].set_ylabel("scaled, no unit")
@@ -146,20 +135,12 @@ def score_histograms(labels: np.ndarray, scores: np.ndarray, thresholds: dict[st
     """Anomaly scores of each class on a logarithmic axis, with the F1 thresholds as lines."""
     figure, axis = plt.subplots(figsize=(8, 3.2))
     bins = np.geomspace(max(scores.min(), 1e-5), scores.max(), 70).tolist()
-    for name in CLASSES:
+    for name, colour in CLASS_COLOURS.items():
         chosen = scores[labels == name]
         if len(chosen) >= 30:  # the outline of fewer beats says nothing
             weights = np.full(len(chosen), 100 / len(chosen))
             label = f"{name} ({len(chosen):,} beats)"
-            axis.hist(
-                chosen,
-                bins=bins,
-                weights=weights,
-                histtype="step",
-                linewidth=1.5,
-                color=CLASS_COLOURS[name],
-                label=label,
-            )
+            axis.hist(chosen, bins, weights=weights, histtype="step", linewidth=1.5, color=colour, label=label)
     for (label, threshold), style in zip(thresholds.items(), ("-", "--"), strict=True):
         axis.axvline(threshold, color=REPORT, linestyle=style, linewidth=1, label=f"{label}: {threshold:.4f}")
     axis.set(xscale="log", xlabel="anomaly score: mean squared error (log scale)", ylabel="% of the class's beats")
@@ -171,11 +152,11 @@ def score_histograms(labels: np.ndarray, scores: np.ndarray, thresholds: dict[st
 def roc_and_pr(
     runs: dict[str, list[tuple[np.ndarray, np.ndarray]]], report: tuple[float, float] | None = None
 ) -> Figure:
-    """ROC and precision-recall curves, the mean over seeds with the range between seeds as a band.
+    """ROC and precision-recall curves: the mean over seeds, and the range between seeds as a band.
 
     Args:
-        runs: rule -> for each seed (abnormal (N,), scores (N,)).
-        report: R1's AUC and AP, named in the titles where the data are the report's.
+        runs: rule -> (abnormal (N,), scores (N,)) of each seed.
+        report: R1's AUC and AP, for the titles.
     """
     figure, axes = plt.subplots(1, 2, figsize=(10, 4.2))
     for rule, seeds in runs.items():
@@ -186,12 +167,7 @@ def roc_and_pr(
             precision, recall, _ = precision_recall_curve(abnormal, scores)
             pr.append(np.interp(GRID, recall[::-1], precision[::-1]))
         for axis, curves in zip(axes, (np.array(roc), np.array(pr)), strict=True):
-            axis.plot(
-                GRID, curves.mean(axis=0), color=RULE_COLOURS[rule], label=f"{RULE_NAMES[rule]}, {len(seeds)} seeds"
-            )
-            axis.fill_between(
-                GRID, curves.min(axis=0), curves.max(axis=0), color=RULE_COLOURS[rule], alpha=0.2, linewidth=0
-            )
+            _band(axis, curves, RULE_COLOURS[rule], f"{RULE_NAMES[rule]}, {len(seeds)} seeds", alpha=0.2)
     chance = next(iter(runs.values()))[0][0].mean()
     axes[0].plot([0, 1], [0, 1], color=REPORT, linestyle=":", linewidth=1, label="chance")
     axes[1].axhline(chance, color=REPORT, linestyle=":", linewidth=1, label=f"chance: {chance:.2f}")
@@ -205,12 +181,16 @@ def roc_and_pr(
     return figure
 
 
-def class_auc(values: dict[str, dict[str, list[float]]], counts: dict[str, int]) -> Figure:
-    """AUC of each abnormal class against N: a point a seed and a bar at their mean.
+def _band(axis: Axes, curves: np.ndarray, colour: str, label: str, alpha: float) -> None:
+    """The mean of curves (seeds, 201) over `GRID`, and their range."""
+    axis.plot(GRID, curves.mean(axis=0), color=colour, label=label)
+    axis.fill_between(GRID, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=alpha, linewidth=0)
 
-    Args:
-        values: rule -> class -> AUC of each seed.
-        counts: beats of each class in the test set.
+
+def class_auc(values: dict[str, dict[str, list[float]]], counts: dict[str, int]) -> Figure:
+    """AUC of each abnormal class against N, a point a seed and a bar at the mean: rule -> class -> AUCs of the seeds.
+
+    `counts` are the test beats of each class.
     """
     names = [name for name in CLASSES[1:] if name in next(iter(values.values()))]
     figure, axis = plt.subplots(figsize=(7, 3.2))
@@ -231,13 +211,7 @@ TEACHER_COLOUR, STUDENT_COLOUR, PLAIN_COLOUR = "#0072B2", "#D55E00", "#009E73"
 
 
 def soft_targets(student: np.ndarray, teacher: np.ndarray, temperature: float) -> Figure:
-    """Equation 2 on one batch: the scores, and what a softmax at temperature T leaves of their differences.
-
-    Args:
-        student: (B,) anomaly scores.
-        teacher: (B,) anomaly scores.
-        temperature: the T of equation 2.
-    """
+    """Equation 2 on one batch: scores (B,), and what a softmax at temperature T leaves of their differences."""
     figure, axes = plt.subplots(1, 2, figsize=(11, 3))
     order = np.argsort(teacher)
     for scores, colour, name in ((teacher, TEACHER_COLOUR, "teacher"), (student, STUDENT_COLOUR, "student")):
@@ -254,11 +228,9 @@ def soft_targets(student: np.ndarray, teacher: np.ndarray, temperature: float) -
 
 
 def figure9(log: Sequence[tuple[int, float, float, float]], history: pd.DataFrame) -> Figure:
-    """R1 figure 9: the losses of its last epoch, batch by batch, beside the course of ours.
+    """R1 figure 9: the losses of its last epoch, batch by batch, beside the epochs of one of our runs.
 
-    Args:
-        log: (batch, D on real, D on reconstructed, G) as printed in the report.
-        history: one row an epoch of one of our runs.
+    `log` holds (batch, D on real, D on reconstructed, G) as printed in the report.
     """
     figure, axes = plt.subplots(1, 2, figsize=(11, 3.2), sharey=True)
     batches, real, fake, generator = (np.array(column) for column in zip(*log, strict=True))
@@ -277,11 +249,7 @@ def figure9(log: Sequence[tuple[int, float, float, float]], history: pd.DataFram
 
 
 def width_curve(points: Mapping[str, Sequence[tuple[int, np.ndarray]]]) -> Figure:
-    """AUC against the size of the generator, with and without distillation.
-
-    Args:
-        points: name -> (weights of G, (seeds,) AUC) of each width.
-    """
+    """AUC against the size of the generator: name -> (weights of G, AUC of each seed) for each width."""
     figure, axis = plt.subplots(figsize=(8, 3.6))
     for shift, (name, series), colour in zip((0.96, 1.04), points.items(), (PLAIN_COLOUR, STUDENT_COLOUR), strict=True):
         weights = np.array([count for count, _ in series]) * shift
@@ -297,7 +265,7 @@ def width_curve(points: Mapping[str, Sequence[tuple[int, np.ndarray]]]) -> Figur
 
 
 def roc_bands(curves: Mapping[str, Sequence[tuple[np.ndarray, np.ndarray]]], published: Mapping[str, float]) -> Figure:
-    """R1 figure 12: ROC of teacher and students, the mean over seeds and the range as a band; right, the corner.
+    """R1 figure 12: ROC of teacher and students, the mean over seeds with the range as a band; right, the corner.
 
     Args:
         curves: name -> (abnormal (N,), scores (N,)) of each seed.
@@ -315,8 +283,7 @@ def roc_bands(curves: Mapping[str, Sequence[tuple[np.ndarray, np.ndarray]]], pub
         area = np.trapezoid(rates.mean(axis=0), GRID)
         label = f"{name}: {area:.4f}" + (f" (report {published[name]:.4f})" if name in published else "")
         for axis in axes:
-            axis.plot(GRID, rates.mean(axis=0), color=colour, label=label)
-            axis.fill_between(GRID, rates.min(axis=0), rates.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+            _band(axis, rates, colour, label, alpha=0.15)
             axis.set(xlabel="false alarm rate", ylabel="share of abnormal beats found")
     axes[0].plot([0, 1], [0, 1], color=REPORT, linestyle=":", linewidth=1)
     axes[0].set(title="ROC, mean and range over seeds")

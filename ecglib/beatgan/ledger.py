@@ -1,4 +1,4 @@
-"""R1's numbers beside what was measured here, and the files that a run leaves."""
+"""R1's numbers beside ours, and the files that a run leaves."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,18 +18,10 @@ from ecglib.stats import metrics
 def measured_r1(
     runs: Mapping[str, Sequence[BeatGANRun]], config: BeatGANConfig, beats: Beats
 ) -> tuple[dict[str, float | str], dict[str, str]]:
-    """What the arms measured of R1's numbers, as coded where R1's number is: means over seeds.
+    """R1's numbers as arms A, B and Fc measured them (key -> mean over seeds), and reasons where there is none.
 
-    R1's thresholds are on scores that were min-max scaled over the set, so ours are scaled likewise.
-
-    Args:
-        runs: of arms A, B and Fc: KD as coded is a constant, so that B is the student with KD, and Fc is KD and feature
-            distillation, too.
-        config: of any of them, for data and budget.
-        beats: the beats.
-
-    Returns:
-        Key -> number, and key -> why there is none.
+    They are as coded where R1's are. KD as coded is a constant, so B stands for the student with KD, and Fc for KD with
+    feature distillation. Thresholds are on scores min-max scaled over the set, as in R1. `config` is that of any run.
     """
     split, teacher, last = config.choose(beats), runs["A"], config.training.epochs - 1
     lesson = Distillation(("scores",), "")
@@ -91,11 +83,7 @@ def measured_r1(
 
 
 def run_files(run: BeatGANRun) -> pd.DataFrame:
-    """R1's figure 10, the files that a training leaves, beside those of a run here, with their sizes.
-
-    Args:
-        run: any; what its folder lacks, such as the weights of most committed runs, was not kept.
-    """
+    """R1's figure 10, the files that a training leaves, beside those of one of our runs."""
     rows = []
     for theirs, key, what, ours in (
         ("beatgan_folder_0_G.pkl", "g_size", "weights of G", "weights_corrected.safetensors"),
@@ -124,16 +112,15 @@ def run_files(run: BeatGANRun) -> pd.DataFrame:
 
 
 def _scaled_threshold(run: BeatGANRun) -> float:
-    """The threshold of the best F1 on the test set, on scores that are min-max scaled over it."""
+    """The threshold of the best F1 on the test set, on scores min-max scaled over that set."""
     threshold = np.array([run.metrics["as_coded"]["f1_threshold_on_test_threshold"]])
     return float(metrics.min_max(threshold, over=run.predictions["scores_as_coded"])[0])
 
 
 def _listed(epochs: Sequence[int]) -> str:
-    """One number a seed."""
     return ", ".join(map(str, epochs)) + (" (one a seed)" if len(epochs) > 1 else "")
 
 
 def _kibibytes(model: torch.nn.Module) -> float:
-    """The size of a network's weights and running statistics, without a file's own overhead."""
+    """Size of a network's weights and running statistics, without a file's overhead."""
     return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values()) / 1024

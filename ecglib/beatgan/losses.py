@@ -1,4 +1,4 @@
-"""The losses of BeatGAN and of its distillation, under the numbers that R1 gives them (sections 3.3.2 and 3.3.4.4)."""
+"""The losses of BeatGAN and of its distillation, named after R1's equations (sections 3.3.2 and 3.3.4.4)."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -12,26 +12,20 @@ Transfer = Literal["squared", "mean", "norm"]
 
 
 def reconstruction(x_hat: Tensor, x: Tensor) -> Tensor:
-    """Equation 1, left: the mean over all elements of (x' - x)^2; shapes (B, C, T), a scalar comes back.
+    """Equation 1, left: the mean of (x' - x)^2 over all elements (B, C, T).
 
-    Equation 1 writes a norm, ||x - x'||_2; section 3.3.4.3 and the program say MSE, which is what is here.
+    Equation 1 writes a norm, ||x - x'||_2; section 3.3.4.3 and the program use the MSE, as here.
     """
     return F.mse_loss(x_hat, x)
 
 
 def feature_matching(features_fake: Tensor, features_real: Tensor) -> Tensor:
-    """Equation 1, right: the mean over all elements of (f_D(x') - f_D(x))^2; shapes (B, 512, 10)."""
+    """Equation 1, right: the mean of (f_D(x') - f_D(x))^2 over all elements (B, 512, 10)."""
     return F.mse_loss(features_fake, features_real)
 
 
 def equation_1(error: Tensor, adversarial: Tensor, weight: float) -> Tensor:
-    """L_G, the loss of BeatGAN's generator (Zhou et al. 2019, equation 5).
-
-    Args:
-        error: `reconstruction`.
-        adversarial: `feature_matching`.
-        weight: lambda.
-    """
+    """L_G, the generator's loss (Zhou et al. 2019, equation 5): `reconstruction` + lambda * `feature_matching`."""
     return error + weight * adversarial
 
 
@@ -42,18 +36,13 @@ def equation_2(
     alpha: float = 1.0,
     direction: Direction = "student_teacher",
 ) -> Tensor:
-    """L_KD, `DistillKL` in R1's program: alpha T^2 times the KL divergence of two softmaxes, averaged over rows.
+    """L_KD, `DistillKL` in R1's program: alpha T^2 times the KL divergence of two softmaxes over (rows, classes).
 
-    Computed in float64: anomaly scores differ by thousandths, and divided by T their softmax is uniform to single
-    precision. Gradients flow into whichever input asks for them.
+    R1 takes the anomaly scores of a batch for one row; rows are averaged. The softmax is in float64, because scores
+    differ by thousandths, which single precision loses after the division by T. Gradients flow into both inputs.
 
-    Args:
-        student: (rows, classes) logits; R1 takes the anomaly scores of a batch for one row.
-        teacher: likewise.
-        temperature: T (R1: 4).
-        alpha: the weight (R1: 1).
-        direction: "student_teacher" is KL(student || teacher), as the report writes; "teacher_student" is
-            KL(teacher || student), as its program computes and Hinton et al. (2015) define.
+    `direction` "student_teacher" is KL(student || teacher), as the report writes; "teacher_student" is KL(teacher ||
+    student), as its program computes and Hinton et al. (2015) define.
     """
     log_s = F.log_softmax(student.double() / temperature, dim=1)
     log_t = F.log_softmax(teacher.double() / temperature, dim=1)
@@ -62,34 +51,31 @@ def equation_2(
 
 
 def equation_3(loss_g: Tensor, terms: Sequence[Tensor]) -> Tensor:
-    """L, what a student minimises: equation 1 plus the terms that teach it (equation 2, `attention_transfer`, ...)."""
+    """L, the student's loss: equation 1 plus the terms that teach it (equation 2, `attention_transfer`, ...)."""
     return sum(terms, start=loss_g)
 
 
 def discriminator(p_real: Tensor, p_fake: Tensor) -> Tensor:
-    """L_D: binary cross-entropy of D's probabilities (B,), label 1 for real beats and label 0 for reconstructions."""
+    """L_D: binary cross-entropy of D's probabilities (B,), label 1 for real beats and 0 for reconstructions."""
     return F.binary_cross_entropy(p_real, p_real.new_ones(p_real.shape)) + F.binary_cross_entropy(
         p_fake, p_fake.new_zeros(p_fake.shape)
     )
 
 
 def attention(features: Tensor) -> Tensor:
-    """phi of attention transfer: (B, C, T) -> (B, T), the mean of squares over channels, every row of length 1."""
+    """phi of attention transfer: (B, C, T) -> (B, T), the mean of squares over channels, rows scaled to length 1."""
     return F.normalize(features.square().mean(dim=1), dim=1)
 
 
 def attention_transfer(student: Sequence[Tensor], teacher: Sequence[Tensor], form: Transfer = "squared") -> Tensor:
     """L_F (section 3.3.4.4), `DistillFT` in R1's program: attention transfer (Zagoruyko and Komodakis 2017).
 
-    The distances of phi(F_student) from phi(F_teacher), summed over layers. Because phi has no channels, the layers of
-    a narrower student fit.
+    The distances of phi(F_student) from phi(F_teacher) are summed over layers (B, C_i, T_i). phi has no channels, so a
+    student may be narrower than its teacher. The distance of a layer depends on `form`:
 
-    Args:
-        student: layers (B, C_i, T_i).
-        teacher: likewise; the C_i may differ.
-        form: of a layer's distance. "norm" is what the report writes: the L2 norm, averaged over beats. "mean" is what
-            its program computes: the square, averaged over beats and time. "squared" is the square summed over time and
-            averaged over beats, T times as strong as "mean".
+    - "norm": the L2 norm, averaged over beats, as the report writes
+    - "mean": the square, averaged over beats and time, as the program computes
+    - "squared": the square, summed over time and averaged over beats, T times "mean"
     """
 
     def distance(difference: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """BeatGAN's networks (report R1, section 3.3.1 and figures 1-3; Zhou et al., IJCAI 2019).
 
-A convolutional autoencoder is the generator; the discriminator is an encoder with one output. Beats are (B, C, 320)
-in [-1, 1]; the latent code is (B, 50, 1).
+The generator is a convolutional autoencoder, the discriminator an encoder with one output. Beats are (B, C, 320) in
+[-1, 1] and the latent code is (B, 50, 1). `channels` is the number of leads, `width` a multiple of the report's
+hidden channels; the code has 50 numbers at any width.
 """
 
 import itertools
@@ -17,7 +18,7 @@ BOTTLENECK = SAMPLES // 2 ** len(WIDTHS)
 
 
 def initialise(module: nn.Module) -> None:
-    """Xavier-normal convolutions, BatchNorm weights from N(1, 0.02) with zero bias; for `model.apply`."""
+    """Xavier-normal convolutions, BatchNorm weights from N(1, 0.02) and zero biases; for `model.apply`."""
     if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
         nn.init.xavier_normal_(module.weight)
     elif isinstance(module, nn.BatchNorm1d):
@@ -26,7 +27,7 @@ def initialise(module: nn.Module) -> None:
 
 
 def scaled_widths(width: float) -> tuple[int, ...]:
-    """The channels of a network `width` times as wide as the report's: 0.5 gives 16 to 256."""
+    """The hidden channels at a width: 0.5 gives 16 to 256."""
     return tuple(round(width * channels) for channels in WIDTHS)
 
 
@@ -72,12 +73,7 @@ class Decoder(nn.Module):
 
 
 class Generator(nn.Module):
-    """Figure 1's autoencoder, 1,908,800 parameters for one lead: x (B, C, 320) -> x', z.
-
-    Args:
-        channels: leads.
-        width: channels of the hidden layers as a multiple of the report's; the code z has 50 numbers at any width.
-    """
+    """Figure 1's autoencoder, 1,908,800 parameters for one lead: x (B, C, 320) -> x', z."""
 
     def __init__(self, channels: int = 1, width: float = 1) -> None:
         super().__init__()
@@ -91,9 +87,9 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Figure 1's D, 703,488 parameters for one lead: x (B, C, 320) -> probability that x is real (B,).
+    """Figure 1's D, 703,488 parameters for one lead: x (B, C, 320) -> probability that x is real (B,), features.
 
-    `features(x)` (B, 512, 10) is the f_D of equation 1: what comes before the last convolution.
+    The features (B, 512, 10) before the last convolution are the f_D of equation 1.
     """
 
     def __init__(self, channels: int = 1, width: float = 1) -> None:
@@ -110,12 +106,7 @@ class Discriminator(nn.Module):
 
 @torch.no_grad()
 def layer_shapes(chain: Sequence[nn.Module], x: Tensor) -> list[tuple[str, str]]:
-    """What each convolution of a chain gives for x: ("Conv 4, /2", "64 x 80"), the input first.
-
-    Args:
-        chain: modules applied one after another; only convolutions are listed.
-        x: (B, C, T).
-    """
+    """Name and output shape of each convolution of a chain of modules, the input first: ("Conv k4, /2", "64 x 80")."""
     steps = [("input", f"{x.shape[1]} x {x.shape[2]}")]
     for module in chain:
         x = module(x)
@@ -128,16 +119,8 @@ def layer_shapes(chain: Sequence[nn.Module], x: Tensor) -> list[tuple[str, str]]
 
 @torch.no_grad()
 def anomaly_scores(generator: nn.Module, x: Tensor, batch_size: int = 128) -> Tensor:
-    """R1's anomaly score: the mean squared reconstruction error of each beat.
+    """R1's anomaly score (N,): the mean squared reconstruction error of each beat of x (N, C, 320).
 
-    BatchNorm uses whatever mode `generator` is in, so the caller decides between `eval()` and R1's training mode.
-
-    Args:
-        generator: maps (B, C, 320) to x', z.
-        x: (N, C, 320) beats in [-1, 1].
-        batch_size: beats a forward pass; in training mode it sets what BatchNorm normalises over.
-
-    Returns:
-        (N,) scores, the higher the more anomalous.
+    `generator` keeps its mode: evaluation, or training as in R1, where BatchNorm normalises over `batch_size` beats.
     """
     return torch.cat([(generator(part)[0] - part).square().mean(dim=(1, 2)) for part in x.split(batch_size)])

@@ -1,4 +1,7 @@
-"""The tables of notebook 03: R1's question answered arm by arm, from stored runs and published numbers alone."""
+"""The tables of notebooks 02 and 03, made from stored runs and published numbers alone.
+
+Everywhere: a sequence of runs has one run a seed, and `comparable` says whether data and budget are the report's.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,24 +34,18 @@ CONTROL, TEACHER = "B", "A"
 
 
 def values(runs: Sequence[BeatGANRun], metric: str = "auc", rule: Rule | str = CORRECTED) -> np.ndarray:
-    """One number a seed: (seeds,)."""
+    """One number of each run: (seeds,)."""
     key = rule.key if isinstance(rule, Rule) else rule
     return np.array([run.metrics[key][metric] for run in runs])
 
 
 def comparisons(arms: Mapping[str, Arm], runs: ArmRuns) -> dict[str, Comparison]:
-    """Each arm that has a control against it, seed by seed, the epoch chosen without labels."""
+    """Each arm that has a control against it, seed by seed, with the epoch chosen without labels."""
     return {name: compare(runs[name], runs[arm.control], CORRECTED) for name, arm in arms.items() if arm.control}
 
 
 def arm_results(arms: Mapping[str, Arm], runs: ArmRuns, parameters: Mapping[str, int]) -> pd.DataFrame:
-    """What each arm does, and its AUC and AP.
-
-    Args:
-        arms: what each arm does.
-        runs: its runs, one a seed.
-        parameters: of each arm's generator.
-    """
+    """What each arm does, the `parameters` of its generator, and its AUC and AP."""
     rows = [
         {
             "arm": arm.name,
@@ -66,8 +63,8 @@ def arm_results(arms: Mapping[str, Arm], runs: ArmRuns, parameters: Mapping[str,
 def arm_differences(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
     """Each arm's AUC minus its control's: three intervals, p of the paired t test, verdict, power.
 
-    All rows are one family: Holm's correction is over all of them, and "could have shown" is the difference that so
-    many seeds would show with a power of 80 % in its first step.
+    All rows are one family for Holm's correction. "could have shown" is the difference that so many seeds would show
+    with a power of 80 % in Holm's first step.
     """
     compared = comparisons(arms, runs)
     judged = family(compared)
@@ -90,35 +87,27 @@ def arm_differences(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One of R1's experiments, and which arm stands for it.
-
-    Attributes:
-        name: what a reader sees.
-        key: of the published numbers.
-        coded: the arm that computes what R1's program did.
-        written: the arm that computes what R1's text says; None where there is none.
-        corrected: the arm of a sound experiment.
-    """
+    """One of R1's experiments with the arms that stand for it."""
 
     name: str
-    key: str
-    coded: str
-    written: str | None
-    corrected: str
+    key: str  # of the published numbers
+    coded: str  # the arm that computes what R1's program did
+    written: str | None  # the arm that computes what R1's text says, if there is one
+    corrected: str  # the arm of a sound experiment
 
     @property
     def columns(self) -> tuple[tuple[Rule, str | None], ...]:
-        """What a table shows: by which rule the epoch is chosen, under whose label, and the arm."""
+        """The rule that chooses the epoch, with its label, and the arm, for each column of a table."""
         return ((AS_CODED, self.coded), (AS_WRITTEN, self.written), (CORRECTED, self.corrected))
 
     def seeds(self, runs: ArmRuns) -> str:
-        """Each arm with the number of its runs."""
+        """Each arm with its number of runs."""
         counts = [f"{arm} {len(runs[arm])}" for _, arm in self.columns if arm is not None]
         return ", ".join(dict.fromkeys(counts))
 
 
-# As coded, KD is a constant, so that the student with KD is the control, and KD and feature distillation are the latter
-# alone. No arm adds the norm that R1 writes to KD.
+# As coded, KD is a constant: the student with KD is the control, and KD with feature distillation is the latter alone.
+# No arm adds the norm that R1 writes to KD.
 EXPERIMENTS = (
     Experiment("teacher", "r1.teacher", "A", "A", "A"),
     Experiment("student with KD", "r1.student", CONTROL, "D", "D"),
@@ -128,12 +117,9 @@ EXPERIMENTS = (
 
 
 def experiments(runs: ArmRuns) -> pd.DataFrame:
-    """Table 1 and section 4.3: report / as coded / as written / corrected, each with the arm that computed it.
+    """Table 1 and section 4.3: report, as coded, as written and corrected, with the arms that computed them.
 
-    As coded and as written choose the epoch by labelled validation beats, corrected without labels.
-
-    Args:
-        runs: of the arms that `EXPERIMENTS` names.
+    As coded and as written choose the epoch by labelled validation beats, corrected chooses it without labels.
     """
     rows = []
     for experiment in EXPERIMENTS:
@@ -150,14 +136,10 @@ def experiments(runs: ArmRuns) -> pd.DataFrame:
 
 
 def gains(runs: ArmRuns, comparable: bool) -> pd.DataFrame:
-    """The claim itself: by how much a student differs, and from what.
+    """R1's claim: by how much a student differs from the teacher, and from the control.
 
-    The report subtracts the teacher, another network, whose runs have nothing to do with the student's: that difference
-    is unpaired (Welch). The control differs from the student in nothing but the distillation, and is paired with it.
-
-    Args:
-        runs: of the arms that `EXPERIMENTS` names.
-        comparable: whether data and budget are the report's.
+    The report subtracts the teacher, an unrelated network, so that difference is unpaired (Welch). The control differs
+    from the student only in the distillation, so that difference is paired.
     """
     asked = EXPERIMENTS[1:]
     claimed = {one.key: reports.value(f"{one.key}.auc") - reports.value("r1.teacher.auc") for one in asked}
@@ -185,20 +167,15 @@ def gains(runs: ArmRuns, comparable: bool) -> pd.DataFrame:
 
 
 def _against_control(arm: str | None, runs: ArmRuns, rule: Rule) -> str:
-    """An arm minus the control under a rule; an arm that is the control differs by nothing."""
     if arm is None:
         return "-"
-    if arm == CONTROL:
+    if arm == CONTROL:  # it differs by nothing from itself
         return "0 (the term is a constant)"
     return shown(compare(runs[arm], runs[CONTROL], rule).over_seeds, signed=True)
 
 
 def reruns(runs: ArmRuns) -> pd.DataFrame:
-    """How far two trainings of one program lie apart: A and B are BeatGAN, all pairs of their runs are compared.
-
-    Args:
-        runs: of arms A and B.
-    """
+    """How far two trainings of one program lie apart, over all pairs of runs of A and B, which are both BeatGAN."""
     plain = [*runs[TEACHER], *runs[CONTROL]]
     gain = reports.value("r1.student.auc") - reports.value("r1.teacher.auc")
     rows = []
@@ -225,7 +202,7 @@ def protocol_results(runs: ArmRuns, protocol: ArmRuns, near_peak: np.ndarray) ->
     """What each choice of protocol does to the teacher's number; differences are paired by seed.
 
     Args:
-        runs: of the arms; A is the teacher.
+        runs: of the arms.
         protocol: runs of "patients", "leads" and "warp".
         near_peak: (N,) bool, which test beats have a detected R peak near.
     """
@@ -241,22 +218,15 @@ def protocol_results(runs: ArmRuns, protocol: ArmRuns, near_peak: np.ndarray) ->
         ("new patients: trained on DS1, tested on DS2", "corrected", values(protocol["patients"])),
     ]
     rows = [_protocol_row(text, kind, "AUC", found, reference) for text, kind, found in auc_rows]
-    f1 = values(teacher, "f1")
-    rows.append(
-        _protocol_row("F1 threshold from the test set", "as coded", "F1", values(teacher, "f1_threshold_on_test"), f1)
-    )
+    f1, f1_on_test = values(teacher, "f1"), values(teacher, "f1_threshold_on_test")
+    rows.append(_protocol_row("F1 threshold from the test set", "as coded", "F1", f1_on_test, f1))
     rows.append(_protocol_row("F1 threshold from validation", "corrected: the reference", "F1", f1, f1))
     return pd.DataFrame(rows).set_index("protocol")
 
 
 def _auc_among(runs: Sequence[BeatGANRun], chosen: np.ndarray) -> np.ndarray:
-    """AUC of each run over the chosen test beats."""
-    return np.array(
-        [
-            metrics.auc(run.predictions["labels"][chosen] != "N", run.predictions["scores_corrected"][chosen])
-            for run in runs
-        ]
-    )
+    found = [run.predictions for run in runs]
+    return np.array([metrics.auc(one["labels"][chosen] != "N", one["scores_corrected"][chosen]) for one in found])
 
 
 def _protocol_row(text: str, kind: str, metric: str, found: np.ndarray, reference: np.ndarray) -> dict[str, object]:
@@ -272,12 +242,7 @@ def _protocol_row(text: str, kind: str, metric: str, found: np.ndarray, referenc
 
 
 def baseline_results(found: Mapping[str, tuple[str | None, np.ndarray]], teacher: Sequence[BeatGANRun]) -> pd.DataFrame:
-    """The cheap rows of BeatGAN's table beside the published ones, the best last.
-
-    Args:
-        found: name -> key of the published AUC, AUC of each seed.
-        teacher: BeatGAN itself.
-    """
+    """The baselines beside the published ones, sorted by AUC: name -> key of the published AUC, AUC of each seed."""
     rows = {name: (key, mean_interval(aucs), len(aucs)) for name, (key, aucs) in found.items()}
     rows["BeatGAN"] = ("beatgan.auc", mean_interval(values(teacher)), len(teacher))
     ordered = sorted(rows.items(), key=lambda row: row[1][1].value)
@@ -294,25 +259,17 @@ def baseline_results(found: Mapping[str, tuple[str | None, np.ndarray]], teacher
     ).set_index("method")
 
 
-def _over_seeds(runs: Sequence[BeatGANRun], rule: str, name: str) -> np.ndarray:
-    return np.array([run.metrics[rule][name] for run in runs])
-
-
 def teacher_results(runs: Sequence[BeatGANRun], comparable: bool) -> pd.DataFrame:
-    """Report / measured / difference / seeds / interval / verdict for BeatGAN under both rules of choosing the epoch.
+    """BeatGAN under both rules that choose the epoch: report, measured, difference, intervals and verdict.
 
     The interval over seeds is Student's t; those over beats and patients are the bootstrap of the first seed.
-
-    Args:
-        runs: the same config under several seeds.
-        comparable: whether data and budget are the report's; otherwise no verdict on its claim is given.
     """
     rows = []
     for metric, label in (("auc", "AUC"), ("ap", "AP")):
         published = reports.value(f"r1.teacher.{metric}")
         for rule in RULES:
-            interval = metrics.mean_interval(_over_seeds(runs, rule, metric))
-            first = runs[0].metrics[rule]
+            interval, first = mean_interval(values(runs, metric, rule)), runs[0].metrics[rule]
+            verdict = judged(published, interval, len(runs)) if comparable else "not comparable: budget or data"
             rows.append(
                 {
                     "metric": label,
@@ -324,20 +281,18 @@ def teacher_results(runs: Sequence[BeatGANRun], comparable: bool) -> pd.DataFram
                     "95 % over seeds": bounds(interval),
                     "95 % over beats": bounds(_stored(first, metric, "beats")),
                     "95 % over patients": bounds(_stored(first, metric, "patients")),
-                    "verdict": judged(published, interval, len(runs))
-                    if comparable
-                    else "not comparable: budget or data",
+                    "verdict": verdict,
                 }
             )
     return pd.DataFrame(rows).set_index(["metric", "epoch chosen"])
 
 
 def f1_results(runs: Sequence[BeatGANRun]) -> pd.DataFrame:
-    """Mean F1 over seeds, its threshold taken from the test set (as coded) or from validation (corrected)."""
+    """Mean F1 over seeds, with the threshold from the test set (as coded) or from validation (corrected)."""
     rows = []
     for rule in RULES:
         for source, name in (("test set (as coded)", "f1_threshold_on_test"), ("validation (corrected)", "f1")):
-            interval = metrics.mean_interval(_over_seeds(runs, rule, name))
+            interval = mean_interval(values(runs, name, rule))
             rows.append(
                 {
                     "epoch chosen": rule.replace("_", " "),
@@ -351,20 +306,18 @@ def f1_results(runs: Sequence[BeatGANRun]) -> pd.DataFrame:
 
 
 def per_class(runs: Sequence[BeatGANRun], count: Callable[[str], int]) -> pd.DataFrame:
-    """AUC of each abnormal class against N, mean over seeds with its interval; `count` gives a class's test beats.
+    """AUC of each abnormal class against N, with its interval over seeds; `count` gives a class's test beats.
 
-    The intervals are over seeds: a class of few beats or of one patient is less certain than they say.
+    A class of few beats or of one patient is less certain than these intervals say.
     """
     rows = {}
     for name in (name for name in CLASSES[1:] if f"auc_{name}" in runs[0].metrics["corrected"]):
         row: dict[str, str | int] = {"test beats": count(name), "seeds": len(runs)}
         for rule in RULES:
-            interval = metrics.mean_interval(_over_seeds(runs, rule, f"auc_{name}"))
-            row[rule.replace("_", " ")] = shown(interval, digits=3)
+            row[rule.replace("_", " ")] = shown(mean_interval(values(runs, f"auc_{name}", rule)), digits=3)
         rows[name] = row
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("class")
 
 
 def _stored(found: Mapping[str, float], metric: str, over: str) -> Interval:
-    """An interval as a run's metrics keep it."""
     return Interval(found[metric], found[f"{metric}_low_{over}"], found[f"{metric}_high_{over}"])

@@ -1,4 +1,4 @@
-"""A BeatGAN as a run: what decides it, how it is trained from the first epoch to the last, what the store has of it."""
+"""A BeatGAN as a run: its config, its training from the first epoch to the last, and what the store keeps of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -28,26 +28,16 @@ from ecglib.stats import metrics
 
 @dataclass(frozen=True)
 class BeatsConfig(Checked):
-    """Which beats a network learns from, and how wide it is: what BeatGAN and SimCLR have in common.
+    """Which beats a network learns from, and how wide it is; BeatGAN and SimCLR share it."""
 
-    Attributes:
-        data: `Beats.fingerprint` of the beats.
-        split: R1's pooled split, or one that no patient crosses.
-        fold: which fifth of N the report split tests on.
-        split_seed: of the report split.
-        leads: R1 used the first lead alone, (0,).
-        width: channels of the hidden layers as a multiple of the report's.
-        train_beats: how many of the split's training beats; 0 is all (R1: 62,436).
-    """
-
-    data: str
+    data: str  # `Beats.fingerprint` of the beats
     _: KW_ONLY
-    split: Literal["report", "patients"] = "report"
-    fold: int = 0
-    split_seed: int = 42  # R1 section 3.3.4.1
-    leads: tuple[int, ...] = (0,)
-    width: float = 1.0
-    train_beats: int = 0
+    split: Literal["report", "patients"] = "report"  # R1's pooled split, or one that no patient crosses
+    fold: int = 0  # the fifth of N that the report split tests on
+    split_seed: int = 42  # of the report split, R1 section 3.3.4.1
+    leads: tuple[int, ...] = (0,)  # R1 used the first lead alone
+    width: float = 1.0  # channels of the hidden layers as a multiple of the report's
+    train_beats: int = 0  # how many of the split's training beats; 0 is all (R1: 62,436)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,7 +49,7 @@ class BeatsConfig(Checked):
             raise EcglibError("A number of beats is 0, which means all, or more.")
 
     def choose(self, beats: Beats) -> Split:
-        """The split's indices, the training part reduced to what is asked.
+        """The split's indices, the training part reduced to `train_beats`.
 
         Raises:
             EcglibError: the beats are not those of this config.
@@ -68,7 +58,7 @@ class BeatsConfig(Checked):
         return Split(shuffled.train[: self.train_beats or None], whole.validation, whole.test)
 
     def parts(self, beats: Beats) -> tuple[Split, Split]:
-        """The whole split, and the same with every part shuffled, so that the first beats hold what the whole holds."""
+        """The whole split, and the same with every part shuffled, so that the first beats of a part represent it."""
         if beats.fingerprint != self.data:
             raise EcglibError("The beats are not those this config was made for: make it with data=beats.fingerprint.")
         if self.split == "report":
@@ -79,26 +69,19 @@ class BeatsConfig(Checked):
         return whole, Split(*(rng.permutation(members) for _, members in whole))
 
     def x(self, beats: Beats, indices: np.ndarray) -> Tensor:
-        """Beats (N, C, 320) in [-1, 1], with the leads of this config."""
+        """The chosen beats with this config's leads: (N, C, 320) in [-1, 1]."""
         return torch.from_numpy(mitbih.scale(beats.signals[np.asarray(indices)][:, list(self.leads)]))
 
 
 @dataclass(frozen=True)
 class BeatGANConfig(BeatsConfig):
-    """Everything that decides a BeatGAN run's result; equal configs are one run.
-
-    Attributes:
-        training: the settings, the seed among them.
-        validation_beats: how many of the split's validation beats; 0 is all (R1: 8,025).
-        test_beats: likewise (R1: 27,107).
-        distillation: what a student learns from whom; None for a BeatGAN alone.
-    """
+    """Everything that decides a BeatGAN run's result; equal configs are one run."""
 
     training: Settings
     _: KW_ONLY
-    validation_beats: int = 0
-    test_beats: int = 0
-    distillation: Distillation | None = None
+    validation_beats: int = 0  # how many of the split's; 0 is all (R1: 8,025)
+    test_beats: int = 0  # likewise (R1: 27,107)
+    distillation: Distillation | None = None  # None for a BeatGAN alone
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -107,13 +90,13 @@ class BeatGANConfig(BeatsConfig):
 
     @property
     def run_id(self) -> str:
-        """The run's folder name: readable, and different for every other config."""
+        """The run's folder name."""
         kind = "student" if self.distillation else "beatgan"
         return f"{kind}-{self.split}-seed{self.training.seed}-{digest(self)}"
 
     @property
     def parents(self) -> tuple[str, ...]:
-        """The teacher, where it is another run."""
+        """The teacher, if it is another run."""
         return (self.distillation.teacher,) if self.distillation and self.distillation.teacher != SELF else ()
 
     def run(self, store: Path) -> "BeatGANRun":
@@ -121,15 +104,16 @@ class BeatGANConfig(BeatsConfig):
         return BeatGANRun(store / self.run_id)
 
     def choose(self, beats: Beats) -> Split:
-        """See `BeatsConfig.choose`; a validation batch mixes the classes, a whole test set keeps the split's order."""
+        """See `BeatsConfig.choose`; validation beats are shuffled to mix the classes, and a whole test set is not."""
         whole, shuffled = self.parts(beats)
-        test = shuffled.test[: self.test_beats] if self.test_beats else whole.test
-        return Split(
-            shuffled.train[: self.train_beats or None], shuffled.validation[: self.validation_beats or None], test
+        train, validation = (
+            shuffled.train[: self.train_beats or None],
+            shuffled.validation[: self.validation_beats or None],
         )
+        return Split(train, validation, shuffled.test[: self.test_beats] if self.test_beats else whole.test)
 
     def terms(self, state: State, x: Tensor, store: Path) -> list[Term]:
-        """What is added to the losses of a new `state` that learns from x (N, C, 320).
+        """The distillation term, if any, of a new `state` that learns from x (N, C, 320).
 
         Raises:
             EcglibError: the teacher is not in the store, has no weights, or is no better than chance.
@@ -152,16 +136,14 @@ class BeatGANConfig(BeatsConfig):
         """Train until all epochs are done (report R1, section 3.3.4.3).
 
         Raises:
-            EcglibError: there is no full batch to train on, no validation beat of a class, or training diverged; or as
-                `choose` and `terms`.
+            EcglibError: there is no full training batch, a class is absent from validation, or training diverged.
         """
         settings, split = self.training, self.choose(beats)
         x, x_validation, x_test = (self.x(beats, members).to(loop.device) for _, members in split)
         validation = Validation(x_validation, torch.from_numpy(beats.labels[split.validation] != "N"))
         if validation.abnormal.all() or not validation.abnormal.any():
-            raise EcglibError(
-                f"{len(x_validation)} validation beats hold one class alone: no epoch can be chosen; use more."
-            )
+            count = len(x_validation)
+            raise EcglibError(f"{count} validation beats hold one class alone: no epoch can be chosen; use more.")
         steps = len(x) // settings.batch_size  # R1 drops the last partial batch
         if steps == 0:
             raise EcglibError(
@@ -201,7 +183,7 @@ class BeatGANConfig(BeatsConfig):
             generator.load_state_dict(kept.weights)
             generator.eval()
             for prefix, seen in (("", x_test), ("validation_", x_validation)):
-                # Half precision: three digits of a score are more than its AUC can tell, at half the size.
+                # Half precision halves the size, and its three digits are enough for an AUC.
                 scores = anomaly_scores(generator, seen).cpu().numpy().astype(np.float16)
                 predictions[f"{prefix}scores_{rule}"] = scores
         for prefix in ("", "validation_"):
@@ -212,12 +194,7 @@ class BeatGANConfig(BeatsConfig):
 
 
 def evaluate(predictions: Mapping[str, np.ndarray], epochs: Mapping[str, int]) -> dict[str, dict[str, float]]:
-    """Every metric of a run from its stored predictions.
-
-    Args:
-        predictions: see `BeatGANRun.predictions`.
-        epochs: rule -> the epoch that it chose.
-    """
+    """Every metric of a run from `BeatGANRun.predictions`, for the epoch that each rule chose."""
     return {
         rule: {
             "epoch": epoch,
@@ -234,14 +211,12 @@ def evaluate(predictions: Mapping[str, np.ndarray], epochs: Mapping[str, int]) -
 
 
 def _codes(values: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Positions of `values` in `names` as uint8."""
-    position = {name: code for code, name in enumerate(names)}
-    return np.array([position[value] for value in values], dtype=np.uint8)
+    return np.array([names.index(value) for value in values], dtype=np.uint8)
 
 
 @dataclass(frozen=True)
 class BeatGANRun(StoredRun):
-    """A finished BeatGAN run; metrics are those of the epoch that each rule chose."""
+    """A finished BeatGAN run; its metrics are those of the epoch that each rule chose."""
 
     WEIGHTS: ClassVar[tuple[str, ...]] = tuple(f"weights_{rule}" for rule in training.RULES)
 
@@ -259,14 +234,14 @@ class BeatGANRun(StoredRun):
         """(N,) classes of the test beats."""
         return self.predictions["labels"]
 
-    def resampled(self, rule: str, patients: bool) -> dict[str, np.ndarray]:
-        """AUC and AP of each bootstrap resample of the test beats, or of whole patients: see `metrics.resampled`."""
-        if (rule, patients) not in self._resampled:
+    def resampled(self, key: str, patients: bool) -> dict[str, np.ndarray]:
+        """AUC and AP of each bootstrap resample of test beats, or of whole patients (see `metrics.resampled`)."""
+        if (key, patients) not in self._resampled:
             stored = self.predictions
-            self._resampled[rule, patients] = metrics.resampled(
-                stored["labels"] != "N", stored[f"scores_{rule}"], stored["patients"] if patients else None
+            self._resampled[key, patients] = metrics.resampled(
+                stored["labels"] != "N", stored[f"scores_{key}"], stored["patients"] if patients else None
             )
-        return self._resampled[rule, patients]
+        return self._resampled[key, patients]
 
     @cached_property
     def _resampled(self) -> dict[tuple[str, bool], dict[str, np.ndarray]]:
@@ -276,7 +251,7 @@ class BeatGANRun(StoredRun):
         """The trained generator of the epoch that `rule` chose, in evaluation mode, on the CPU.
 
         Raises:
-            EcglibError: the store came without weights, or they are damaged.
+            EcglibError: the store has no such weights, or they are damaged.
         """
         path = self.folder / f"weights_{rule}.safetensors"
         if not path.exists() and rule == "corrected":
@@ -290,5 +265,5 @@ class BeatGANRun(StoredRun):
         return generator.eval()
 
     def publish(self) -> None:
-        """Keep the generator of the epoch chosen without labels in half precision, small enough to be committed."""
+        """Keep the generator of the corrected rule in half precision, small enough to be committed."""
         publish(self.folder / f"weights_{training.RULES[-1]}.safetensors", self.generator().state_dict())

@@ -1,10 +1,11 @@
 """BeatGAN's update and its validation (report R1, sections 3.3.2 and 3.3.4).
 
-What differs from the report's program is how much is computed, not what: the generator's forward pass is shared by the
-D and the G step (its weights do not change in between), and the G step keeps no gradients for D. A test holds this
-against the literal program. R1 picked the epoch by AUC on labelled validation beats with BatchNorm in training mode
-(`as_coded`); a sound choice needs no labels (`corrected`). Between them lies R1's choice with BatchNorm in evaluation
-mode (`labelled`). All three are followed in every training.
+Compared with R1's program, the D and the G step share the generator's forward pass (its weights do not change in
+between), and the G step keeps no gradients for D. A test holds this against the literal program.
+
+R1 chose the epoch by the AUC of labelled validation beats with BatchNorm in training mode (`as_coded`). A sound choice
+needs no labels (`corrected`). In between lies R1's choice with BatchNorm in evaluation mode (`labelled`). Every
+training follows all three rules.
 """
 
 import copy
@@ -24,7 +25,6 @@ from ecglib.core.seeds import seed_everything
 from ecglib.stats import metrics
 
 RULES = ("as_coded", "corrected")
-# The step between them: still R1's labels, but BatchNorm in evaluation mode and its statistics left alone.
 ALL_RULES = ("as_coded", "labelled", "corrected")
 BATCHNORM_MOMENTUM = 0.1  # torch's default, which R1 used
 # R1's program ran G twice on each batch and so moved its running statistics twice; this momentum does it at once.
@@ -55,7 +55,7 @@ class Settings(Checked):
 
 @dataclass
 class State:
-    """The networks in training, each with its optimizer."""
+    """The networks in training with their optimizers."""
 
     generator: Generator
     discriminator: Discriminator
@@ -65,7 +65,7 @@ class State:
 
 @dataclass(frozen=True)
 class Step:
-    """One step under way: a batch x (B, C, 320), redrawn by G as x_hat (B, C, 320) through z (B, 50, 1)."""
+    """One step under way: a batch x (B, C, 320) and its reconstruction x_hat (B, C, 320) through z (B, 50, 1)."""
 
     state: State
     x: Tensor
@@ -74,40 +74,28 @@ class Step:
 
 
 class Term:
-    """A term that distillation or contrast adds to the loss of D or of G.
+    """A term that distillation or contrast adds to the loss of D or of G."""
 
-    Attributes:
-        place: whose loss it joins.
-        weight: its factor there.
-        columns: of the history: the term's mean over an epoch, and the length of its gradient in the first step over
-            that of the loss that it joins.
-        parts: networks of its own, which the checkpoint keeps.
-    """
-
-    place: Literal["discriminator", "generator"] = "generator"
-    weight: float = 1.0
+    place: Literal["discriminator", "generator"] = "generator"  # whose loss it joins
+    weight: float = 1.0  # its factor there
+    # Columns of the history: the term's mean over an epoch, and its `_pull` in the epoch's first step.
     columns: tuple[str, str]
-    parts: Mapping[str, nn.Module] = {}
+    parts: Mapping[str, nn.Module] = {}  # networks of its own, which the checkpoint keeps
 
     def __call__(self, step: Step) -> Tensor:
         """The term without its weight, a scalar."""
         raise NotImplementedError
 
     def after_step(self, state: State) -> None:
-        """Called when both networks have moved."""
+        """Called after both networks have moved."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Validation beats in an order that mixes the classes, because as coded BatchNorm normalises over each batch.
+    """Validation beats in an order that mixes the classes: as coded, BatchNorm normalises over each batch."""
 
-    Attributes:
-        x: (M, C, 320) in [-1, 1].
-        abnormal: (M,) bool, on the CPU.
-    """
-
-    x: Tensor
-    abnormal: Tensor
+    x: Tensor  # (M, C, 320) in [-1, 1]
+    abnormal: Tensor  # (M,) bool, on the CPU
 
 
 def new_state(settings: Settings, channels: int, device: torch.device, width: float = 1) -> State:
@@ -133,22 +121,13 @@ def set_momentum(model: nn.Module, momentum: float) -> None:
 def update(
     state: State, x: Tensor, settings: Settings, terms: Sequence[Term] = (), compare: bool = False, epoch: int = 0
 ) -> dict[str, float]:
-    """One step on a batch x (B, C, 320): D learns real from reconstructed, then G learns equation 1, or 3.
+    """One step on x (B, C, 320) in [-1, 1]: D learns real from reconstructed, then G learns equation 1 plus its terms.
 
-    Args:
-        state: is changed.
-        x: in [-1, 1].
-        settings: the settings.
-        terms: what distillation or contrast adds; none is BeatGAN alone.
-        compare: also measure how strongly the added terms pull at the weights.
-        epoch: that the step is part of, for the message of a training that diverged.
-
-    Returns:
-        The step's losses, and whether D was drawn anew; of each added term its value and, with `compare`, the length of
-        its gradient over that of the loss that it joins: D's own, or equation 1.
+    Returns the step's losses, each term's value, whether D was drawn anew and, if `compare`, each term's `_pull`.
+    `epoch` is only for the error message.
 
     Raises:
-        EcglibError: the discriminator's output is no longer finite.
+        EcglibError: training diverged: the discriminator's output is no longer finite.
     """
     generator, discriminator = state.generator, state.discriminator
     x_hat, z = generator(x)
@@ -198,7 +177,7 @@ def update(
 def _added(
     place: str, terms: Sequence[Term], step: Step, loss: Tensor, compare: bool
 ) -> tuple[list[Tensor], dict[str, float]]:
-    """The weighted terms that join `loss`, and what the history keeps of them."""
+    """The weighted terms that join `loss`, and their columns of the history."""
     added, row = [], {}
     for term in terms:
         if term.place == place:
@@ -212,15 +191,14 @@ def _added(
 
 
 def _pull(term: Tensor, loss: Tensor, model: nn.Module) -> float:
-    """The length of `term`'s gradient on the weights over that of `loss`."""
+    """The length of the term's gradient over that of the loss that it joins."""
     weights = list(model.parameters())
     own = gradient_norm(loss, weights)
-    # A D that is certain of every beat of the batch has no gradient of its own left.
-    return gradient_norm(term, weights) / own if own else math.inf
+    return gradient_norm(term, weights) / own if own else math.inf  # 0 if D is certain of every beat of the batch
 
 
 def gradient_norm(loss: Tensor, parameters: Sequence[nn.Parameter]) -> float:
-    """Length of the gradient of `loss` (its graph is kept); 0 where no gradient flows at all."""
+    """Length of the gradient of `loss`, whose graph is kept; 0 if no gradient flows."""
     if not loss.requires_grad:
         return 0.0
     gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
@@ -231,17 +209,13 @@ def gradient_norm(loss: Tensor, parameters: Sequence[nn.Parameter]) -> float:
 def validate(
     generator: Generator, validation: Validation, batch_size: int
 ) -> tuple[dict[str, float], dict[str, tuple[float, Generator]]]:
-    """Judge an epoch by all rules.
+    """Judge an epoch by all rules: a row for the history, and rule -> (criterion, network), lower is better.
 
-    Returns:
-        The validation AUC as coded (BatchNorm in training mode), with the best F1 and its threshold on scores that are
-        min-max scaled over the set, as R1 logs them; the AUC in evaluation mode; and the mean reconstruction error of
-        the normal beats in evaluation mode. And rule -> its criterion, the lower the better, with the network that it
-        keeps.
+    The F1 and its threshold are on scores min-max scaled over the set, as R1 logs them.
     """
     abnormal = validation.abnormal.numpy()
-    # A copy, because as coded these very batches, anomalies included, overwrite the running statistics that are saved.
-    # Training itself is untouched by that: it normalises over its own batches.
+    # A copy: as coded, these batches, anomalies included, overwrite the running statistics that are saved. Training
+    # itself normalises over its own batches and is not affected.
     coded = copy.deepcopy(generator).train()
     set_momentum(coded, BATCHNORM_MOMENTUM)
     scores_coded = metrics.min_max(anomaly_scores(coded, validation.x, batch_size).cpu().numpy())

@@ -62,13 +62,12 @@ def run_notebooks(
         profile: a key of `PROFILES`.
         overrides: parameter -> text as typed on the command line; every chosen notebook must have the parameter.
         force: run finished notebooks again.
-        seeds: how many seeds, for the chosen notebooks that have a parameter `seeds`.
+        seeds: for the chosen notebooks that have a parameter `seeds`.
         device: "auto", "cpu" or "cuda", for the chosen notebooks that have a parameter `device`.
-        data_root: the folder of the real databases (else `ECGLIB_DATA`, else `data/` in the checkout); smoke has none.
+        data_root: folder of the real databases (else `ECGLIB_DATA`, else `data/` in the checkout); not for smoke.
         output: the folder that gets `papermill_runs/` (else `ECGLIB_OUTPUT`, else the checkout).
 
-    Returns:
-        The finished notebooks, `<output>/papermill_runs/<profile>/<stem>.ipynb`, in order.
+    Returned are the finished notebooks, `<output>/papermill_runs/<profile>/<stem>.ipynb`, in order.
 
     Raises:
         EcglibError: a name, parameter or data root is wrong (nothing has run), or a notebook failed: the first failure
@@ -180,10 +179,10 @@ def _not_plain(node: ast.stmt | ast.expr, where: str) -> str:
 
 
 def check_parameters(values: Mapping[str, Value], defaults: Mapping[str, Value], where: str) -> dict[str, Value]:
-    """`values` as the notebook expects them: known names, the defaults' types (an int may stand for a float).
+    """`values` with the types of the notebook's defaults; an int may stand for a float.
 
     Raises:
-        EcglibError: a name that the notebook lacks (with the nearest one it has), or a value of another type.
+        EcglibError: the notebook lacks a name, or a value has another type.
     """
     checked = {}
     for name, value in values.items():
@@ -192,7 +191,7 @@ def check_parameters(values: Mapping[str, Value], defaults: Mapping[str, Value],
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(defaults) or 'none'}."
             raise EcglibError(f"{where} has no parameter {name!r}: {hint}")
         wanted = type(defaults[name])
-        # bool is a subclass of int, yet True is no number of epochs, so types are compared exactly.
+        # Types are compared exactly, because bool is a subclass of int and True is no number of epochs.
         if wanted is float and type(value) is int:
             value = float(value)
         if type(value) is not wanted:
@@ -205,7 +204,7 @@ def check_parameters(values: Mapping[str, Value], defaults: Mapping[str, Value],
 
 
 def parse_value(text: str, default: Value) -> Value:
-    """Text from the command line as the default's type; text that does not fit comes back as it is, for the check."""
+    """Text from the command line in the default's type; text that does not fit is returned for the check to refuse."""
     if isinstance(default, bool):
         return {"true": True, "false": False}.get(text.lower(), text)
     try:
@@ -217,7 +216,7 @@ def parse_value(text: str, default: Value) -> Value:
 def _plan(
     notebooks: Sequence[Path], profile: str, overrides: Mapping[str, str], options: Mapping[str, int | str | None]
 ) -> list[Job]:
-    """Settle and check the parameters of every notebook, so that the last one's typing error costs no hours."""
+    """Check the parameters of all notebooks before the first one runs."""
     if profile not in PROFILES:
         raise EcglibError(f"There is no profile {profile!r}: choose {', '.join(PROFILES)}.")
     if "profile" in overrides:
@@ -252,14 +251,10 @@ def _plan(
 
 
 def _check_device(jobs: Sequence[Job], profile: str) -> None:
-    """Refuse a device that is not there, and weeks on a CPU that nobody asked for.
-
-    Raises:
-        EcglibError: with what to choose instead.
-    """
+    """Refuse a device that is absent, and the paper profile on a CPU unless the CPU was asked for."""
     names = {str(job.parameters.get("device", job.defaults["device"])) for job in jobs if "device" in job.defaults}
     if names and (profile == "paper" or names != {"auto"}):
-        from ecglib.core.device import choose_device  # here: most commands are checked without waiting for torch
+        from ecglib.core.device import choose_device  # importing torch takes seconds
 
         devices = {name: choose_device(name).type for name in names}
         if profile == "paper" and devices.get("auto") == "cpu":
@@ -271,11 +266,7 @@ def _check_device(jobs: Sequence[Job], profile: str) -> None:
 def _fewer_others(
     parameters: dict[str, Value], defaults: Mapping[str, Value], overrides: Mapping[str, str]
 ) -> dict[str, Value]:
-    """Never more seeds of the other arms than of the main ones, which are their controls.
-
-    Raises:
-        EcglibError: that is what was asked for.
-    """
+    """Limit the seeds of the other arms to those of the main arms, which are their controls."""
     both = {**defaults, **parameters}
     more = [name for name in FEWER if name in both and int(both[name]) > int(both["seeds"])]
     for name in more:
@@ -297,7 +288,7 @@ def _read(path: Path) -> Any:
 
 
 def _hash(notebook: Any) -> str:
-    """Of what a reader can change: code and text. Outputs and metadata change with every run."""
+    """A digest of a notebook's code and text, without outputs and metadata, which change with every run."""
     cells = [[cell.cell_type, cell.source] for cell in notebook.cells if cell.cell_type in ("code", "markdown")]
     return hashlib.sha256(json.dumps(cells).encode()).hexdigest()[:16]
 
@@ -311,7 +302,7 @@ def _library() -> str:
 
 
 def _finished_entry(path: Path) -> Any:
-    """The `ecglib` entry of a finished notebook; None where there is none (or no readable notebook): run it then."""
+    """The `ecglib` entry of a finished notebook; None if there is none and the notebook has to be run."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))["metadata"].get("ecglib")
     except (FileNotFoundError, ValueError, KeyError):
@@ -327,16 +318,16 @@ class _ThisInterpreter(AsyncKernelManager):
 
     @property
     def kernel_spec(self) -> KernelSpec:
-        # What the kernel itself logs (unencrypted loopback, a socket that an interruption closed) helps no reader; what
-        # a cell logs or raises is in the notebook.
+        # The kernel's own log (unencrypted loopback, a socket closed by an interruption) helps no reader. What a cell
+        # logs or raises is in the notebook.
         return KernelSpec(**get_kernel_dict(["--log-level=CRITICAL"]))
 
 
 def _execute(job: Job, target: Path, beside: Mapping[str, str]) -> None:
-    # Two commands may run the same notebook, each of them runs that the other does not.
+    # Two commands may run the same notebook at the same time, so the partial file is named after the process.
     partial = target.with_name(f"{job.notebook.stem}.{os.getpid()}.partial.ipynb")
     failed = target.with_name(f"{job.notebook.stem}.failed.ipynb")
-    # An interruption may reach the kernel's messages first, whose loop then logs a traceback besides raising it.
+    # If an interruption reaches the kernel's messages first, tornado logs a traceback besides raising it.
     logging.getLogger("tornado").setLevel(logging.CRITICAL)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -367,7 +358,7 @@ def _execute(job: Job, target: Path, beside: Mapping[str, str]) -> None:
 
 
 def _failure(stem: str, failed: Path, error: Exception) -> str:
-    """Which cell of which notebook failed, with what. Cells are numbered as in the source, so code cell n is In [n]."""
+    """Which cell of which notebook failed and how. Code cell n is In [n] of the source notebook."""
     cells = [
         cell
         for cell in _read(failed).cells

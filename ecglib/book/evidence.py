@@ -9,7 +9,7 @@ import numpy as np
 from ecglib.core.errors import EcglibError
 from ecglib.runs import store
 
-# Arrays that are kept beside the runs: the folder's name -> whose they are.
+# Folders of arrays that do not belong to a run -> their room.
 KEPT = {"baselines": "beatgan", "detectors": "simclr", "onnx": "classifier"}
 
 
@@ -24,13 +24,7 @@ def chapter_of(name: str, config: Mapping[str, Any], arrays: Mapping[str, np.nda
 
 
 def pack_profile(folder: Path) -> str:
-    """Write the bundle of a profile.
-
-    Args:
-        folder: of the profile, which has the folder `runs`.
-
-    Returns:
-        What was written, for a reader.
+    """Write the bundle of a profile, whose folder has `runs/`; returned is what was written, for a reader.
 
     Raises:
         EcglibError: there is nothing to pack.

@@ -15,19 +15,12 @@ SUMMARY, ALL = "README.md", "RESULTS.md"  # the claims and what became of them; 
 
 @dataclass(frozen=True)
 class Shown:
-    """A committed table as a page shows it.
-
-    Attributes:
-        heading: above it.
-        profile: whose run made it.
-        left_out: columns that the page is too narrow for.
-        page: where it stands.
-    """
+    """A committed table as a page shows it."""
 
     heading: str
-    profile: str = "desk"
-    left_out: tuple[str, ...] = ()
-    page: str = ALL
+    profile: str = "desk"  # whose run made it
+    left_out: tuple[str, ...] = ()  # columns that the page is too narrow for
+    page: str = ALL  # where it stands
 
 
 TABLES = {
@@ -67,11 +60,7 @@ TABLES = {
 
 
 def results(runs: Path, page: str) -> str:
-    """The tables of a page as Markdown, each below a heading with a link to the executed notebook that made it.
-
-    Args:
-        runs: the folder `papermill_runs`, with one folder a profile.
-        page: `SUMMARY` or `ALL`.
+    """The tables of a page as Markdown, each with a link to the notebook that made it; `runs` is `papermill_runs/`.
 
     Raises:
         EcglibError: a table is missing.
@@ -108,23 +97,14 @@ def _number(text: str) -> str:
 
 @dataclass(frozen=True)
 class Item:
-    """One thing of a report, and where it is here.
+    """One thing of a report, and where it is here."""
 
-    Attributes:
-        report: "R1", "R2" or "R3".
-        item: equation, figure, table or section.
-        what: in words.
-        function: dotted path of what computes or draws it.
-        notebook: its number.
-        section: its number in the notebook.
-    """
-
-    report: str
-    item: str
+    report: str  # "R1", "R2" or "R3"
+    item: str  # equation, figure, table or section
     what: str
-    function: str
-    notebook: str
-    section: str
+    function: str  # dotted path of what computes or draws it
+    notebook: str  # its number, such as 03
+    section: str  # its number in the notebook
 
 
 def items() -> list[Item]:
@@ -146,12 +126,7 @@ def layout() -> str:
 
 
 def updated(text: str, made: str, marker: str = "results") -> str:
-    """A page's text with the part between two markers replaced.
-
-    Args:
-        text: of the page.
-        made: what belongs between the markers.
-        marker: which ones.
+    """A page's text with `made` between the two lines of a marker.
 
     Raises:
         EcglibError: the markers are not there.
@@ -165,7 +140,7 @@ def updated(text: str, made: str, marker: str = "results") -> str:
 
 
 def pages(root: Path) -> dict[str, str]:
-    """Name of a page -> what it says when it is made again from the committed runs.
+    """Name of a page -> its text, made anew from the committed runs.
 
     Raises:
         EcglibError: a table or a page's markers are missing.
@@ -176,7 +151,7 @@ def pages(root: Path) -> dict[str, str]:
 
 
 def update_readme() -> tuple[str, ...]:
-    """Write the generated parts into the pages, whose names are given back."""
+    """Write the generated parts into the pages; returned are their names."""
     root = project_root()
     found = pages(root)
     for page, text in found.items():

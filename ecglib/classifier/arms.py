@@ -1,7 +1,8 @@
-"""The arms of R3's questions, one config each: which network, does distillation help, what does compression cost?
+"""The arms of R3's questions: which network, does distillation help, what does compression cost?
 
 Seed s of an arm is compared with seed s of its control. Students start from seed 100 + s, so that an arm and its
-control share initial weights and the order of the data.
+control share initial weights and the order of the data. Everywhere `base` gives data, split, budget and network; its
+seed is ignored. `seeds` is the number of configs in an arm, `names` are keys of `networks.MODELS`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,26 +32,15 @@ TEXTS = {
 
 
 def network_arms(base: ClassifierConfig, names: Sequence[str], seeds: int) -> dict[str, Arm]:
-    """Networks on their own (figures 7, 8, 16, table 2), and the reference of the field.
-
-    Args:
-        base: data, split and budget; its seed and network are ignored.
-        names: keys of `TEXTS`.
-        seeds: of each.
-    """
+    """Networks trained on their own: those of figures 7, 8, 16 and table 2, and the reference of the field."""
     seeded = [replace(base, training=replace(base.training, seed=seed)) for seed in range(seeds)]
     return {name: Arm(name, TEXTS.get(name, name), [replace(one, network=name) for one in seeded]) for name in names}
 
 
 def report_arms(base: ClassifierConfig, names: Sequence[str], seeds: int) -> dict[str, Arm]:
-    """Networks under R3's whole program: its split and last fold, no scaling; their names begin with "R3".
+    """Networks under R3's whole program: its split and last fold, no scaling. Their names begin with "R3".
 
-    Table 2 and figures 7, 8, 12, 13, 14 and 16 are validation numbers of that split.
-
-    Args:
-        base: data and budget; its seed, network and split are ignored.
-        names: keys of `TEXTS`.
-        seeds: of each.
+    Table 2 and figures 7, 8, 12, 13, 14 and 16 show validation numbers of that split.
     """
     program = replace(base, split="report", fold=LAST_FOLD, standardised=False)
     return {
@@ -60,7 +50,7 @@ def report_arms(base: ClassifierConfig, names: Sequence[str], seeds: int) -> dic
 
 
 def fake_quantised_arm(plain: Arm) -> Arm:
-    """R3's attempt at quantisation: the same networks trained with rounding and never converted (section 4.2)."""
+    """R3's attempt at quantisation (section 4.2): the same networks trained with rounding and never converted."""
     configs = [replace(config, fake_quantised=True) for config in plain.configs]
     return Arm(f"{plain.name}, QAT", "quantisation-aware training, never converted", configs)
 
@@ -68,11 +58,7 @@ def fake_quantised_arm(plain: Arm) -> Arm:
 def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_seeds: int) -> dict[str, Arm]:
     """The student alone and taught in every way; the last arms see lead I alone.
 
-    Args:
-        base: data, split, budget and the student's network; its seed is ignored.
-        teacher: the teacher's network.
-        main_seeds: of the student alone and with corrected KD.
-        other_seeds: of the others, and of the teachers.
+    The student alone and with corrected KD has `main_seeds`, every other arm and the teacher have `other_seeds`.
     """
     teachers = network_arms(base, [teacher], other_seeds)[teacher].configs
 
@@ -142,15 +128,10 @@ CHOSEN = ("Adadelta", "batch 64")  # by R3, one of each group
 
 
 def setting_arms(base: ClassifierConfig, seeds: int) -> dict[str, dict[str, Arm]]:
-    """Optimizers and batch sizes (figure 6) as coded, each going on from the weights of the one before, and corrected.
+    """Optimizers and batch sizes (figure 6): as coded, each continuing the training of the one before, and corrected.
 
-    Args:
-        base: data, split, budget and network; its seed is ignored.
-        seeds: of every setting.
-
-    Returns:
-        "carried over", "in reverse" and "fresh" -> arms in the order of `COMPARED`; R3's choice of each group is the
-        control of its others.
+    "carried over", "in reverse" and "fresh" -> arms in the order of `COMPARED`. In each group the setting that R3 chose
+    is the control of the others.
     """
     seeded = [replace(base, training=replace(base.training, seed=seed)) for seed in range(seeds)]
     fresh: dict[str, Arm] = {}
@@ -162,7 +143,6 @@ def setting_arms(base: ClassifierConfig, seeds: int) -> dict[str, dict[str, Arm]
 
 
 def _chained(fresh: Mapping[str, Arm], reverse: bool = False) -> dict[str, Arm]:
-    """Each group's arms, every one from the last weights of the one before it."""
     chained: dict[str, Arm] = {}
     for group in COMPARED:
         before: list[str] | None = None
@@ -178,12 +158,9 @@ def _chained(fresh: Mapping[str, Arm], reverse: bool = False) -> dict[str, Arm]:
 def pruned_arms(
     students: Mapping[str, Arm], seeds: int, names: Sequence[str] = ("alone", "kd", "lead I kd")
 ) -> dict[str, Arm]:
-    """Networks without half of their channels after fine-tuning, and whole ones tuned for as long: their controls.
+    """Networks fine-tuned without half of their channels, and their controls: whole networks tuned for as long.
 
-    Args:
-        students: `student_arms`, or other arms.
-        seeds: of each.
-        names: which of them.
+    `names` are keys of `students`, which may be any arms.
     """
     rows = {}
     for name in names:

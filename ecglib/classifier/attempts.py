@@ -1,7 +1,7 @@
-"""What can make a network fall when it is pruned or quantised, as R3's did (sections 4.1 and 4.2, figures 13 and 14)?
+"""Why can a network fall when it is pruned or quantised, as R3's did (sections 4.1 and 4.2, figures 13 and 14)?
 
-R3 reports 51.4 % after pruning and 58.2 % after quantisation of its CNN without BatchNorm. Each way is tried on R3's
-own validation records: what its program did, what a sound recipe does, and mistakes that are easily made.
+R3 reports 51.4 % after pruning and 58.2 % after quantisation of its CNN without BatchNorm. Tried here on R3's own
+validation records: what its program did, what a sound recipe does, and mistakes that are easily made.
 """
 
 import tempfile
@@ -54,12 +54,7 @@ def attempts(
 ) -> dict[str, np.ndarray]:
     """Logits (N, 5) of the validation records of the config's split, for every name in `TEXTS`.
 
-    Args:
-        config: of the run.
-        run: the network as it is.
-        trained: the same with quantisation-aware training.
-        records: the records that both were made for.
-        amount: share of the weights that is masked.
+    `trained` is the network of `run` after quantisation-aware training; `amount` is the share of weights to be masked.
     """
     split, network = config.choose(records), run.model()
     millivolts = np.asarray(records.signals[split.validation])[:, run.leads]
@@ -96,19 +91,14 @@ def attempts(
 
 
 def with_artefact(records: np.ndarray, millivolts: float = ARTEFACT_MV) -> np.ndarray:
-    """Records (N, L, T) in mV with a step of so much in the middle twentieth of every lead."""
+    """Records (N, L, T) in mV with a step of `millivolts` in the middle twentieth of every lead."""
     result, samples = records.copy(), records.shape[2]
     result[:, :, samples // 2 : samples // 2 + samples // 20] += millivolts
     return result
 
 
 def results(answers: Sequence[Mapping[str, np.ndarray]], targets: np.ndarray) -> pd.DataFrame:
-    """Macro-AUC of every attempt over seeds, and the range of its logits.
-
-    Args:
-        answers: `attempts` of each seed.
-        targets: (N, 5) of 0 and 1.
-    """
+    """Macro-AUC over seeds and range of the logits of every attempt; `answers` are `attempts` of each seed."""
     rows = []
     for name, text in TEXTS.items():
         aucs = [macro_auc(targets, one[name]) for one in answers]
@@ -127,12 +117,7 @@ def results(answers: Sequence[Mapping[str, np.ndarray]], targets: np.ndarray) ->
 
 
 def epochs(plain: Sequence[ClassifierRun], trained: Sequence[ClassifierRun]) -> pd.DataFrame:
-    """Macro-AUC on validation records after every epoch, without and with quantisation-aware training.
-
-    Args:
-        plain: R3's network, one a seed.
-        trained: the same with quantisation-aware training, never converted.
-    """
+    """Validation macro-AUC after every epoch, without and with quantisation-aware training (never converted)."""
     rows = []
     for name, runs in (("float", plain), (TRAINED, trained)):
         for run in runs:
@@ -143,7 +128,7 @@ def epochs(plain: Sequence[ClassifierRun], trained: Sequence[ClassifierRun]) -> 
 
 
 def as_r3(answers: Sequence[Mapping[str, np.ndarray]], targets: np.ndarray) -> dict[str, Interval]:
-    """Key of `reports.CLAIMS` -> macro-AUC in %, counted as R3 counts, of what R3 did to its network."""
+    """Key of `reports.CLAIMS` -> macro-AUC in %, rounded as in R3, of what R3 did to its network."""
     attempted = {"r3.pruned.auc": MASKED, "r3.quantised.auc": TRAINED}
     return {
         key: mean_interval([100 * rounded_auc(class_metrics(targets, one[name], SUPERCLASSES)) for one in answers])

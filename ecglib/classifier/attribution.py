@@ -13,15 +13,9 @@ SMOOTH = 5  # samples, 50 ms: a wave, not a sample, is what a reader looks at
 
 
 def integrated_gradients(model: nn.Module, x: Tensor, label: int) -> Tensor:
-    """How much each sample of each lead added to a logit: (L, T); all together they are logit(x) - logit(silence).
+    """What each sample of each lead adds to one logit of a scaled record x (1, L, T): (L, T). Needs captum.
 
-    Args:
-        model: logits of scaled records, in evaluation mode.
-        x: (1, L, T) a scaled record.
-        label: which logit.
-
-    Raises:
-        EcglibError: captum is not installed.
+    All samples together add up to logit(x) - logit(silence). The model must be in evaluation mode.
     """
     captum = onnx.need("captum.attr")
     return captum.IntegratedGradients(model).attribute(x, torch.zeros_like(x), target=label, n_steps=STEPS)[0].detach()
@@ -35,15 +29,12 @@ def relevance(attributions: Tensor) -> np.ndarray:
 
 
 def clearest_record(targets: np.ndarray, probabilities: np.ndarray, label: int) -> int:
-    """The record that carries this label alone and for which the network is surest of it.
+    """The record with no label but this one of which the network is surest; targets and probabilities are (N, 5).
 
-    Args:
-        targets: (N, 5).
-        probabilities: (N, 5).
-        label: which column.
+    If every record with the label has others, too, one of those is taken.
 
     Raises:
-        EcglibError: no record carries it.
+        EcglibError: no record has the label.
     """
     if not targets[:, label].any():
         raise EcglibError(f"None of these {len(targets)} records carries label {label}: take more records.")

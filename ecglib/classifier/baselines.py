@@ -1,7 +1,7 @@
-"""A classifier without a network: each PTB-XL record as 363 numbers of its median beat, and boosted trees on them.
+"""A classifier without a network, for networks to beat: boosted trees on 363 numbers of each record's median beat.
 
-What a network has to beat. No label is used to describe a record. The trees have scikit-learn's own settings;
-fold 9 chooses how strong the regression is, and nothing else.
+No label is used to describe a record. The trees have scikit-learn's own settings; fold 9 chooses only the strength of
+the logistic regression.
 """
 
 import time
@@ -37,7 +37,7 @@ STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # of logistic regression, chosen on the val
 def r_peaks(record: np.ndarray) -> np.ndarray:
     """Positions of R peaks in a record (L, T) in mV at 100 Hz: where all leads together change most.
 
-    Peaks are at least 0.3 s apart, and at least a third as high as the 99th percentile of that change. An artefact that
+    Peaks are at least 0.3 s apart and at least a third as high as the 99th percentile of that change. An artefact that
     is much steeper than every QRS complex hides them.
     """
     slope = np.gradient(record - np.median(record, axis=1, keepdims=True), axis=1)
@@ -46,10 +46,7 @@ def r_peaks(record: np.ndarray) -> np.ndarray:
 
 
 def median_beat(record: np.ndarray, peaks: np.ndarray) -> np.ndarray:
-    """The median of the beats around `peaks`, (L, 96) mV.
-
-    Where no beat lies wholly within the record, a flat line at each lead's median stands for it.
-    """
+    """The median of the beats around `peaks`, (L, 96) mV; each lead's median if no beat lies within the record."""
     whole = [peak for peak in peaks if BEFORE <= peak <= record.shape[1] - AFTER]
     if not whole:
         return np.repeat(np.median(record, axis=1, keepdims=True), BEFORE + AFTER, axis=1)
@@ -57,11 +54,11 @@ def median_beat(record: np.ndarray, peaks: np.ndarray) -> np.ndarray:
 
 
 def describe(record: np.ndarray) -> np.ndarray:
-    """The numbers of a record (L, T) in mV: (30 L + 3,).
+    """The numbers that describe a record (L, T) in mV: (30 L + 3,).
 
-    For each lead maximum, minimum and deviation of the median beat, its ST level, the T wave's largest deflection and
-    the QRS complex's height, all in mV against the level before the QRS complex, and every fourth sample. For the
-    record the median RR interval and its deviation in seconds (0 with fewer than two peaks), and the number of R peaks.
+    Of each lead, in mV against the level before the QRS complex: maximum, minimum and deviation of the median beat, ST
+    level, largest deflection of the T wave, height of the QRS complex, every fourth sample. Of the record: median RR
+    interval and its deviation in seconds (0 with fewer than two peaks), number of R peaks.
     """
     peaks = r_peaks(record)
     beat = median_beat(record, peaks)
@@ -89,13 +86,7 @@ def describe_all(signals: np.ndarray, leads: Sequence[int]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Answered:
-    """What a method says of the test records.
-
-    Attributes:
-        scores: (N, 5), higher where a class is more likely.
-        numbers: how many describe a record.
-        seconds: that describing all records, training and testing took.
-    """
+    """What a method says of the test records."""
 
     scores: np.ndarray
     numbers: int
@@ -106,23 +97,12 @@ Answer = Callable[[np.ndarray], np.ndarray]  # numbers of records (N, F) -> prob
 
 
 def boosted(train: np.ndarray, targets: np.ndarray) -> Answer:
-    """Gradient boosting with scikit-learn's own settings, a model a class.
-
-    Args:
-        train: (N, F) numbers of the training records.
-        targets: (N, 5) of 0 and 1.
-    """
+    """Gradient boosting with scikit-learn's own settings, one model a class, from numbers (N, F) and targets (N, 5)."""
     return _each_class(lambda: HistGradientBoostingClassifier(random_state=0), train, targets)
 
 
 def logistic(train: np.ndarray, targets: np.ndarray, strength: float) -> Answer:
-    """Logistic regression on standardised numbers, a model a class; `strength` is scikit-learn's C.
-
-    Args:
-        train: (N, F) numbers of the training records.
-        targets: (N, 5) of 0 and 1.
-        strength: the larger, the less the coefficients are held back.
-    """
+    """Logistic regression on standardised numbers, one model a class; `strength` is scikit-learn's C."""
     return _each_class(
         lambda: make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000)), train, targets
     )
@@ -141,9 +121,7 @@ TREES = "boosted trees, all leads"
 
 
 def baselines(records: Records) -> dict[str, Answered]:
-    """Boosted trees with all leads and with lead I, and logistic regression: trained on folds 1-8, tested on fold 10.
-
-    Fold 9 chooses the strength of the regression and nothing else.
+    """Boosted trees (all leads; lead I) and logistic regression, trained on folds 1 to 8 and tested on fold 10.
 
     Raises:
         EcglibError: a part of the split is empty, or no training record has, or lacks, a class.
@@ -174,16 +152,11 @@ def baselines(records: Records) -> dict[str, Answered]:
 def baseline_results(
     found: Mapping[str, Answered], records: Records, networks: Mapping[str, Sequence[ClassifierRun]]
 ) -> pd.DataFrame:
-    """Macro-AUC on the test fold with its interval over patients, the AUC of each class, and the trees minus each.
+    """Test macro-AUC with its interval over patients, AUC of each class, and the trees' lead over each method.
 
-    The baselines have no seed; a network's numbers are means over its seeds. What is subtracted is paired: the same
-    records, the same patients drawn. Seconds are those of training on the machine that did it, for the baselines with
-    describing the records and testing.
-
-    Args:
-        found: `baselines`.
-        records: what they were made of.
-        networks: name -> runs of the data set's own split with the same records, one a seed.
+    The baselines have no seed; a network's numbers are means over its runs on the data set's own split. Differences are
+    paired: same records, same resampled patients. Seconds are those of training on the machine that did it; those of
+    the baselines include description and test.
 
     Raises:
         EcglibError: a network was tested on other records.

@@ -1,4 +1,8 @@
-"""R3's claims in one table: a macro-AUC before and after, as published, as coded and corrected, on the same records."""
+"""R3's claims in one table: a macro-AUC before and after, as published, as coded and corrected, on the same records.
+
+Everywhere `comparable` says whether data and budget are the report's, and all questions of a table are one family for
+Holm's correction.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,13 +34,7 @@ SOURCES = ("report", "as coded", "corrected")
 
 @dataclass(frozen=True)
 class Measured(Change):
-    """A change that was measured, on a part of the data, with its test.
-
-    Attributes:
-        part: of the data, "validation" or "test".
-        test: after minus before: paired, or of trainings that have nothing in common.
-        trained: how many trainings, in words.
-    """
+    """A change that was measured, with its test."""
 
     part: str = field(kw_only=True)
     test: Comparison | Unpaired = field(kw_only=True)
@@ -44,15 +42,10 @@ class Measured(Change):
 
 
 def change(before: Sequence[ClassifierRun], after: Sequence[ClassifierRun], part: str = TEST) -> Measured:
-    """Mean macro-AUC of two arms and the difference with both intervals.
+    """Mean macro-AUC of two arms and the difference with both intervals; runs are in the order of their seeds.
 
-    Paired over the seeds that both have, where each pair has its seed in common or the one taught the other. Trainings
-    that have nothing in common are compared unpaired (Welch).
-
-    Args:
-        before: runs in the order of their seeds.
-        after: likewise.
-        part: "validation", "test", or "test_last" for the last epoch on test records.
+    The arms are paired over the seeds that both have if each pair has its seed in common or one run taught the other.
+    Otherwise they are compared unpaired (Welch). Part "test_last" is the last epoch on test records.
 
     Raises:
         EcglibError: the two were tested on different data.
@@ -82,7 +75,6 @@ def _ends(before: Sequence[ClassifierRun], after: Sequence[ClassifierRun], part:
 
 
 def _related(before: ClassifierRun, after: ClassifierRun) -> bool:
-    """Whether two runs began alike, or the first taught the second."""
     teacher = (after.config.get("lesson") or {}).get("teacher")
     return before.config["training"]["seed"] == after.config["training"]["seed"] or teacher == before.folder.name
 
@@ -94,15 +86,7 @@ def change_of_answers(
     after: Sequence[np.ndarray],
     part: str = VALIDATION,
 ) -> Measured:
-    """Mean macro-AUC of networks before and after something was done to them, on the same records.
-
-    Args:
-        targets: (N, 5) of 0 and 1.
-        patients: (N,).
-        before: logits (N, 5), one a seed.
-        after: likewise.
-        part: of the data that the records are.
-    """
+    """Mean macro-AUC before and after something was done to networks, from logits (N, 5), one a seed."""
     aucs = [[multilabel.macro_auc(targets, one) for one in side] for side in (before, after)]
     drawn = [
         np.mean([multilabel.resampled_auc(targets, one, patients) for one in side], axis=0) for side in (before, after)
@@ -116,12 +100,7 @@ def change_of_answers(
 
 
 def of_differences(found: Change, part: str = TEST) -> Measured:
-    """A change that has its (seeds,) paired differences, such as `deployed.change`, as one that can be judged.
-
-    Args:
-        found: with differences and both intervals.
-        part: of the data.
-    """
+    """A change with its paired differences (seeds,), such as `deployed.change`, as one that can be judged."""
     assert found.differences is not None and found.over_seeds is not None and found.over_patients is not None
     differences, others = found.differences, found.over_patients
     test = Comparison(differences, found.over_seeds, others, others, p_value(differences))
@@ -145,11 +124,6 @@ def published(before: str, after: str) -> Change:
 class Claimed:
     """One claim of R3 and what was measured of it, all on the same part of the data.
 
-    Attributes:
-        keys: of the published numbers before and after, in `reports.CLAIMS`.
-        coded: as R3's program has it; None where that was not rebuilt.
-        corrected: as a sound experiment has it; None where there is none.
-
     Raises:
         EcglibError: something was measured on another part of the data than R3's numbers, or nothing was measured.
     """
@@ -170,36 +144,31 @@ class Claimed:
 
     @property
     def judged(self) -> Measured:
-        """The change that p and verdict are of: the corrected one, or the one as coded where there is no other."""
+        """The change that p and verdict belong to: the corrected one or, without it, the one as coded."""
         one = self.corrected or self.coded
         assert one is not None  # see __post_init__
         return one
 
     @property
     def report(self) -> Change:
-        """What R3 publishes."""
         return published(*self.keys)
 
     @property
     def part(self) -> str:
-        """The part of the data, as R3's numbers have it."""
+        """The part of the data that R3's numbers belong to."""
         return reports.CLAIMS[self.keys[0]].part
 
     @property
     def changes(self) -> dict[str, Change]:
-        """Who says so -> the change."""
+        """Source -> the change, for every source that there is."""
         found = {"report": self.report, "as coded": self.coded, "corrected": self.corrected}
         return {name: change for name, change in found.items() if change is not None}
 
 
 def claims(claimed: Mapping[str, Claimed], comparable: bool) -> pd.DataFrame:
-    """R3's claims: before and after in the report, as coded and corrected, with a verdict on the corrected.
+    """R3's claims: before and after in the report, as coded and corrected, with a verdict on the corrected change.
 
-    Where nothing corrected was measured, p and verdict are of the change as coded, and say so.
-
-    Args:
-        claimed: claim -> what is known of it; all of them are one family for Holm's correction.
-        comparable: whether data and budget are the report's.
+    Without a corrected change p and verdict belong to the change as coded; the verdict says so.
     """
     judged = family(
         {name: one.judged.test for name, one in claimed.items()},
@@ -225,12 +194,7 @@ def claims(claimed: Mapping[str, Claimed], comparable: bool) -> pd.DataFrame:
 
 
 def equal(found: Mapping[str, Claimed | Measured], comparable: bool = True) -> pd.DataFrame:
-    """Whether before and after are equal, for the claims that say so or should: see `comparisons.equivalence_table`.
-
-    Args:
-        found: question -> a claim, of which the corrected change counts, or a change; paired. All are one family for
-            Holm's correction.
-        comparable: whether data and budget are the report's.
+    """Whether before and after are equal (`comparisons.equivalence_table`), judged by the corrected change of a claim.
 
     Raises:
         EcglibError: a change is not paired.

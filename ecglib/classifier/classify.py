@@ -20,12 +20,9 @@ PLAUSIBLE = (0.005, 20.0)
 
 
 def read_record(path: Path, contract: Contract, start: float | None = None) -> np.ndarray:
-    """A record as a model expects it: (1, L, T) float32 millivolts.
+    """A WFDB record, named with or without `.hea` or `.dat`, as a model expects it: (1, L, T) float32 millivolts.
 
-    Args:
-        path: of the record, with or without `.hea` or `.dat`.
-        contract: the model's.
-        start: second at which the model's window begins; needed where the record is longer than that.
+    `start` is the second at which the model's window begins; a record that is longer than the window needs it.
 
     Raises:
         EcglibError: the record is missing, damaged, too short, too long without `start`, lacks a lead, holds NaN, is in
@@ -64,11 +61,6 @@ def read_record(path: Path, contract: Contract, start: float | None = None) -> n
 def classify(path: Path, model: Path, start: float | None = None) -> dict[str, tuple[float, bool]]:
     """Label -> its probability, and whether it reaches the label's threshold.
 
-    Args:
-        path: of a WFDB record.
-        model: what 'ecglib export' wrote.
-        start: second at which the window begins.
-
     Raises:
         EcglibError: see `read_record`, and `onnx.read_contract`.
     """
@@ -95,7 +87,6 @@ def _check_header(name: Path) -> None:
 
 
 def _positions(names: list[str], leads: tuple[str, ...], record: Path) -> list[int]:
-    """Where each lead is; PhysioNet's headers write AVR for aVR."""
     there = {name.casefold(): position for position, name in enumerate(names)}
     missing = [lead for lead in leads if lead.casefold() not in there]
     if missing:

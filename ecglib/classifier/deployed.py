@@ -1,7 +1,8 @@
-"""R3's question answered: what is left of a classifier when it is exported, and when its numbers are INT8?
+"""R3's question answered: what is left of a classifier after export, and after quantisation to INT8?
 
-Every trained network goes the way a user's would: to ONNX, to INT8 calibrated on training records, through ONNX
-Runtime on the test records. What it answers there is kept in the store beside the run.
+Every trained network goes the way of a user's: to ONNX, to INT8 calibrated on training records, through ONNX Runtime
+on the test records. The store keeps its answers beside the run. Everywhere `models` are one a seed, and a form is
+"float" or "int8".
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,13 +26,7 @@ FORMS = ("float", "int8")
 
 @dataclass(frozen=True)
 class Exported:
-    """A run as ONNX files, with what they answer on the test records.
-
-    Attributes:
-        run: the run.
-        files: "float" and "int8"; empty where the answers alone were asked for.
-        logits: of each, (N, 5).
-    """
+    """A run as ONNX files, with their answers on the test records."""
 
     run: ClassifierRun
     files: dict[str, Path]
@@ -53,12 +48,12 @@ def over_patients(models: Sequence[Exported], form: str) -> Interval:
 
 
 def differences(models: Sequence[Exported]) -> np.ndarray:
-    """INT8 minus float on the same records, test macro-AUC: (seeds,)."""
+    """INT8 minus float, test macro-AUC on the same records: (seeds,)."""
     return np.array([model.auc("int8") - model.auc("float") for model in models])
 
 
 def change(models: Sequence[Exported]) -> Change:
-    """From float to INT8: the mean over seeds, with both intervals."""
+    """From float to INT8: mean test macro-AUC over seeds, and the difference with both intervals."""
     ends = [float(np.mean([model.auc(form) for model in models])) for form in FORMS]
     drawn = np.mean([model.resampled("int8") - model.resampled("float") for model in models], axis=0)
     lost = metrics.mean_interval(differences(models))
@@ -68,15 +63,10 @@ def change(models: Sequence[Exported]) -> Change:
 def exported(
     config: ClassifierConfig, records: Records, store: Path, profile: str, device: str = "auto", files: bool = True
 ) -> Exported:
-    """A config's ONNX files and answers: from the store, or made and kept there, trained first if need be.
+    """A config's ONNX files and answers: from the store, or made and kept there after training if need be.
 
-    Args:
-        config: of the data set's own split.
-        records: the records it was made for.
-        store: the folder of all runs.
-        profile: whose records these are, for the contract.
-        device: to train on: "auto", "cpu" or "cuda".
-        files: False is content with answers, which a store may have without weights.
+    The config has the data set's own split. `profile` is written into the contract. Answers without files
+    (`files=False`) need no stored weights.
     """
     name = f"onnx/{config.run_id}"
     if not files and is_stored(store, name) and config.run(store).finished():
@@ -96,14 +86,10 @@ def exported(
 
 
 def costs(models: Mapping[str, Sequence[Exported]], repeats: int = 30) -> pd.DataFrame:
-    """Size, operations and time of each model, float and INT8, with its macro-AUC; a row each, as plain numbers.
+    """Size, operations, time and macro-AUC of each model, float and INT8: a row each, as plain numbers.
 
-    Size and time are those of the first seed. Times are those of one record on one thread; all ways take turns in one
-    run.
-
-    Args:
-        models: name -> exported runs, one a seed, the first with its files.
-        repeats: of every timing.
+    Size and time are those of the first seed, which needs its files. Times are those of one record on one thread; all
+    ways take turns in one run.
     """
     firsts = {name: seeds[0] for name, seeds in models.items()}
     records = {name: np.zeros((1, len(model.run.leads), SAMPLES), dtype=np.float32) for name, model in firsts.items()}

@@ -14,10 +14,9 @@ COARSE = 3  # bits of the drawing: eight would show 255 levels as one line
 
 
 def quantisation_diagram() -> Figure:
-    """R3 figure 10 in our own way: what becomes of a weight when it is an integer, and what that costs.
+    """R3 figure 10 in our own way: weights and the few integers that stand for them (left), what comes back (right).
 
-    Left: weights and the few integers that stand for them. Right: what comes back, with three bits and with eight, and
-    with a range that was measured on the wrong records.
+    Right: three bits, eight bits, and eight bits with a range that was measured on the wrong records.
     """
     figure, axes = plt.subplots(1, 2, figsize=(11, 3.9), width_ratios=(1.25, 1))
     weights = np.array([-0.98, -0.71, -0.56, -0.37, -0.21, -0.08, 0.04, 0.17, 0.29, 0.45, 0.62, 0.83])
@@ -55,23 +54,21 @@ def quantisation_diagram() -> Figure:
 
 
 def quantised(values: np.ndarray, bits: int, reach: float) -> np.ndarray:
-    """Values (N,) through signed integers of `bits` bits and back; what is larger than `reach` is cut off."""
+    """Values (N,) through signed integers of `bits` bits and back; values beyond `reach` are cut off."""
     top = 2 ** (bits - 1) - 1
     return np.clip(np.round(values * top / reach), -top, top) * reach / top
 
 
 def quantisation_error(bits: int) -> float:
-    """The largest error of a number within the range, as a part of the largest number: half a step."""
+    """Half a step: the largest error of a number within the range, as a share of the largest number."""
     return 0.5 / (2 ** (bits - 1) - 1)
 
 
 def mkd_diagram(found: Mapping[str, np.ndarray]) -> Figure:
     """R3 figure 20 in our own way: a 12-lead teacher, a student with lead I (MVKT-ECG), and what the student knows.
 
-    R3 prints the AUC that the authors of MVKT-ECG published; here it is what was measured in this notebook.
-
-    Args:
-        found: name -> (seeds, 5) test AUC of each class, columns in the order of `SUPERCLASSES`.
+    R3 prints the AUC that the authors of MVKT-ECG published. Here it is measured: name -> (seeds, 5) test AUC, columns
+    in the order of `SUPERCLASSES`.
     """
     figure, axes = plt.subplots(1, 2, figsize=(13, 4.0), width_ratios=(2.1, 1))
     axis = axes[0]

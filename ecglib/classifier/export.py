@@ -1,4 +1,4 @@
-"""From the store to a file that can be used elsewhere: `ecglib export`."""
+"""From the store to a file that can be used elsewhere: `ecglib export`. Everywhere `profile` is whose run it is."""
 
 import tempfile
 from collections.abc import Mapping
@@ -22,22 +22,15 @@ CALIBRATION = 256  # training records
 
 
 def export(run: ClassifierRun, profile: str, path: Path) -> None:
-    """Write a run of a profile as ONNX; what it says of itself is what the run measured."""
+    """Write a run as ONNX; its contract holds what the run measured."""
     onnx.export(run.model(), run.scaler, _contract(run, profile, run.predictions), path)
 
 
 def quantise(run: ClassifierRun, records: Records, profile: str, source: Path, path: Path) -> None:
-    """Write the INT8 twin of what `export` wrote, with the thresholds and metrics that INT8 itself gives.
-
-    Args:
-        run: of the data set's own split.
-        records: the records it was made for; training records calibrate.
-        profile: whose run it is.
-        source: what `export` wrote.
-        path: the file.
+    """Write the INT8 twin of `source`, which `export` wrote, with the thresholds and metrics that INT8 itself gives.
 
     Raises:
-        EcglibError: the records are not those of the run.
+        EcglibError: the records, of which training records calibrate, are not those of the run.
     """
     if records.fingerprint != run.config["data"]:
         raise EcglibError(
@@ -55,7 +48,6 @@ def quantise(run: ClassifierRun, records: Records, profile: str, source: Path, p
 
 
 def _contract(run: ClassifierRun, profile: str, answers: Mapping[str, np.ndarray]) -> Contract:
-    """What a model expects and answers; thresholds and metrics follow from its logits of both parts."""
     targets = run.predictions
     source, count = "simulated" if profile == SMOKE else ptbxl.SOURCE, run.environment["train_records"]
     measured = multilabel.class_metrics(targets["test_targets"], answers["test_logits"], SUPERCLASSES)
@@ -70,7 +62,7 @@ def _contract(run: ClassifierRun, profile: str, answers: Mapping[str, np.ndarray
 
 
 def calibration_records(run: ClassifierRun, records: Records) -> np.ndarray:
-    """Training records (N, L, 1000) in millivolts, none of which validates or tests."""
+    """Training records (N, L, 1000) of the data set's own split in millivolts."""
     train = ptbxl.benchmark_split(records).train
     chosen = np.sort(np.random.default_rng(0).permutation(train)[:CALIBRATION])
     return np.asarray(records.signals[chosen])[:, run.leads]
@@ -79,18 +71,10 @@ def calibration_records(run: ClassifierRun, records: Records) -> np.ndarray:
 def export_best(
     kind: str, profile: str, path: Path, int8: bool = False, data_root: str | None = None, output: str | None = None
 ) -> str:
-    """Write the best run of a kind as ONNX.
+    """Write the best run of a kind (see `task.best_run`) as ONNX; returned is what was written, for a reader.
 
-    Args:
-        kind: see `task.best_run`.
-        profile: whose runs.
-        path: the file.
-        int8: quantise it; this needs the records.
-        data_root: where they are; simulated records serve the smoke profile.
-        output: the folder that has `papermill_runs/`; None is `files.output_root`.
-
-    Returns:
-        What was written, for a reader.
+    INT8 needs the records: those in `data_root`, or simulated ones for the smoke profile. `output` is the folder that
+    has `papermill_runs/`; None is `files.output_root`.
 
     Raises:
         EcglibError: no such run, no records, or the disk refused.
@@ -113,18 +97,7 @@ def export_best(
 def contract_of_best(
     kind: str, profile: str, int8: bool = False, data_root: str | None = None, output: str | None = None
 ) -> Contract:
-    """What the file says of itself that `ecglib export` would write now: `export_best` writes it and it is read back.
-
-    Args:
-        kind: see `export_best`, as the others.
-        profile: whose runs.
-        int8: quantise it.
-        data_root: where the records are.
-        output: the folder that has `papermill_runs/`.
-
-    Raises:
-        EcglibError: as `export_best`.
-    """
+    """The contract of the file that `export_best` writes from these arguments: it is written and read back."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         export_best(kind, profile, path, int8, data_root, output)
@@ -132,11 +105,7 @@ def contract_of_best(
 
 
 def contract_table(contracts: Mapping[str, Contract]) -> pd.DataFrame:
-    """What models say of themselves, a column a model.
-
-    Args:
-        contracts: kind of run, as `export_best` takes it -> its contract.
-    """
+    """What models say of themselves, a column a kind of run."""
     columns = {}
     for kind, contract in contracts.items():
         measured = contract.metrics or {}

@@ -1,4 +1,7 @@
-"""Figures of notebook 05: curves of each class, size against AUC, claims as arrows, what a network saw on ECG paper."""
+"""Figures of notebook 05: curves of each class, size against AUC, claims as arrows, what a network saw on ECG paper.
+
+Everywhere targets are (N, 5) of 0 and 1, scores (N, 5), and `published` is R3's macro-AUC on the same part of the data.
+"""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -28,15 +31,7 @@ COLOURS = dict(zip(SUPERCLASSES, ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#
 def class_curves(
     targets: np.ndarray, scores: np.ndarray, found: Mapping[str, float], title: str, published: float | None = None
 ) -> Figure:
-    """R3 figures 7-2, 7-3, 8-2 and 8-3: ROC and precision-recall of each class.
-
-    Args:
-        targets: (N, 5) of 0 and 1.
-        scores: (N, 5).
-        found: `multilabel.class_metrics` of them, for the legend.
-        title: which network, which records.
-        published: R3's macro-AUC, on records of the same part of the data.
-    """
+    """R3 figures 7-2, 7-3, 8-2 and 8-3: ROC and precision-recall of each class; `found` are their `class_metrics`."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 4.2))
     for column, name in enumerate(SUPERCLASSES):
         if f"auc_{name}" not in found:
@@ -65,12 +60,7 @@ def _with_report(text: str, published: float | None) -> str:
 def roc_panels(
     panels: Mapping[str, tuple[np.ndarray, np.ndarray]], published: Mapping[str, float] | None = None
 ) -> Figure:
-    """R3 figures 13-1, 14-1, 14-2, 16-2, 17-2 and 19: the ROC of each class, a panel a model.
-
-    Args:
-        panels: title -> targets (N, 5) of 0 and 1, scores (N, 5).
-        published: title -> R3's macro-AUC, on records of the same part of the data.
-    """
+    """R3 figures 13-1, 14-1, 14-2, 16-2, 17-2 and 19: ROC of each class; `panels` is title -> targets and scores."""
     figure, axes = plt.subplots(1, len(panels), figsize=(3.3 * len(panels), 3.9), sharey=True, squeeze=False)
     for axis, (title, (targets, scores)) in zip(axes[0], panels.items(), strict=True):
         found = class_metrics(targets, scores, SUPERCLASSES)
@@ -100,12 +90,8 @@ PLACES: tuple[dict[str, Any], ...] = (
 def parameter_curve(found: Mapping[str, Mapping[str, Sequence[ClassifierRun]]], published: bool) -> Figure:
     """R3 figures 12 and 15: macro-AUC against the number of parameters, a panel for each part of the data.
 
-    R3's curve is one of validation numbers (`Claim.part`), so it stands in the panel of these alone.
-
-    Args:
-        found: part of the data, "validation" or "test" -> network -> its runs; their macro-AUCs of that part are drawn.
-            Those of table 2 are joined, others stand by themselves.
-        published: whether R3's curve is drawn beside them.
+    `found` is part, "validation" or "test" -> network -> runs; networks of table 2 are joined by a line. R3's curve
+    shows validation numbers (`Claim.part`), so that it is drawn in that panel alone, if `published`.
     """
     figure, axes = plt.subplots(1, len(found), figsize=(5.2 * len(found), 4.0), sharey=True, squeeze=False)
     rungs = {networks.network_of(size) for size in networks.LADDER}
@@ -146,11 +132,7 @@ def parameter_curve(found: Mapping[str, Mapping[str, Sequence[ClassifierRun]]], 
 
 
 def changes(claims: Mapping[str, Mapping[str, Change]]) -> Figure:
-    """R3 figures 14-3, 18 and 19-3 as arrows from before to after: as published, as coded, corrected.
-
-    Args:
-        claims: claim -> who says so -> the change of macro-AUC.
-    """
+    """R3 figures 14-3, 18 and 19-3 as arrows from before to after: claim -> source -> change of macro-AUC."""
     colours = {"report": REPORT, "as coded": ERROR, "corrected": OUTPUT}
     rows = [(claim, source, change) for claim, sources in claims.items() for source, change in sources.items()]
     figure, axis = plt.subplots(figsize=(10, 0.42 * len(rows) + 1.2))
@@ -173,11 +155,7 @@ def changes(claims: Mapping[str, Mapping[str, Change]]) -> Figure:
 
 
 def pareto(costs: pd.DataFrame) -> Figure:
-    """Macro-AUC against size, operations and time; up and to the left is better. The line joins what nothing beats.
-
-    Args:
-        costs: `deployed.costs`, a row a model.
-    """
+    """Macro-AUC against size, operations and time of `deployed.costs`, each with its Pareto front as a line."""
     figure, axes = plt.subplots(1, 3, figsize=(12, 4.6), sharey=True)
     measures = {
         "file (kB, log scale)": costs["bytes"] / 1000,
@@ -214,12 +192,9 @@ GRID = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3"
 
 
 def paper(signals: np.ndarray, weight: np.ndarray | None = None, title: str = "") -> Figure:
-    """A 12-lead record on ECG paper at true scale, coloured by what a network looked at.
+    """A 12-lead record (12, 1000) in mV at 100 Hz on ECG paper at true scale, coloured by what a network looked at.
 
-    Args:
-        signals: (12, 1000) mV at 100 Hz.
-        weight: (12, 1000) or (1000,) in [0, 1], how much each sample mattered; None leaves the trace black.
-        title: of the record.
+    `weight`, (12, 1000) or (1000,) in [0, 1], says how much each sample mattered; None leaves the trace black.
     """
     width, height = 4 * COLUMN_S * MM_PER_S, 4 * ROW_MM + TOP_MM
     page = (width + 10, height + 14)  # mm
@@ -268,12 +243,7 @@ def _trace(axis: Axes, x: np.ndarray, y: np.ndarray, weight: np.ndarray | None) 
 
 
 def comparison_points(rows: Mapping[str, tuple[np.ndarray, ...]], label: str) -> Figure:
-    """R3 figure 6: a point a seed for each setting, as coded beside corrected.
-
-    Args:
-        rows: setting -> (seeds,) with weights carried over, the same in reverse, from fresh weights.
-        label: what is compared.
-    """
+    """R3 figure 6: setting -> (seeds,) with weights carried over, the same in reverse, and from fresh weights."""
     figure, axis = plt.subplots(figsize=(8, 0.45 * len(rows) + 1.2))
     ways = (
         ("as coded: weights carried over, downwards", ERROR, -0.2),

@@ -1,8 +1,8 @@
 """FRSKD in one dimension: a self-teacher that refines its own classifier's features (Ji et al. 2021; reports R1, R2).
 
 R1 and R2 describe it (section 2.2.3) but built something else. The classifier's blocks feed a top-down path, which
-brings what late blocks know to early ones, and a bottom-up path, which carries it back. From the refined features the
-self-teacher classifies, too; its answer and its attention then teach the classifier. At test time it is put aside.
+brings the knowledge of late blocks to early ones, and a bottom-up path, which carries it back. The self-teacher
+classifies the refined features; its answer and its attention teach the classifier. It is not used at test time.
 
 Two things are simpler than in the paper: all levels have one width, and the convolutions are not depthwise.
 """
@@ -21,7 +21,7 @@ WIDTH = 64  # channels of every level of the self-teacher
 
 
 class Fusion(nn.Module):
-    """A weighted mean of maps of one size, with weights that are learned and never negative, then a convolution."""
+    """A weighted mean of maps of one size, with learned weights that are never negative, then a convolution."""
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
@@ -35,13 +35,7 @@ class Fusion(nn.Module):
 
 
 class SelfTeacher(nn.Module):
-    """Refined features and logits from a classifier's features.
-
-    Args:
-        channels: of the classifier's blocks, from the first to the last.
-        classes: of the output.
-        width: of every level.
-    """
+    """Refined features and logits from a classifier's features; `channels` are those of its blocks, first to last."""
 
     def __init__(self, channels: Sequence[int], classes: int = CLASSES, width: int = WIDTH) -> None:
         super().__init__()
@@ -51,7 +45,7 @@ class SelfTeacher(nn.Module):
         self.classifier = nn.Linear(width, classes)
 
     def forward(self, features: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
-        """Of features (B, C_i, T_i): refined maps (B, width, T_i), and logits (B, classes)."""
+        """Features (B, C_i, T_i) -> refined maps (B, width, T_i), and logits (B, classes)."""
         level = [lateral(part) for lateral, part in zip(self.lateral, features, strict=True)]
         path = [level[-1]]
         for own, fuse in zip(reversed(level[:-1]), reversed(self.down), strict=True):
@@ -65,7 +59,7 @@ class SelfTeacher(nn.Module):
 
 
 def _halved(x: Tensor, length: int) -> Tensor:
-    """Maps (B, C, T) pooled by 2, as between blocks, cut at both ends to what a convolution without padding leaves.
+    """Maps (B, C, T) pooled by 2 as between blocks, then cut at both ends to the length after an unpadded convolution.
 
     `F.adaptive_max_pool1d`, which would need no cutting, has no repeatable gradient on a GPU.
     """
@@ -75,13 +69,9 @@ def _halved(x: Tensor, length: int) -> Tensor:
 
 
 class SelfTaught(nn.Module):
-    """A classifier with its self-teacher; to the outside it is the classifier.
+    """A classifier with its self-teacher; from outside it behaves like the classifier.
 
-    Args:
-        classifier: gives `features` and `head`.
-        temperature: T of the divergence.
-        alpha: weight of the self-teacher's answer.
-        beta: weight of its attention.
+    `temperature` is T of the divergence, `alpha` the weight of the self-teacher's answer, `beta` that of its attention.
     """
 
     def __init__(self, classifier: ConvNet, temperature: float, alpha: float, beta: float) -> None:
@@ -101,7 +91,7 @@ class SelfTaught(nn.Module):
         """BCE of classifier and self-teacher + alpha KL + beta attention transfer, of the last forward pass.
 
         The transfer is averaged over records and time, as in FRSKD's program, to which its beta belongs. The
-        self-teacher learns from the labels alone: its answer and its maps are given to the classifier as they are.
+        self-teacher learns from the labels alone: KL and transfer send it no gradient.
         """
         refined, taught = self.teacher(self.features)
         labels = F.binary_cross_entropy_with_logits(logits, targets) + F.binary_cross_entropy_with_logits(

@@ -26,15 +26,11 @@ IN_LOSS = "Sigmoid (in the loss here)"
 
 
 def beside_report(network: nn.Module, published: Sequence[Row]) -> pd.DataFrame:
-    """A row a layer: what the report prints, and what it is here with its parameters.
+    """A row a layer: what the report prints (a figure in `reports.LAYERS`), and what it is here with its parameters.
 
-    Keras counts a BatchNorm's two running statistics a channel as parameters; torch counts the two trained ones alone.
-    So a BatchNorm of figure 7-1 has twice as many parameters as here; the last column has the running ones. The sigmoid
-    that ends figures 16-1 and 17-1 is part of the loss here and has a row that says so.
-
-    Args:
-        network: of 12 leads and 1,000 samples.
-        published: a figure's rows, in `reports.LAYERS`.
+    Keras counts a BatchNorm's two running statistics a channel as parameters, torch only the two trained ones. So a
+    BatchNorm of figure 7-1 has twice as many parameters as here; the last column has the running ones. The sigmoid that
+    ends figures 16-1 and 17-1 is part of the loss here; its row says so.
     """
     keras = published[0][0] == "input_1" or published[0][0].startswith("conv1d")
     x = torch.zeros(2, len(LEADS), SAMPLES)
@@ -78,6 +74,6 @@ def in_order(published: Sequence[Row]) -> list[Row]:
 
 
 def kind_of(name: str) -> str:
-    """What torch calls a layer that Keras or torchsummary prints under `name`."""
+    """Torch's name of a layer that Keras or torchsummary prints under `name`."""
     plain = re.sub(r"[-_]\d+$", "", name)
     return KERAS.get(plain, plain)

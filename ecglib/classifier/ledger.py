@@ -36,20 +36,12 @@ OF_STUDENT = ("alone", "kd")  # arms whose network is a parameter of the noteboo
 def measured_r3(
     index: pd.DataFrame, runs: Mapping[str, Sequence[ClassifierRun]], student: str, attempts: Mapping[str, Interval]
 ) -> tuple[dict[str, float | str | Interval], dict[str, Interval], dict[str, str]]:
-    """What was measured of R3's numbers: counted as R3 counts (class AUCs rounded), and corrected.
+    """What was measured of R3's numbers, counted as in R3 (class AUCs rounded) and corrected, and why some are missing.
 
-    As coded is R3's whole program, and on each part of the data what R3 showed of it: on validation records the best
-    epoch, on test records the last.
-
-    Args:
-        index: of all records.
-        runs: network or arm -> runs.
-        student: the network that was taught; R3's numbers of its student stand beside R3's own alone.
-        attempts: key -> macro-AUC in % of the network that was pruned or quantised as R3 did.
-
-    Returns:
-        Numbers as coded (macro-AUC in %, over seeds); macro-AUC of the same part of the data set's own folds with its
-        interval over seeds; and why there is no number.
+    As coded is R3's whole program: the best epoch on validation records, the last on test records, as R3 shows them.
+    Corrected is the macro-AUC over seeds on the same part of the data set's own folds. `runs` maps a network or arm to
+    its runs. `student` is the network that was taught; only "student" is compared with R3's own. `attempts` come from
+    `attempts.as_r3`.
     """
     built = {
         "inception": Inception(),

@@ -12,19 +12,16 @@ class BinaryKL:
     """Distillation of a multi-label classifier, each class a yes or no of its own (report R3, section 4.3, corrected).
 
     The mean over records and classes of KL(Bernoulli(teacher) || Bernoulli(student)), times T^2, so that its gradient
-    keeps its size. Zero where student and teacher agree.
+    keeps its size. Zero if student and teacher agree.
 
-    Args:
-        temperature: T.
-        softened: what T divides. "logits", as Hinton et al. (2015) do; or "probabilities", as MKD is published
-            (MVKT-ECG, Qin et al. 2023), which makes every class look absent.
+    T divides the logits, as in Hinton et al. (2015), or the probabilities, as MKD is published (MVKT-ECG, Qin et al.
+    2023), which makes every class look absent.
     """
 
     def __init__(self, temperature: float, softened: Literal["logits", "probabilities"] = "logits") -> None:
         self.temperature, self.softened = temperature, softened
 
     def __call__(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """The loss of two batches of logits (B, C)."""
         p, q = self._soft(teacher.detach()), self._soft(student)
         cross_entropy, entropy = F.binary_cross_entropy(q, p), F.binary_cross_entropy(p, p)
         return (cross_entropy - entropy) * self.temperature**2
@@ -38,17 +35,10 @@ class BinaryKL:
 def distillation_as_coded(
     student: Tensor, teacher: Tensor, targets: Tensor, temperature: float, alpha: float
 ) -> Tensor:
-    """What R3's program minimised: a softmax over sigmoids, as if exactly one of several true labels could hold.
+    """What R3's program minimised, from logits (B, C): a softmax over sigmoids, as if exactly one label could be true.
 
     alpha T^2 KL(softmax(sigmoid(teacher) / T) || softmax(sigmoid(student) / T)), averaged over records and classes (a
     fifth of the divergence), plus (1 - alpha) times the cross-entropy of the student's sigmoids taken as logits.
-
-    Args:
-        student: (B, C) logits.
-        teacher: (B, C) logits.
-        targets: (B, C) of 0 and 1.
-        temperature: T.
-        alpha: weight of the divergence.
     """
     student, teacher = torch.sigmoid(student), torch.sigmoid(teacher.detach())
     log_student = F.log_softmax(student / temperature, dim=1)

@@ -14,13 +14,9 @@ from ecglib.core import cost
 
 
 def flops_as_r3(model: nn.Module, x: Tensor) -> int:
-    """FLOPs as figure 14-4 has them: every convolution counted at as many positions as the first one's output has.
+    """FLOPs as in figure 14-4: every convolution is counted at as many positions as the first one's output has.
 
-    One for each multiply-accumulate; later convolutions see shorter signals, so that this is more than is computed.
-
-    Args:
-        model: convolutions and linear layers.
-        x: (1, L, T) a record.
+    Each multiply-accumulate counts as one. Later convolutions see shorter signals, so this is more than is computed.
     """
     convolutions = [module for module in model.modules() if isinstance(module, nn.Conv1d)]
     positions = x.shape[-1] - convolutions[0].kernel_size[0] + 1
@@ -30,7 +26,7 @@ def flops_as_r3(model: nn.Module, x: Tensor) -> int:
 
 @torch.no_grad()
 def flops(model: nn.Module, x: Tensor) -> int:
-    """Floating-point operations of one record x (1, L, T): 2 for every multiply-accumulate."""
+    """Floating-point operations of one record x (1, L, T): two for every multiply-accumulate."""
     with FlopCounterMode(display=False) as counter:
         model.eval()(x)
     return counter.get_total_flops()
@@ -46,13 +42,7 @@ def weight_bytes(model: nn.Module) -> int:
 
 
 def ways(models: Mapping[str, nn.Module], files: Mapping[str, Path], x: np.ndarray) -> dict[str, Callable[[], object]]:
-    """Ways to run one record x (1, L, T), ready to be called.
-
-    Args:
-        models: name -> network, run by torch as it is.
-        files: name -> ONNX file, run by ONNX Runtime on one thread.
-        x: a record in the unit that all of them expect.
-    """
+    """Ways to run one record x (1, L, T): networks by torch, ONNX files by ONNX Runtime on one thread."""
     record = torch.from_numpy(x)
     found: dict[str, Callable[[], object]] = {
         name: partial(_forward, model.eval(), record) for name, model in models.items()
@@ -61,7 +51,7 @@ def ways(models: Mapping[str, nn.Module], files: Mapping[str, Path], x: np.ndarr
 
 
 def timed(actions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, np.ndarray]:
-    """`cost.alternating` with torch on one thread: seconds, (repeats,) of each action."""
+    """`cost.alternating` with torch on one thread: (repeats,) seconds of each action."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,7 +1,7 @@
 """The classifiers of report R3 (figures 7-1, 8-1, 16-1, 17-1, table 2), and the field's strongest small reference.
 
-All map x (B, leads, T) to logits (B, classes); the sigmoid that R3's networks end with is in the loss. T may differ
-from 1,000 samples except for the Inception network, whose dense layer counts on it.
+All map x (B, leads, T) to logits (B, classes); the sigmoid that ends R3's networks is in the loss. T may differ from
+1,000 samples except for the Inception network, whose dense layer needs it.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,16 +30,7 @@ LADDER: dict[str, tuple[int, ...]] = {
 
 
 class ConvNet(nn.Module):
-    """R3's block, repeated: convolution without padding, BatchNorm, ReLU, max-pooling by 2, dropout.
-
-    Args:
-        widths: channels of each block.
-        kernel: of every convolution.
-        leads: channels of the input.
-        classes: of the output.
-        normalised: with BatchNorm.
-        dropout: probability.
-    """
+    """R3's block, once a width: convolution without padding, BatchNorm if `normalised`, ReLU, pooling by 2, dropout."""
 
     def __init__(
         self,
@@ -69,7 +60,7 @@ class ConvNet(nn.Module):
         return found
 
     def head(self, features: Tensor) -> Tensor:
-        """Logits (B, classes) of the last block's output."""
+        """Logits (B, classes) from the last block's output."""
         return self.classifier(self.dropout(self.pool(features).flatten(1)))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -77,12 +68,12 @@ class ConvNet(nn.Module):
 
 
 def network_of(size: str) -> str:
-    """The key in `MODELS` of a row of table 2: its largest is the teacher."""
+    """The key in `MODELS` of a row of table 2; the largest is the teacher."""
     return "teacher" if size == "6.5M" else size
 
 
 def convnet(size: str, leads: int = len(LEADS), dropout: float = DROPOUT) -> ConvNet:
-    """One rung of table 2's ladder, a key of `LADDER`."""
+    """A network of table 2, by a key of `LADDER`."""
     return ConvNet(LADDER[size], leads=leads, dropout=dropout)
 
 
@@ -99,8 +90,8 @@ def student(leads: int = len(LEADS), dropout: float = DROPOUT) -> ConvNet:
 def unnormalised(leads: int = len(LEADS), dropout: float = DROPOUT) -> ConvNet:
     """The network of figures 13 and 14, "about 610K parameters": 614,055 with 12 leads, without BatchNorm.
 
-    R3's text gives no layers; its repository has a CNN of this layout, whose FLOPs, counted as R3 does
-    (`measure.flops_as_r3`), are those of figure 14-4 exactly.
+    R3's text gives no layers. A CNN in its repository has this layout; its FLOPs, counted as R3 does
+    (`measure.flops_as_r3`), are exactly those of figure 14-4.
     """
     return ConvNet((100, 150, 300), leads=leads, normalised=False, dropout=dropout)
 
@@ -160,8 +151,6 @@ class Inception(nn.Module):
 
 
 class _ResidualBlock(nn.Module):
-    """Two convolutions, kernel 5 and 3, around which the input is carried."""
-
     def __init__(self, width: int, stride: int) -> None:
         super().__init__()
         self.path = nn.Sequential(
@@ -212,12 +201,7 @@ MODELS: dict[str, Callable[[int, float], nn.Module]] = {
 
 
 def build(name: str, leads: int, dropout: float = DROPOUT) -> nn.Module:
-    """A new network by its name.
-
-    Args:
-        name: a key of `MODELS`.
-        leads: channels of the input.
-        dropout: probability; the Inception network has no dropout, and the benchmark's network its own.
+    """A new network, by a key of `MODELS`; Inception has no dropout, and the benchmark's network its own.
 
     Raises:
         EcglibError: there is no such network.

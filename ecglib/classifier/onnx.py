@@ -1,7 +1,9 @@
-"""A classifier as one ONNX file that says itself what it expects, and the same in INT8 (report R3, section 3.2.2).
+"""A classifier as one ONNX file that states what it expects, and the same in INT8 (report R3, section 3.2.2).
 
 R3 quantised with `quantize_dynamic`, which leaves Conv1d alone: nothing became smaller (audit, R3 point 6). Here the
-convolutions are quantised statically: weights per channel, activations by what training records give.
+convolutions are quantised statically: weights per channel, activations by their range on training records.
+
+Everything but `run` raises EcglibError if ONNX or ONNX Runtime is not installed, or if the disk refuses.
 """
 
 import json
@@ -28,23 +30,7 @@ CONTRACT = "ecglib.contract"  # the key under which the ONNX metadata hold it
 
 @dataclass(frozen=True)
 class Contract:
-    """What a model expects and what it answers; it travels inside the file.
-
-    Attributes:
-        leads: names of the input's channels, in their order.
-        labels: names of the outputs, in their order.
-        thresholds: probability from which a label is given, for each; chosen on validation records by this very file.
-        metrics: on test records, of this very file if its precision is int8, otherwise of the run.
-        precision: of its convolutions, "float32" or "int8".
-        source: run id of the training.
-        data: data set and version, and how many records of it were learned from.
-        samples: length of the input.
-        rate: Hz.
-        unit: of the input.
-        mean: of each lead, which the model itself subtracts; in `unit`.
-        deviation: of each lead, by which the model itself divides; in `unit`.
-        output: what comes out.
-    """
+    """What a model expects and what it answers; the contract travels inside the file."""
 
     leads: tuple[str, ...]
     labels: tuple[str, ...] = SUPERCLASSES
@@ -78,16 +64,9 @@ class Scaled(nn.Module):
 
 
 def export(model: nn.Module, scaler: Scaler, contract: Contract, path: Path) -> None:
-    """Write a network as ONNX, weights inside, any batch size.
+    """Write a network, which expects scaled records (B, L, T), as ONNX with its scaling, for any batch size.
 
-    Args:
-        model: logits of scaled records (B, L, T); its mode is set to evaluation.
-        scaler: of its input.
-        contract: is put into the metadata.
-        path: the file.
-
-    Raises:
-        EcglibError: the disk refused, or ONNX is not installed.
+    The model is set to evaluation mode; the contract goes into the metadata.
     """
     onnx = need("onnx")
     whole = Scaled(model, scaler).eval().cpu()
@@ -110,23 +89,13 @@ def export(model: nn.Module, scaler: Scaler, contract: Contract, path: Path) -> 
 
 
 def quantise(source: Path, path: Path, records: np.ndarray, whole: bool = False) -> None:
-    """Write the INT8 twin of an exported model: static, per channel, calibrated on training records.
+    """Write the INT8 twin of an exported model: static, per channel, calibrated on training records (N, L, T) in mV.
 
-    Weights use 7 of the 8 bits: processors without VNNI add pairs of products in 16 bits, and full-range weights
-    overflow there without a word. The last linear layer stays in float: it has a thousandth of the weights and decides
-    the ranking.
+    Weights use 7 of the 8 bits: processors without VNNI add pairs of products in 16 bits, which full-range weights
+    overflow silently. The last linear layer stays in float: it has a thousandth of the weights and decides the ranking.
+    `whole` is what a simpler recipe does (`attempts`): every layer, one scale for all its weights, all 8 bits.
 
     The contract keeps thresholds and metrics of the source; `relabel` gives it those that INT8 itself has.
-
-    Args:
-        source: what `export` wrote.
-        path: the file.
-        records: (N, L, T) millivolts, from the training part.
-        whole: every layer, one scale for all weights of a layer, all 8 bits: what a simpler recipe does
-            (`attempts`).
-
-    Raises:
-        EcglibError: ONNX Runtime is not installed, or the disk refused.
     """
     onnx, quantization = need("onnx"), need("onnxruntime.quantization")
     shape_inference = need("onnxruntime.quantization.shape_inference")
@@ -160,7 +129,7 @@ def quantise(source: Path, path: Path, records: np.ndarray, whole: bool = False)
 
 
 def relabel(path: Path, contract: Contract) -> None:
-    """Give an exported model another contract; the scaling stays, for it is in the model."""
+    """Give an exported model another contract; the scaling stays, because it is in the model."""
     onnx, before = need("onnx"), read_contract(path)
     contract = replace(contract, mean=before.mean, deviation=before.deviation)
     graph = onnx.load(path)
@@ -170,7 +139,7 @@ def relabel(path: Path, contract: Contract) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Neither the exporter's deprecations nor its and the quantiser's log, which say nothing about this model."""
+    """Silence deprecations of the exporter, and logs of exporter and quantiser: they say nothing about this model."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -214,7 +183,7 @@ def run(session: Any, x: np.ndarray) -> np.ndarray:
 
 
 def read_contract(path: Path) -> Contract:
-    """What an exported model says of itself.
+    """The contract of an exported model.
 
     Raises:
         EcglibError: the file is no model of this library.
@@ -231,5 +200,4 @@ def read_contract(path: Path) -> Contract:
 
 
 def lead_names(positions: tuple[int, ...]) -> tuple[str, ...]:
-    """The names of leads by their positions."""
     return tuple(LEADS[position] for position in positions)

@@ -11,12 +11,7 @@ from ecglib.data.ptbxl import SAMPLES
 
 
 def masked(model: nn.Module, amount: float) -> nn.Module:
-    """A copy whose smallest weights are masked, as R3 pruned (section 4.1): `amount` of every convolution and layer.
-
-    Args:
-        model: is left as it is.
-        amount: share of the weights that become zero.
-    """
+    """A copy in which the smallest share `amount` of every layer's weights is masked with zeros (R3, section 4.1)."""
     result = copy.deepcopy(model)
     for module in result.modules():
         if isinstance(module, nn.Conv1d | nn.Linear):
@@ -25,15 +20,10 @@ def masked(model: nn.Module, amount: float) -> nn.Module:
 
 
 def without_channels(model: nn.Module, leads: int, share: float) -> nn.Module:
-    """A copy with fewer channels: the least important ones of every convolution are cut out, and what hangs on them.
+    """A copy without the least important `share` of each convolution's channels, and without what depends on them.
 
     Importance is the L2 norm of a channel's weights over all layers that it belongs to (torch-pruning's groups). The
-    result needs fine-tuning.
-
-    Args:
-        model: is left as it is.
-        leads: channels of its input.
-        share: of the channels.
+    result needs fine-tuning. `leads` are the channels of the input.
 
     Raises:
         EcglibError: torch-pruning is not installed.
@@ -53,7 +43,7 @@ def without_channels(model: nn.Module, leads: int, share: float) -> nn.Module:
 
 
 def zeros(model: nn.Module) -> int:
-    """How many weights are exactly zero, masked ones among them."""
+    """How many weights are exactly zero, masked ones included."""
     found = 0
     for module in model.modules():
         weight = getattr(module, "weight", None)

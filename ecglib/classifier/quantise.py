@@ -10,7 +10,7 @@ from ecglib.core.errors import EcglibError
 
 
 def quantised_dynamically(model: nn.Module) -> nn.Module:
-    """What R3's program did (section 4.2): a copy after `quantize_dynamic`, which knows linear layers but no Conv1d.
+    """A copy after `quantize_dynamic`, as in R3's program (section 4.2); it quantises linear layers but no Conv1d.
 
     Raises:
         EcglibError: this torch no longer has it.
@@ -27,11 +27,9 @@ def quantised_dynamically(model: nn.Module) -> nn.Module:
 def fake_quantised(model: nn.Module) -> nn.Module:
     """A copy prepared for quantisation-aware training, as R3's program tried: it rounds while it trains.
 
-    torch's `prepare_qat` rounds what comes out of each convolution, and weights and output of linear layers; it has no
-    version of Conv1d by itself that would round the weights, too. R3 never converted the result to integers.
-
-    As torch has it, the ranges follow what was seen by 1 % a step, so that they lag in a short training, and go on
-    following in evaluation mode.
+    torch's `prepare_qat` rounds the output of each convolution, and weights and output of linear layers. It cannot
+    round the weights of a Conv1d without BatchNorm or ReLU. Its ranges follow new values by 1 % a step, so that they
+    lag in a short training, and they keep following in evaluation mode. R3 never converted the result to integers.
 
     Raises:
         EcglibError: this torch no longer has it.

@@ -2,7 +2,7 @@
 
 R3's program deleted the records without a superclass from the signals by their number, which counts from one, and from
 the labels by their position, which counts from zero; and it took the order of the labels from an unordered set (audit,
-R3 point 5).
+R3 point 5). Everywhere targets are (N, C) of 0 and 1, scores (N, C), and `share` is that of wrong pairs.
 """
 
 from collections.abc import Sequence
@@ -23,16 +23,10 @@ from ecglib.stats.multilabel import macro_auc
 
 
 def signals_beside(labelled: np.ndarray, one_by_one: bool) -> np.ndarray:
-    """Which record's signal the program left beside each label, where records are numbered without a gap.
+    """Positions (M,) of the signals that the program left beside the M labels, if records are numbered without a gap.
 
-    So they were in the version that R3's program read (1.0.1); 1.0.3 has gaps.
-
-    Args:
-        labelled: (N,) bool, which records have a label.
-        one_by_one: each deletion shortens what the next one counts in; otherwise all are deleted at once.
-
-    Returns:
-        (M,) positions of signals, one for each record that has a label.
+    They were in version 1.0.1, which R3's program read; 1.0.3 has gaps. `labelled` (N,) says which records have a
+    label. `one_by_one` makes each deletion shorten what the next one counts in; otherwise all are deleted at once.
     """
     kept = np.arange(len(labelled))
     numbers = np.flatnonzero(~labelled) + 1
@@ -43,7 +37,7 @@ def signals_beside(labelled: np.ndarray, one_by_one: bool) -> np.ndarray:
 
 
 def mispaired(scores: np.ndarray, share: float, seed: int = 0) -> np.ndarray:
-    """Scores (N, C) of which a share stands beside the labels of other records, drawn at random."""
+    """Scores of which a share stands beside the labels of other records, drawn at random."""
     rng = np.random.default_rng(seed)
     moved = rng.permutation(len(scores))[: round(share * len(scores))]
     result = scores.copy()
@@ -52,39 +46,17 @@ def mispaired(scores: np.ndarray, share: float, seed: int = 0) -> np.ndarray:
 
 
 def auc_mispaired(targets: np.ndarray, scores: np.ndarray, share: float, draws: int = 100) -> np.ndarray:
-    """Macro-AUC when a share of the pairs is wrong, once for each of (draws,) random choices of them.
-
-    Args:
-        targets: (N, C) of 0 and 1.
-        scores: (N, C).
-        share: see `mispaired`.
-        draws: how many.
-    """
+    """Macro-AUC if a share of the pairs is wrong, for each of several random choices: (draws,)."""
     return np.array([macro_auc(targets, mispaired(scores, share, seed)) for seed in range(draws)])
 
 
 def auc_of_both(targets: np.ndarray, scores: np.ndarray, share: float, draws: int = 10) -> np.ndarray:
-    """Macro-AUC when a share of the pairs is wrong and the labels stand in another order, too: (draws * (C! - 1),).
-
-    Args:
-        targets: (N, C) of 0 and 1.
-        scores: (N, C).
-        share: see `mispaired`.
-        draws: random choices of wrong pairs, each with every wrong order.
-    """
+    """Macro-AUC if a share of the pairs is wrong and the labels are in a wrong order, too: (draws * (C! - 1),)."""
     return np.concatenate([auc_in_other_orders(targets, mispaired(scores, share, seed)) for seed in range(draws)])
 
 
 def auc_in_other_orders(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Macro-AUC when the columns of the labels stand in another order than those of the scores.
-
-    Args:
-        targets: (N, C) of 0 and 1.
-        scores: (N, C).
-
-    Returns:
-        (C! - 1,), one for every wrong order.
-    """
+    """Macro-AUC for every wrong order of the labels' columns: (C! - 1,)."""
     classes = range(targets.shape[1])
     pairs = np.array(
         [[metrics.auc(targets[:, label] == 1, scores[:, column]) for column in classes] for label in classes]
@@ -96,14 +68,10 @@ def auc_in_other_orders(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
 def results(
     networks: Sequence[nn.Module], scaler: Scaler, records: Records, members: np.ndarray, root: Path
 ) -> pd.DataFrame:
-    """What each mistake, and both together, leave of the macro-AUC of pruned networks.
+    """What each mistake, and both together, leave of the macro-AUC of pruned networks, one a seed.
 
-    Args:
-        networks: one a seed.
-        scaler: of their input.
-        records: those at hand that have a label.
-        members: positions among them of R3's validation records.
-        root: where the index and the waveforms are.
+    `records` have a label each; `members` are the positions of R3's validation records among them. The index and the
+    waveforms are in `root`.
     """
     here, whole = ptbxl.load_index(root, with_waveforms=True), ptbxl.load_index(root)
     labelled, all_labelled = (frame[list(SUPERCLASSES)].any(axis=1).to_numpy() for frame in (here, whole))

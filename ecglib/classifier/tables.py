@@ -1,4 +1,7 @@
-"""The tables of notebook 05, from stored runs and published numbers alone."""
+"""The tables of notebook 05, from stored runs and published numbers alone.
+
+Everywhere `runs` are one a seed, and `comparable` says whether data and budget are the report's.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,12 +25,12 @@ REPORT = "R3 "  # begins the names of arms under R3's whole program
 
 
 def values(runs: Sequence[ClassifierRun], part: str = TEST, metric: str = "auc") -> np.ndarray:
-    """One number a seed: (seeds,)."""
+    """A metric of each run: (seeds,)."""
     return np.array([run.metrics[part][metric] for run in runs])
 
 
 def rounded(runs: Sequence[ClassifierRun], part: str = "test_last") -> np.ndarray:
-    """As R3 reports: the last epoch, and the mean of class AUCs each rounded to two decimals. (seeds,)"""
+    """Macro-AUC of each run as R3 reports it, (seeds,): last epoch, mean of class AUCs each rounded to two decimals."""
     return np.array([multilabel.rounded_auc(run.metrics[part]) for run in runs])
 
 
@@ -38,17 +41,12 @@ def over_patients(runs: Sequence[ClassifierRun], part: str = TEST) -> Interval:
 
 
 def tested(arm: Arm) -> str:
-    """What an arm's test numbers are: as coded those of the last epoch, otherwise those of the best."""
+    """The metrics that an arm is tested by: as coded those of the last epoch, otherwise those of the best."""
     return "test_last" if arm.configs[0].split == "report" else TEST
 
 
 def results(arms: Mapping[str, Arm], runs: Runs) -> pd.DataFrame:
-    """Every arm: macro-AUC as R3 counts it and sound, with both intervals.
-
-    Args:
-        arms: what each arm does.
-        runs: its runs, one a seed.
-    """
+    """Every arm: macro-AUC as R3 counts it and sound, with both intervals."""
     rows = []
     for name, arm in arms.items():
         part = tested(arm)
@@ -84,12 +82,12 @@ def per_class(arms: Mapping[str, Arm], runs: Runs) -> pd.DataFrame:
 
 
 def class_aucs(runs: Sequence[ClassifierRun]) -> np.ndarray:
-    """Test AUC of each class, (seeds, 5), columns in the order of `SUPERCLASSES`; NaN where a class does not occur."""
+    """Test AUC of each class, (seeds, 5), columns in the order of `SUPERCLASSES`; NaN if a class does not occur."""
     return np.array([[run.metrics[TEST].get(f"auc_{label}", np.nan) for label in SUPERCLASSES] for run in runs])
 
 
 def comparisons(arms: Mapping[str, Arm], runs: Runs) -> dict[str, Comparison]:
-    """Each arm that has a control against it, seed by seed."""
+    """Each arm that has a control, compared with it seed by seed."""
     return {name: compare(runs[name], runs[arm.control], tested(arm)) for name, arm in arms.items() if arm.control}
 
 
@@ -101,14 +99,8 @@ def differences(
 ) -> pd.DataFrame:
     """Each arm's macro-AUC minus its control's: three intervals, p of the paired t test, verdict; the last epoch's.
 
-    All rows are one family for Holm's correction. The last epoch tells what the choice of the epoch has to do with a
-    difference.
-
-    Args:
-        arms: those that have a control are asked about.
-        runs: of arms and controls.
-        comparable: whether data and budget are the report's.
-        controls: those that are not among `arms`.
+    All rows are one family for Holm's correction. The last epoch shows what the choice of the epoch contributes to a
+    difference. `controls` has those that are not among `arms`.
     """
     known = {**(controls or {}), **arms}
 
@@ -138,24 +130,22 @@ def differences(
 
 
 def trained(runs: Sequence[ClassifierRun]) -> str:
-    """How many there are, and how many teachers they have where several share one: `5 (3 teachers)`."""
+    """How many runs there are, and how many teachers they have if several share one: `5 (3 teachers)`."""
     teachers = {lesson["teacher"] for run in runs if (lesson := run.config.get("lesson"))} - {SELF, UNTRAINED}
     shared = 0 < len(teachers) < len(runs)
     return f"{len(runs)} ({len(teachers)} teacher{'s' * (len(teachers) > 1)})" if shared else str(len(runs))
 
 
 def claimed_difference(claim: tuple[str, str] | None) -> float | None:
-    """What R3 says the second is more than the first (keys of `reports.CLAIMS`, in %); None where it says nothing."""
+    """R3's second number minus its first (keys of `reports.CLAIMS`, in %); None without a claim."""
     return None if claim is None else (reports.value(claim[1]) - reports.value(claim[0])) / 100
 
 
 def ladder(runs: Runs) -> pd.DataFrame:
     """Table 2: published size and macro-AUC beside the exact count and what was measured.
 
-    R3's numbers are validation numbers on its own split, and so is the column as coded.
-
-    Args:
-        runs: network, and network under R3's program -> runs; without them a row has its count alone.
+    R3's numbers are validation numbers on its own split, and so is the column as coded. A network without runs has its
+    count alone.
     """
     rows = []
     for size, widths in networks.LADDER.items():
@@ -184,10 +174,7 @@ def network_claims(runs: Runs, comparable: bool) -> pd.DataFrame:
 
     Section 3.1: the plain CNN is better than the Inception CNN. Section 3.2.3 and table 2: the macro-AUC holds from
     6.5M parameters down and falls only at 57K. Networks share no weights, so the differences are unpaired (Welch).
-
-    Args:
-        runs: of the networks under R3's program; those that are missing are not asked about.
-        comparable: whether data and budget are the report's.
+    Networks without runs under R3's program are left out.
     """
     largest, *smaller = networks.LADDER
     pairs = {("plain", "inception"): ("r3.plain.auc", "r3.inception.auc")}
@@ -215,12 +202,9 @@ def network_claims(runs: Runs, comparable: bool) -> pd.DataFrame:
 
 
 def settings(arms: Mapping[str, Arm], runs: Mapping[str, Runs], comparable: bool) -> pd.DataFrame:
-    """Figure 6: validation macro-AUC of each setting as coded and corrected, and whether R3's choice is the better.
+    """Figure 6: validation macro-AUC of each setting as coded and corrected, and whether R3's choice is better.
 
-    Args:
-        arms: the fresh ones of `arms.setting_arms`.
-        runs: "carried over", "in reverse" and "fresh" -> theirs.
-        comparable: whether data and budget are the report's.
+    `arms` are the fresh ones of `arms.setting_arms`, `runs` are those of all three.
     """
     fresh = runs["fresh"]
     asked = {name: arm.control for name, arm in arms.items() if arm.control}
@@ -248,12 +232,7 @@ def settings(arms: Mapping[str, Arm], runs: Mapping[str, Runs], comparable: bool
 
 
 def compression(costs: pd.DataFrame, losses: Mapping[str, Change]) -> pd.DataFrame:
-    """All together: what each model costs and what it knows.
-
-    Args:
-        costs: `deployed.costs`.
-        losses: model -> from float to INT8.
-    """
+    """What each model of `deployed.costs` costs and what it knows; `losses` is model -> change from float to INT8."""
     rows = []
     for name, row in costs.iterrows():
         found = Interval(row["auc"], row["seeds_low"], row["seeds_high"])
@@ -280,15 +259,9 @@ CALIBRATION = f"expected calibration error ({multilabel.BINS} bins of equal widt
 
 
 def calibration(answers: Mapping[str, Sequence[np.ndarray]], targets: np.ndarray, patients: np.ndarray) -> pd.DataFrame:
-    """Whether probabilities mean what they say, beside the AUC, which looks at their order alone.
+    """Whether probabilities mean what they say, beside the AUC, which sees their order alone; from test logits (N, 5).
 
-    The last row answers every record with the share of the test records that have each class: it is calibrated, and
-    knows nothing.
-
-    Args:
-        answers: model -> test logits (N, 5), one a seed.
-        targets: (N, 5) of 0 and 1.
-        patients: (N,).
+    The last row answers every record with the share of the test records that have each class: calibrated, but ignorant.
     """
     said = {name: [training.probabilities(one) for one in members] for name, members in answers.items()}
     rows = []
@@ -320,9 +293,7 @@ SMALLER, LOST = 3.8, 0.002  # what INT8 has to reach: size of the file, macro-AU
 def targets(costs: pd.DataFrame, lost: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """Whether INT8 does what it should: a file 3.8 times smaller, in every seed a macro-AUC within 0.002 of float.
 
-    Args:
-        costs: `deployed.costs`.
-        lost: model -> (seeds,) INT8 minus float.
+    `lost` is model -> (seeds,) INT8 minus float.
     """
     rows = []
     for name, differences in lost.items():

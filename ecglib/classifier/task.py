@@ -40,18 +40,7 @@ TEACHER_STREAM = 1  # sets the weights of an untrained teacher apart from the st
 
 @dataclass(frozen=True)
 class Distillation(Checked):
-    """What a student learns from whom.
-
-    Attributes:
-        teacher: a run id; `UNTRAINED`, a new network of `network`, in training mode, as coded; or `SELF`, FRSKD's
-            self-teacher, which learns along.
-        loss: "as coded" is R3's program, "corrected" `BinaryKL` on logits, "published" MKD's, with probabilities
-            divided by T.
-        temperature: T.
-        alpha: weight of the teacher; 1 - alpha is that of the labels.
-        beta: weight of the self-teacher's attention.
-        network: of an untrained teacher.
-    """
+    """What a student learns from whom."""
 
     teacher: str
     loss: Literal["as coded", "corrected", "published"] = "corrected"
@@ -63,24 +52,7 @@ class Distillation(Checked):
 
 @dataclass(frozen=True)
 class ClassifierConfig(Checked):
-    """Everything that decides a classifier's result; equal configs are one run.
-
-    Attributes:
-        data: `Records.fingerprint`.
-        training: the settings, the seed among them.
-        network: a key of `networks.MODELS`.
-        split: the data set's own folds, or R3's, which share patients.
-        fold: which of R3's five folds validates.
-        leads: positions in `LEADS`.
-        standardised: per-lead scaling fitted on the training part; R3 had none.
-        train_records: how many of the training records; 0 is all.
-        distillation: None learns from labels alone.
-        continued: a run id whose last weights training starts from, as R3's comparisons did.
-        tuned: a run id whose best weights training starts from: fine-tuning.
-        pruned: share of the channels that are cut out of the `tuned` run's network before it is trained again.
-        fake_quantised: quantisation-aware training, as R3 tried it: see `quantise.fake_quantised`.
-        dropout: of R3's own networks.
-    """
+    """Everything that decides a classifier's result; equal configs are one run."""
 
     data: str
     training: Settings
@@ -118,16 +90,15 @@ class ClassifierConfig(Checked):
 
     @property
     def parents(self) -> tuple[str, ...]:
-        """The teacher and the run that training starts from, where there are such."""
+        """Ids of the teacher and of the run that training starts from, as far as there are any."""
         teacher = self.distillation.teacher if self.distillation else ""
         return tuple(run for run in (teacher, self.continued, self.tuned) if run not in ("", SELF, UNTRAINED))
 
     def run(self, store: Path) -> "ClassifierRun":
-        """The run in a store, finished or not."""
         return ClassifierRun(store / self.run_id)
 
     def choose(self, records: Records) -> Split:
-        """The split's indices; a part of the training records is a random one.
+        """The indices of the split; `train_records` takes a random part of the training records.
 
         Raises:
             EcglibError: the records are not those of this config, or leave a part of the split empty.
@@ -151,7 +122,7 @@ class ClassifierConfig(Checked):
         """The network that training starts from, on the loop's device.
 
         Raises:
-            EcglibError: the run that it goes on from is not in the store with its weights, or has another network.
+            EcglibError: the run that it starts from is not in the store with its weights, or has another network.
         """
         seed_everything(self.training.seed)
         model = build(self.network, len(self.leads), self.dropout).to(loop.device)
@@ -175,11 +146,7 @@ class ClassifierConfig(Checked):
     def learner(self, model: nn.Module, records: Records, loop: Loop, x: Tensor) -> tuple[nn.Module, Loss]:
         """What learns, and its loss: the model itself, or FRSKD's model with its self-teacher.
 
-        Args:
-            model: to be trained.
-            records: all of them.
-            loop: knows the store, where a teacher is.
-            x: (N, L, T) what the student sees of the training records.
+        `x` (N, L, T) is what the student sees of the training records; the loop's store has the teacher.
 
         Raises:
             EcglibError: the teacher is not in the store, or no better than chance on validation.
@@ -202,7 +169,7 @@ class ClassifierConfig(Checked):
     def train(self, records: Records, loop: Loop) -> Result:
         """Train until the validation loss has not fallen for `patience` epochs (report R3, section 3.1).
 
-        Early stopping looks at the binary cross-entropy of the validation records, whatever is minimised.
+        Early stopping looks at the binary cross-entropy of the validation records, whatever loss is minimised.
 
         Raises:
             EcglibError: there is no record to train on, or training diverged; or as `choose`, `model` and `learner`.
@@ -248,12 +215,7 @@ class ClassifierConfig(Checked):
 
 
 def distilling(settings: Distillation, ask: Callable[[Tensor], Tensor]) -> Loss:
-    """The loss of a student.
-
-    Args:
-        settings: how it is taught.
-        ask: positions of training records (B,) -> what the teacher says of them, logits (B, 5).
-    """
+    """The loss of a student; `ask` gives the teacher's logits (B, 5) for positions of training records (B,)."""
     kl = BinaryKL(settings.temperature, "probabilities" if settings.loss == "published" else "logits")
 
     def loss(batch: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
@@ -273,7 +235,6 @@ KEPT = 4
 
 
 def _answers(folder: Path, records: Records, train: np.ndarray, device: torch.device) -> Tensor:
-    """What a trained teacher says of the training records, through its own leads and scaling: (N, 5) logits."""
     teacher = ClassifierRun(folder)
     if not teacher.finished(weights=True):
         raise EcglibError(f"The teacher {folder.name} is not in {folder.parent}: train it first, with weights=True.")
@@ -295,7 +256,7 @@ def _answers(folder: Path, records: Records, train: np.ndarray, device: torch.de
 
 @dataclass(frozen=True)
 class ClassifierRun(StoredRun):
-    """A finished classifier; metrics are those of "validation", "test" and "test_last"."""
+    """A finished classifier; its metrics are those of "validation", "test" and "test_last"."""
 
     WEIGHTS: ClassVar[tuple[str, ...]] = ("weights", "last")
 
@@ -306,19 +267,19 @@ class ClassifierRun(StoredRun):
 
     @property
     def tested(self) -> np.ndarray:
-        """(N, 5) targets of the test records."""
+        """Targets (N, 5) of the test records."""
         return self.predictions["test_targets"]
 
-    def resampled(self, rule: str, patients: bool) -> dict[str, np.ndarray]:
-        """Macro-AUC of each bootstrap resample of the records of part `rule`, or of whole patients."""
-        if (rule, patients) not in self._resampled:
-            part = rule.removesuffix("_last")
+    def resampled(self, key: str, patients: bool) -> dict[str, np.ndarray]:
+        """Macro-AUC of each bootstrap resample of the records that `key` names, or of whole patients."""
+        if (key, patients) not in self._resampled:
+            part = key.removesuffix("_last")
             members = self.predictions[f"{part}_patients"] if patients else None
             drawn = multilabel.resampled_auc(
-                self.predictions[f"{part}_targets"], self.predictions[f"{rule}_logits"], members
+                self.predictions[f"{part}_targets"], self.predictions[f"{key}_logits"], members
             )
-            self._resampled[rule, patients] = {"auc": drawn}
-        return self._resampled[rule, patients]
+            self._resampled[key, patients] = {"auc": drawn}
+        return self._resampled[key, patients]
 
     @cached_property
     def _resampled(self) -> dict[tuple[str, bool], dict[str, np.ndarray]]:
@@ -336,17 +297,14 @@ class ClassifierRun(StoredRun):
 
     @property
     def leads(self) -> list[int]:
-        """Positions in `LEADS` of what the network sees."""
         return list(self.config.get("leads", ALL_LEADS))
 
     @property
     def network(self) -> str:
-        """A key of `networks.MODELS`."""
         return self.config.get("network", "student")
 
     @property
     def pruned(self) -> float:
-        """The share of that network's channels that was cut out."""
         return self.config.get("pruned", 0)
 
     def model(self) -> nn.Module:
@@ -361,11 +319,11 @@ class ClassifierRun(StoredRun):
 
     @cached_property
     def parameters(self) -> int:
-        """How many weights the network has that training may change."""
+        """The number of trainable weights."""
         return cost.count_parameters(self._network())
 
     def _network(self) -> nn.Module:
-        """The network with weights of no meaning."""
+        """The network before its weights are read."""
         model = build(self.network, len(self.leads), self.config.get("dropout", DROPOUT))
         if self.config.get("fake_quantised"):
             return fake_quantised(model)
@@ -390,11 +348,9 @@ class ClassifierRun(StoredRun):
 
 
 def best_run(store: Path, kind: str) -> ClassifierRun:
-    """The run of a kind with the lowest validation loss among those whose weights are there, patients apart.
+    """The run of a kind with the lowest validation loss on the data set's own split, among those that have weights.
 
-    Args:
-        store: the folder of all runs.
-        kind: as run ids begin: "student", "student-1lead", "resnet", ...; distilled ones are among them.
+    `kind` is how run ids begin: "student", "student-1lead", "resnet", ...; distilled runs are included.
 
     Raises:
         EcglibError: there is none.
@@ -411,18 +367,15 @@ def best_run(store: Path, kind: str) -> ClassifierRun:
 
 
 def thresholds(targets: np.ndarray, logits: np.ndarray) -> tuple[float, ...]:
-    """For each class the probability with the best F1; of validation records, (N, 5) both."""
+    """For each class the probability with the best F1, from targets and logits (N, 5) of validation records."""
     found = training.probabilities(logits)
     return tuple(metrics.best_f1(targets[:, n] == 1, found[:, n])[1] for n in range(targets.shape[1]))
 
 
 def evaluate(predictions: Mapping[str, np.ndarray], best: int, last: int) -> dict[str, dict[str, float]]:
-    """Every metric of a run from its stored predictions.
+    """Every metric of a run from its stored `ClassifierRun.predictions`.
 
-    Args:
-        predictions: see `ClassifierRun.predictions`.
-        best: the epoch whose weights were kept.
-        last: the epoch that "test_last" belongs to, which R3's program tested.
+    `best` is the epoch of the kept weights; `last` is that of "test_last", which R3's program tested.
     """
     found = {
         name: multilabel.class_metrics(predictions[f"{name}_targets"], predictions[f"{name}_logits"], SUPERCLASSES)

@@ -1,7 +1,7 @@
 """Training R3's classifiers (report R3, section 3.1): settings, one epoch, answers.
 
-R3's program tested the last epoch of the last fold. Here the epoch with the lowest validation loss is tested, and what
-the last one would have given stands beside it (`task.ClassifierConfig.train`).
+R3's program tested the last epoch of the last fold. Here the epoch with the lowest validation loss is tested, and the
+last one is reported beside it (`task.ClassifierConfig.train`).
 """
 
 from collections.abc import Callable
@@ -29,16 +29,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 @dataclass(frozen=True)
 class Settings(Checked):
-    """R3's settings (audit, 'Models').
-
-    Attributes:
-        seed: of weights, order of data and dropout.
-        epochs: at most.
-        batch_size: records.
-        optimizer: a key of `OPTIMIZERS`.
-        learning_rate: of the optimizer; Adadelta's own default is 1.
-        patience: epochs without a lower validation loss before training stops.
-    """
+    """R3's settings (audit, 'Models')."""
 
     seed: int
     epochs: int = 50
@@ -56,7 +47,6 @@ class Settings(Checked):
 
 
 def new_optimizer(settings: Settings, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimizer that the settings name."""
     return OPTIMIZERS[settings.optimizer](model.parameters(), lr=settings.learning_rate)
 
 
@@ -73,7 +63,7 @@ def train_epoch(
     batch_size: int,
     loss: Loss = binary_cross_entropy,
 ) -> float:
-    """One pass over records x (N, L, T) with targets y (N, 5) in a random order; the mean loss comes back."""
+    """The mean loss of one pass over records x (N, L, T) with targets y (N, 5) in a random order."""
     model.train()
     total, count = 0.0, 0
     for batch in torch.randperm(len(x)).to(x.device).split(batch_size):

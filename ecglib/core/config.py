@@ -16,7 +16,7 @@ from ecglib.core.errors import EcglibError
 class Checked:
     """Base of a frozen dataclass whose values are checked against the annotations of its fields.
 
-    A whole number where a float belongs becomes a float, so that `temperature=4` and `temperature=4.0` are one config.
+    An int in a field of type float becomes a float, so that `temperature=4` and `temperature=4.0` are one config.
 
     Raises:
         EcglibError: a value is not of its field's type, or not among a `Literal`'s choices.
@@ -30,7 +30,7 @@ class Checked:
 
 
 def _checked(value: Any, hint: Any, name: str) -> Any:
-    """`value` as `hint` wants it; only the kinds of annotations that configs have."""
+    """`value` in the type of `hint`; only annotations that configs have are supported."""
     origin, choices = get_origin(hint), get_args(hint)
     if origin is Literal:
         if value not in choices:
@@ -50,9 +50,9 @@ def _checked(value: Any, hint: Any, name: str) -> Any:
 
 
 def differences(settings: Any) -> dict[str, Any]:
-    """The fields of a dataclass that have no default or differ from it, JSON-ready, dataclasses within it likewise.
+    """The fields of a dataclass that have no default or differ from it, JSON-ready, with nested dataclasses likewise.
 
-    A field whose metadata has a "key" is written under that name: the one that it had when runs were stored.
+    A field whose metadata has a "key" is written under that name, which it had when the committed runs were stored.
     """
     found = {}
     for field in dataclasses.fields(settings):
@@ -64,7 +64,7 @@ def differences(settings: Any) -> dict[str, Any]:
 
 
 def digest(*settings: Any) -> str:
-    """Ten hexadecimal digits that stand for dataclasses: equal ones have equal digests."""
+    """Ten hexadecimal digits of dataclasses; equal ones have equal digests."""
     facts = [differences(one) for one in settings]
     text = json.dumps(facts[0] if len(facts) == 1 else facts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]

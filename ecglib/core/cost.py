@@ -10,18 +10,15 @@ from torch import Tensor, nn
 
 
 def count_parameters(model: nn.Module) -> int:
-    """The number of trained values; BatchNorm's running statistics are not among them."""
+    """The number of trained values, without BatchNorm's running statistics."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 @torch.no_grad()
 def layer_table(model: nn.Module, x: Tensor, statistics: bool = False) -> list[tuple[str, tuple[int, ...], int]]:
-    """Each layer in the order of its calls: kind, shape of what comes out without the batch, parameters.
+    """Each layer in the order of its calls on x (B, ...): kind, shape of its output without the batch, parameters.
 
-    Args:
-        model: is left in the mode it is in.
-        x: (B, ...) an input.
-        statistics: count BatchNorm's running mean and variance as parameters, as Keras does.
+    With `statistics`, BatchNorm's running mean and variance count as parameters, as Keras has it.
     """
     rows: list[tuple[str, tuple[int, ...], int]] = []
 
@@ -55,7 +52,6 @@ def milliseconds_per_beat(model: nn.Module, x: Tensor, repeats: int = 20) -> flo
 
 
 def _synchronise(x: Tensor) -> None:
-    """A GPU answers before it has finished; wait for it."""
     if x.is_cuda:
         torch.cuda.synchronize(x.device)
 
@@ -63,8 +59,7 @@ def _synchronise(x: Tensor) -> None:
 def alternating(actions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, np.ndarray]:
     """Wall time of each action in seconds, (repeats,) each.
 
-    They take turns, so that a noisy machine disturbs all alike; what carries over to another machine is their ratio.
-    The first round, which allocates, does not count.
+    They take turns, so that a noisy machine disturbs all alike. The first round, which allocates, is not counted.
     """
     seconds: dict[str, list[float]] = {name: [] for name in actions}
     for _ in range(repeats + 1):

@@ -1,4 +1,4 @@
-"""The one function that seeds everything, and the facts about a machine that a run records."""
+"""The device that a run uses, and what it records about it."""
 
 import platform
 import subprocess
@@ -28,7 +28,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def environment(device: torch.device) -> dict[str, str]:
-    """Versions, device and commit: what a reader needs to judge a number, without naming the machine."""
+    """Versions, device and commit, which a reader needs to judge a number; the machine is not named."""
     packages = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "wfdb", "biosppy")
     versions = {}
     for package in packages:

@@ -42,12 +42,11 @@ def output_root() -> Path:
 def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
     """Yield a temporary sibling of `path`; rename it to `path` on success, remove it on any failure.
 
-    Args:
-        path: the final name; its parent is made if needed.
-        folder: the temporary name is a new folder. An existing `path` then wins: another process finished first.
+    The parent of `path` is made if needed. With `folder`, the temporary name is a new folder, and an existing `path` is
+    kept: another process finished first.
 
     Raises:
-        EcglibError: the disk refused the write (full, read-only), with the path and what to do.
+        EcglibError: the disk refused the write (full, read-only).
     """
     temporary: Path | None = None
     try:

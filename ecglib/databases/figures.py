@@ -16,14 +16,9 @@ GALLERY = 40  # beats drawn thinly behind each class's median
 
 
 def filter_strip(record: Record, filtered: np.ndarray, peaks: np.ndarray, start: float, seconds: float) -> Figure:
-    """A strip of the first lead before and after the filter, with annotations and detected R peaks.
+    """A strip of the first lead before and after the filter (2, T) in mV, with annotations and detected R peaks.
 
-    Args:
-        record: raw signals (2, T) in mV.
-        filtered: (2, T) mV.
-        peaks: detected R peaks, zero-based.
-        start: of the strip, in seconds.
-        seconds: its length.
+    `peaks` are zero-based samples; `start` of the strip is in seconds.
     """
     figure, axes = plt.subplots(2, 1, figsize=(10, 4.4), sharex=True)
     low, high = int(start * FS), int((start + seconds) * FS)
@@ -61,10 +56,9 @@ def beat_steps(raw: np.ndarray, filtered: np.ndarray, scaled: np.ndarray, name: 
 
 
 def class_gallery(galleries: dict[str, dict[str, np.ndarray]]) -> Figure:
-    """Median beat of each class over some of its beats, one row a source.
+    """Median beat of each class over some of its beats (n, 320), scaled first leads; a row a source.
 
-    Args:
-        galleries: source name -> class name -> (n, 320) scaled first leads; an absent class leaves its panel empty.
+    A source without beats of a class has an empty panel.
     """
     rows = len(galleries)
     figure, axes = plt.subplots(rows, len(CLASSES), figsize=(12, 2.5 * rows), sharex=True, sharey=True, squeeze=False)
@@ -100,11 +94,7 @@ def record_map(counts: pd.DataFrame) -> Figure:
 
 
 def shared_patients(parts: dict[str, pd.DataFrame]) -> Figure:
-    """Which patients each part of a split holds, one panel a split.
-
-    Args:
-        parts: title -> table of beats, patients x (train, validation, test).
-    """
+    """Which patients each part of a split holds, a panel a split; a table has patients x (train, validation, test)."""
     figure, axes = plt.subplots(len(parts), 1, figsize=(12, 1.9 * len(parts)))
     for axis, (title, table) in zip(np.atleast_1d(axes), parts.items(), strict=True):
         sns.heatmap(
@@ -117,11 +107,7 @@ def shared_patients(parts: dict[str, pd.DataFrame]) -> Figure:
 
 
 def twelve_leads(signals: dict[str, np.ndarray]) -> Figure:
-    """R3 figures 2 and 3: 12 leads of 10 s, one column a record.
-
-    Args:
-        signals: title -> (12, 1000) mV at 100 Hz.
-    """
+    """R3 figures 2 and 3: 12 leads of 10 s, (12, 1000) mV at 100 Hz; a column a record."""
     figure, axes = plt.subplots(
         len(LEADS), len(signals), figsize=(5.6 * len(signals), 9), sharex=True, sharey="col", squeeze=False
     )

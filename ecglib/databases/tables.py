@@ -13,7 +13,7 @@ def class_counts(beats: Beats, split: Split) -> pd.DataFrame:
 
 
 def patient_counts(beats: Beats, split: Split) -> pd.DataFrame:
-    """Beats of each patient (rows) in each part of a split (columns): whoever stands in two parts is the leak."""
+    """Beats of each patient (rows) in each part of a split (columns): whoever is in two parts leaks."""
     counts = {part: pd.Series(beats.patients[members]).value_counts() for part, members in split}
     return pd.DataFrame(counts).reindex(np.unique(beats.patients)).fillna(0).astype(int)
 

@@ -1,4 +1,4 @@
-"""What the three reports published, as tables: every number with its report, place and meaning; nothing else knows one.
+"""What the three reports published, as tables: every number with report, place and meaning. No other module has one.
 
 R1 is "Self-Improving BeatGAN via Knowledge Distillation" (Lim, Hwang; Kyung Hee University, 2021), R2 the same with
 SimCLR (Hwang, 2022), R3 a PTB-XL classifier and its compression (신다윗, 안주현, 이재현, 2023).
@@ -23,61 +23,39 @@ from ecglib.core.errors import EcglibError
 
 @dataclass(frozen=True)
 class Claim:
-    """One published number.
+    """One published number."""
 
-    Attributes:
-        report: "R1", "R2", "R3", or the paper it comes from.
-        where: section, table or figure.
-        value: the number.
-        unit: of the number; empty for a pure number.
-        text: what it is.
-        part: of the data that it was measured on, "validation" or "test"; empty where that means nothing. What is set
-            beside the number is taken from the same part.
-    """
-
-    report: str
-    where: str
+    report: str  # "R1", "R2", "R3", or the paper it comes from
+    where: str  # section, table or figure
     value: float
-    unit: str
-    text: str
+    unit: str  # empty for a pure number
+    text: str  # what it is
+    # The part of the data that it was measured on; empty if that means nothing. Only numbers of the same part are set
+    # beside it.
     part: Literal["", "validation", "test"] = ""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a report proposes and expects, without a number.
-
-    Attributes:
-        report: "R2".
-        where: section.
-        expected: what the proposal is said to bring.
-    """
+    """What a report proposes and expects, without a number."""
 
     report: str
-    where: str
-    expected: str
+    where: str  # section
+    expected: str  # what the proposal is said to bring
 
 
 @dataclass(frozen=True)
 class Contradiction:
-    """Two statements that cannot both hold.
+    """Two statements that cannot both hold."""
 
-    Attributes:
-        report: "R1", "R2" or "R3".
-        topic: what it is about.
-        one: a statement, with its place.
-        other: the other statement, with its place.
-        reading: which one the companion follows, and why.
-    """
-
-    report: str
-    topic: str
-    one: str
-    other: str
-    reading: str
+    report: str  # "R1", "R2" or "R3"
+    topic: str  # what it is about
+    one: str  # a statement with its place
+    other: str  # the other statement with its place
+    reading: str  # which one the companion follows, and why
 
 
-Row = tuple[str, tuple[int, ...], int]  # a layer, shape of what comes out of it for one record, parameters
+Row = tuple[str, tuple[int, ...], int]  # a layer, the shape of its output for one record, its parameters
 # R2 takes these over from R1, sections and words included.
 REPEATED_BY_R2 = ("beats", "ticks", "subjects", "records", "leads", "minutes", "quoted_auc", "ms_per_beat")
 
@@ -87,7 +65,7 @@ def _rows(name: str) -> Iterator[dict[str, str]]:
 
 
 def _number(text: str) -> float:
-    """A whole number stays one: it is shown without decimals."""
+    """An int if the text is a whole number, which is then shown without decimals."""
     return int(text) if text.lstrip("-").isdecimal() else float(text)
 
 
@@ -120,7 +98,7 @@ def value(key: str) -> float:
     """The published number under `key`.
 
     Raises:
-        EcglibError: no report says such a thing.
+        EcglibError: there is no such number.
     """
     if key not in CLAIMS:
         raise EcglibError(f"No published number is called {key!r}: see ecglib.reports.CLAIMS.")

@@ -15,32 +15,19 @@ ConfigT = TypeVar("ConfigT", bound=Config)
 
 @dataclass(frozen=True)
 class Arm(Generic[ConfigT]):
-    """One row of a table: one thing that is tried, with several seeds.
+    """One row of a table: one thing that is tried, with several seeds."""
 
-    Attributes:
-        name: what a reader sees.
-        text: what is done.
-        configs: one a seed.
-        control: key of the arm that it is compared with; empty for none.
-        claim: keys of `reports.CLAIMS` for control and arm, where a report claims a difference between the two.
-    """
-
-    name: str
-    text: str
-    configs: list[ConfigT]
-    control: str = ""
-    claim: tuple[str, str] | None = None
+    name: str  # what a reader sees
+    text: str  # what is done
+    configs: list[ConfigT]  # one a seed
+    control: str = ""  # key of the arm that it is compared with; empty for none
+    claim: tuple[str, str] | None = (
+        None  # keys of `reports.CLAIMS` for control and arm, if a report claims a difference
+    )
 
 
 def obtain_arms(arms: Mapping[str, Arm], data: Any, store: Path, device: str = "auto") -> dict[str, list[Any]]:
-    """The runs of all arms, in the order of their seeds, parents before whatever needs their weights.
-
-    Args:
-        arms: parents before their children.
-        data: the beats or records that the configs were made for.
-        store: the folder of all runs.
-        device: "auto", "cpu" or "cuda".
-    """
+    """The runs of all arms, in the order of their seeds. Arms whose weights others need come first in `arms`."""
     configs = [config for arm in arms.values() for config in arm.configs]
     needed = needed_weights(configs, store)
     runs: dict[str, list[Any]] = {}
@@ -51,15 +38,15 @@ def obtain_arms(arms: Mapping[str, Arm], data: Any, store: Path, device: str = "
                 end = bar.n + config.training.epochs
                 watchers = [shown_on(bar, f"{arm.name}, seed {config.training.seed}")]
                 runs[name].append(obtain(config, data, store, device, config.run_id in needed, watchers, bar=False))
-                bar.update(end - bar.n)  # what was in the store already, or stopped early
+                bar.update(end - bar.n)  # epochs of a stored run, or after an early stop
     return runs
 
 
 def needed_weights(configs: Iterable[Config], store: Path) -> set[str]:
     """Ids of the runs among `configs` whose weights a training that is still to be done needs.
 
-    A run whose children are all finished need not have kept its weights. One that has to be trained again for its
-    weights needs those of its own parents.
+    A run whose children are all finished need not have kept its weights. A run that has to be trained again for its
+    weights needs the weights of its own parents.
     """
     known = {config.run_id: config for config in configs}
     needed: set[str] = set()
@@ -72,7 +59,7 @@ def needed_weights(configs: Iterable[Config], store: Path) -> set[str]:
 
 
 def obtain_with_weights(config: Config[RunT], others: Iterable[Config], data: Any, store: Path, device: str) -> RunT:
-    """The run of `config` with its weights; where it has to be trained, after those of its parents among `others`."""
+    """The run of `config` with its weights. If it must be trained, its parents among `others` are trained first."""
     if not config.run(store).finished(weights=True):
         for parent in others:
             if parent.run_id in config.parents:

@@ -15,35 +15,27 @@ from ecglib.core.errors import EcglibError
 from ecglib.core.files import atomic_path
 from ecglib.core.seeds import seed_everything
 
-# What `torch.load` raises of a damaged file: it runs into whatever the bytes happen to say.
+# What `torch.load` raises for a damaged file, depending on which bytes are damaged.
 UNREADABLE = (pickle.UnpicklingError, EOFError, ValueError, LookupError, RuntimeError, TypeError, AttributeError)
 
 
 class Part(Protocol):
     """What a checkpoint keeps: a network, an optimizer, a `Best`."""
 
-    def state_dict(self) -> dict[str, Any]:
-        """What has to be kept."""
+    def state_dict(self) -> dict[str, Any]: ...
 
-    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any:
-        """Take up what was kept."""
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
 
 
 class Best:
-    """The weights of the epoch with the lowest criterion so far.
-
-    Attributes:
-        epoch: its number; -1 before the first.
-        criterion: the lower, the better.
-        weights: of that epoch, on the CPU.
-    """
+    """The weights (on the CPU) of the epoch with the lowest criterion so far; the epoch is -1 before the first."""
 
     def __init__(self) -> None:
         self.epoch, self.criterion = -1, math.inf
         self.weights: dict[str, Tensor] = {}
 
     def offer(self, epoch: int, criterion: float, model: nn.Module) -> None:
-        """Keep a copy of the model's weights if its criterion is lower than all before."""
+        """Keep a copy of the model's weights if the criterion is lower than all before."""
         if criterion < self.criterion:
             self.epoch, self.criterion, self.weights = epoch, criterion, copied(model)
 
@@ -64,23 +56,15 @@ def copied(model: nn.Module) -> dict[str, Tensor]:
 class Loop:
     """An epoch loop that may be killed at any moment and then goes on after the last finished epoch.
 
-    A training restores its parts, and works off the epochs that are left:
+    A training restores its parts and trains the epochs that are left:
 
         loop.restore(model=model, optimizer=optimizer)
         for epoch in loop.epochs():
             ...
             loop.record(loss=loss, auc=auc)
 
-    Args:
-        folder: of the run; the checkpoint is kept there.
-        seed: of the run; epoch e draws from the stream (seed, e + 1), so that a resumed epoch repeats what was lost.
-        total: number of epochs.
-        device: to train on.
-        watchers: called with the loop after every epoch.
-
-    Attributes:
-        history: a row an epoch.
-        parts: what `restore` was given.
+    The checkpoint is in the run's `folder`. Epoch e draws from the random stream (seed, e + 1), so that a resumed epoch
+    repeats what was lost. `history` has a row an epoch. `watchers` are called with the loop after every epoch.
     """
 
     def __init__(
@@ -98,7 +82,7 @@ class Loop:
 
     @property
     def store(self) -> Path:
-        """Where all runs are: a run learns from others, or starts from their weights."""
+        """The folder of all runs: a run may learn from another, or start from its weights."""
         return self.folder.parent
 
     @property
@@ -107,10 +91,10 @@ class Loop:
         return self.folder / "checkpoint.pt"
 
     def restore(self, **parts: Part) -> None:
-        """Keep `parts` in the checkpoint from now on; where there is one, take up what they were.
+        """Keep `parts` in the checkpoint from now on; if there is a checkpoint, load them from it.
 
         Raises:
-            EcglibError: the checkpoint cannot be read, or is not one of these parts.
+            EcglibError: the checkpoint cannot be read, is damaged, or has other parts.
         """
         self.parts = parts
         if not self.checkpoint.exists():
@@ -129,25 +113,25 @@ class Loop:
         except UNREADABLE as error:
             if "allocate memory" in str(error) or "CUDA error" in str(error):
                 raise  # the machine's trouble, not the checkpoint's
-            # Of bytes that are no checkpoint torch says, over many lines, that they should be read without caution.
+            # For bytes that are no checkpoint, torch advises over many lines to load them unsafely.
             reason = "it is none" if isinstance(error, pickle.UnpicklingError) else error
             raise EcglibError(
                 f"Checkpoint {self.checkpoint} is damaged ({reason}): delete it and train again."
             ) from error
 
     def epochs(self) -> Iterator[int]:
-        """The numbers of the epochs that are left, each with everything seeded for it."""
+        """The numbers of the epochs that are left; everything is seeded before each."""
         for epoch in range(len(self.history), self.total):
             self._started = time.perf_counter()
             seed_everything(self.seed, epoch + 1)
             yield epoch
 
     def record(self, **row: float) -> None:
-        """End an epoch: its row goes into the history, everything into the checkpoint."""
+        """End an epoch: add its row to the history and write the checkpoint."""
         seconds = time.perf_counter() - self._started
         self.history.append({"epoch": len(self.history), **row, "seconds": seconds})
         kept = {name: part.state_dict() for name, part in self.parts.items()}
-        buffer = io.BytesIO()  # torch hides what the disk says; writing bytes does not
+        buffer = io.BytesIO()  # torch.save to a file would hide the disk's own error
         torch.save({"history": self.history, **kept}, buffer)
         with atomic_path(self.checkpoint) as temporary:
             temporary.write_bytes(buffer.getbuffer())

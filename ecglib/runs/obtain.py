@@ -22,31 +22,24 @@ Watcher = Callable[[Loop], object]
 
 @dataclass(frozen=True)
 class Result:
-    """What a training gives.
+    """What a training gives."""
 
-    Attributes:
-        weights: file name without suffix -> tensors, and facts in the file's header.
-        predictions: what is kept of the answers; metrics are computed from these as they are stored.
-        measure: stored predictions -> metrics.
-        facts: about the training, for `env.json`.
-    """
-
+    # File name without suffix -> tensors, and facts in the file's header.
     weights: Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, str] | None]]
     predictions: Mapping[str, np.ndarray]
-    measure: Callable[[Any], Mapping[str, Mapping[str, float]]]
-    facts: Mapping[str, float] | None = None
+    measure: Callable[[Any], Mapping[str, Mapping[str, float]]]  # predictions as they are stored -> metrics
+    facts: Mapping[str, float] | None = None  # about the training, for `env.json`
 
 
 class Trained(Protocol):
     """The part of a config that says how long and from which seed."""
 
     @property
-    def seed(self) -> int:
-        """Of weights, order of data, and whatever else is drawn."""
+    def seed(self) -> int: ...
 
     @property
     def epochs(self) -> int:
-        """How many, at most."""
+        """The largest number of epochs."""
 
 
 RunT = TypeVar("RunT", bound=StoredRun, covariant=True)
@@ -56,12 +49,11 @@ class Config(Protocol[RunT]):
     """What decides a run: a frozen dataclass (`core.config.Checked`) that can be trained."""
 
     @property
-    def training(self) -> Trained:
-        """Seed and number of epochs, at least."""
+    def training(self) -> Trained: ...
 
     @property
     def run_id(self) -> str:
-        """The folder's name, different for every other config."""
+        """The name of the run's folder, unique to this config."""
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -71,7 +63,7 @@ class Config(Protocol[RunT]):
         """The run in a store, finished or not."""
 
     def train(self, data: Any, loop: Loop) -> Result:
-        """Train from wherever the loop is."""
+        """Train the epochs that the loop has left."""
 
 
 def obtain(
@@ -83,16 +75,7 @@ def obtain(
     watchers: Sequence[Watcher] = (),
     bar: bool = True,
 ) -> RunT:
-    """The finished run of `config`.
-
-    Args:
-        config: what to run.
-        data: the beats or records that it was made for.
-        store: the folder of all runs.
-        device: "auto", "cpu" or "cuda".
-        weights: a run whose weights were not kept counts as unfinished.
-        watchers: called after every epoch.
-        bar: show one for this run.
+    """The finished run of `config`, which was made for `data`. With `weights`, a run without them is unfinished.
 
     Raises:
         EcglibError: another process is training this run, or what the training raises.
@@ -102,10 +85,10 @@ def obtain(
         return run
     run.folder.mkdir(parents=True, exist_ok=True)
     with sole_process(store, config.run_id):
-        if not run.finished(weights):  # the other process may have finished in between
+        if not run.finished(weights):  # another process may have finished it in between
             with tqdm(total=config.training.epochs, desc=config.run_id, unit="epoch", disable=not bar) as own:
                 _train(config, data, run.folder, device, [shown_on(own), *watchers])
-    return config.run(store)  # anew: what a run has read, it keeps
+    return config.run(store)  # a new object: a run caches what it has read
 
 
 def _train(config: Config, data: Any, folder: Path, device: str, watchers: Sequence[Watcher]) -> None:
@@ -113,7 +96,7 @@ def _train(config: Config, data: Any, folder: Path, device: str, watchers: Seque
     write_json(folder / "config.json", differences(config))
     loop = Loop(folder, settings.seed, settings.epochs, place, watchers)
     result = config.train(data, loop)
-    # A run trained again, because its weights were not kept, is unfinished from here on.
+    # A finished run that is trained again for its weights is unfinished while its files are replaced.
     (folder / "metrics.json").unlink(missing_ok=True)
     for name, (tensors, facts) in result.weights.items():
         write_tensors(folder / f"{name}.safetensors", tensors, facts)

@@ -1,8 +1,8 @@
 """What the store keeps of a run, whatever was trained: in the run's own folder, or in the bundle of its profile.
 
-A folder holds `config.json`, `history.csv`, `predictions.npz`, `env.json`, weights and, written last, `metrics.json`:
-where that is, the run is finished. A bundle holds the same of many runs in a few files that can be committed, without
-the weights: `runs.jsonl`, `history.csv` and `predictions_<chapter>.npz`. Tables and figures are made from these alone.
+A folder holds `config.json`, `history.csv`, `predictions.npz`, `env.json`, weights and, written last, `metrics.json`,
+which marks the run as finished. A bundle holds many runs without their weights in a few files that can be committed:
+`runs.jsonl`, `history.csv` and `predictions_<chapter>.npz`. Tables and figures are made from either.
 """
 
 import csv
@@ -28,25 +28,20 @@ from torch import Tensor
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import atomic_path, write_text
 
-# Weights in half precision, small enough to be committed.
-PUBLISHED = "weights_float16.safetensors"
+PUBLISHED = "weights_float16.safetensors"  # in half precision, small enough to be committed
 CONTENTS = "contents.json"  # in a file of predictions: group -> array -> entry
 JSON = {"config": "config.json", "env": "env.json", "metrics": "metrics.json"}
 
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run, read from its folder or from the bundle of its profile; one that is in neither is not finished.
-
-    Attributes:
-        folder: of the run, below the store.
-    """
+    """A run, read from its folder below the store or else from the bundle of its profile."""
 
     folder: Path
     WEIGHTS: ClassVar[tuple[str, ...]] = ()  # files without suffix that a finished training leaves
 
     def finished(self, weights: bool = False) -> bool:
-        """Whether all is there that a training leaves, with or without the weights; published ones will do."""
+        """Whether all files of a finished training exist; `weights` asks for weights, too, published ones suffice."""
         kept = all((self.folder / f"{name}.safetensors").exists() for name in self.WEIGHTS)
         if weights and not (kept or (self.folder / PUBLISHED).exists()):
             return False
@@ -62,7 +57,7 @@ class StoredRun:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The config as JSON: what differs from its defaults."""
+        """The config as JSON: the fields that differ from their defaults."""
         return self._json("config")
 
     @cached_property
@@ -85,11 +80,11 @@ class StoredRun:
 
     @cached_property
     def predictions(self) -> dict[str, np.ndarray]:
-        """What the run answered."""
+        """The run's outputs."""
         return self.arrays()
 
     def size(self, name: str) -> int | None:
-        """Bytes of one of the run's files, in the bundle those that it takes there; None for what was not kept."""
+        """Bytes of one of the run's files, or of its content in the bundle; None if it was not kept."""
         path, packed = self.folder / name, bundle(self.folder.parent)
         if path.exists():
             return path.stat().st_size
@@ -101,16 +96,12 @@ class StoredRun:
         return packed.size(group) if group in packed.groups else None
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What the run answered, as it is stored."""
+        """The run's outputs as they are stored."""
         return stored_arrays(self.folder.parent, f"{self.folder.name}/predictions")
 
 
 class Bundle:
-    """The runs of a profile in few files.
-
-    Args:
-        folder: that has the files; what is not there is empty.
-    """
+    """The runs of a profile in few files; it is empty if the folder has none of them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -141,7 +132,7 @@ class Bundle:
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 rows.setdefault(row.pop("run"), []).append(row)
-        # The file has the columns of all runs; a run's own are among its facts, in their order.
+        # The file has the columns of all runs; each run's own are listed in its facts.
         return {
             run: _csv([{name: row[name] for name in self.facts[run]["history"]} for row in of])
             for run, of in rows.items()
@@ -175,16 +166,12 @@ class Bundle:
 
 @lru_cache(maxsize=4)
 def bundle(store: Path) -> Bundle:
-    """The bundle that belongs to a store `<profile>/runs`: it lies in `<profile>`."""
+    """The bundle in the folder `<profile>` of a store `<profile>/runs`."""
     return Bundle(store.parent)
 
 
 def stored_arrays(store: Path, name: str) -> dict[str, np.ndarray]:
-    """A group of arrays from its own file in the store, or from the bundle; half precision comes back as float32.
-
-    Args:
-        store: the folder of all runs.
-        name: of the file `<name>.npz` below it.
+    """The arrays of `<store>/<name>.npz`, or of the bundle if there is no such file; half precision becomes float32.
 
     Raises:
         EcglibError: the file is missing or damaged.
@@ -195,21 +182,15 @@ def stored_arrays(store: Path, name: str) -> dict[str, np.ndarray]:
 
 
 def is_stored(store: Path, name: str) -> bool:
-    """Whether `stored_arrays` would find a group of arrays."""
+    """Whether `stored_arrays` finds these arrays."""
     return (store / f"{name}.npz").exists() or name in bundle(store).groups
 
 
 def pack(store: Path, chapter_of: Callable[[str, Mapping[str, Any], Mapping[str, np.ndarray]], str]) -> Path:
-    """Write the bundle of a store: everything of all finished runs but the weights.
+    """Write the bundle of a store: all finished runs without their weights. Returned is its folder.
 
-    What a former bundle has and the store's folders have not stays in it.
-
-    Args:
-        store: the folder of all runs, `<profile>/runs`.
-        chapter_of: (name of a group of arrays, the run's config or {}, the arrays) -> which file it goes into.
-
-    Returns:
-        The folder of the bundle.
+    Runs that only the former bundle has stay in it. `chapter_of` (name of a group of arrays, the run's config or {},
+    the arrays) says which file a group goes into.
     """
     before = Bundle(store.parent)
     facts, histories = dict(before.facts), dict(before.histories)
@@ -267,26 +248,26 @@ def _csv(rows: list[dict[str, str]]) -> str:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Keep arrays, compressed; whole, or not at all. Equal arrays give equal bytes."""
+    """Write arrays atomically and compressed. Equal arrays give equal bytes."""
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, values in arrays.items():
             _write(archive, name, np.asanyarray(values))
 
 
 def _write(archive: zipfile.ZipFile, name: str, values: np.ndarray) -> None:
-    entry = zipfile.ZipInfo(f"{name}.npy")  # of 1980: numpy's own writer would note the time
+    entry = zipfile.ZipInfo(f"{name}.npy")  # dated 1980; numpy's own writer would store the time
     entry.compress_type = zipfile.ZIP_DEFLATED
     with archive.open(entry, "w", force_zip64=True) as file:
         np.lib.format.write_array(file, values, allow_pickle=False)
 
 
 def _read(archive: zipfile.ZipFile, entry: str) -> np.ndarray:
-    data = io.BytesIO(archive.read(entry))  # all of it first: that is when the checksum is compared
+    data = io.BytesIO(archive.read(entry))  # read as a whole: only then is the checksum compared
     return np.lib.format.read_array(data, allow_pickle=False)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file; what the store keeps in half precision comes back as float32.
+    """The arrays of a file; half precision becomes float32.
 
     Raises:
         EcglibError: the file is missing or damaged.
@@ -295,7 +276,6 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file as they are stored."""
     with _reading(path), zipfile.ZipFile(path) as archive:
         return {entry.removesuffix(".npy"): _read(archive, entry) for entry in archive.namelist()}
 
@@ -306,7 +286,6 @@ def _widened(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Say what to do about a file that cannot be read."""
     try:
         yield
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, SafetensorError) as error:
@@ -314,7 +293,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> None:
-    """Keep tensors as safetensors; whole, or not at all.
+    """Write tensors, and facts in the header, as safetensors.
 
     Raises:
         EcglibError: the disk refused.
@@ -323,11 +302,11 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
         try:
             save_file(dict(tensors), temporary, None if facts is None else dict(facts))
         except SafetensorError as error:
-            raise OSError(str(error)) from error  # what atomic_path knows how to explain
+            raise OSError(str(error)) from error  # which `atomic_path` explains
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors that the store keeps, on the CPU; what is in half precision comes back as float32.
+    """The tensors of a file, on the CPU; half precision becomes float32.
 
     Raises:
         EcglibError: the file is missing or damaged.
@@ -337,7 +316,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def read_facts(path: Path) -> dict[str, str]:
-    """What the header of a file of tensors says beside them.
+    """The facts in the header of a file of tensors.
 
     Raises:
         EcglibError: the file is missing or damaged.
@@ -352,7 +331,7 @@ def half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def publish(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> None:
-    """Keep weights in half precision beside those that `path` names, small enough to be committed."""
+    """Write weights as `PUBLISHED` in the folder of `path`."""
     if not (published := path.with_name(PUBLISHED)).exists():
         write_tensors(published, half(tensors), facts)
 

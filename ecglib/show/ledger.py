@@ -15,13 +15,9 @@ Measured = Mapping[str, float | str | Interval]
 
 
 def ledger(report: str, measured: Measured, reasons: Mapping[str, str]) -> pd.DataFrame:
-    """Every number that a report published, in the order of `reports.CLAIMS`; where nothing here corresponds, why.
+    """Every number that a report published, in the order of `reports.CLAIMS`, beside what was measured here as coded.
 
-    Args:
-        report: "R1", "R2" or "R3".
-        measured: key of `reports.CLAIMS` -> number measured here, as coded; of several seeds with its interval, or as
-            text.
-        reasons: key -> why there is no such number.
+    `measured` and `reasons` (why there is no number here) are keyed as `reports.CLAIMS`.
 
     Raises:
         EcglibError: a number is neither measured nor explained.
@@ -52,16 +48,9 @@ def judged_ledger(
 ) -> pd.DataFrame:
     """`ledger` with what a sound way of measuring gives, and a verdict for every number.
 
-    A macro-AUC is judged by what was measured as coded on the same part of the data, validation or test, as
-    `Claim.part` has it; the corrected column shows the same part of the data set's own folds.
-
-    Args:
-        report: "R3".
-        measured: key of `reports.CLAIMS` -> number measured here, as coded; a macro-AUC in % with its interval.
-        corrected: key -> macro-AUC with its interval over seeds.
-        reasons: key -> why there is no number.
-        seeds: the fewest that an interval has.
-        comparable: whether data and budget are the report's.
+    A macro-AUC (in %, with its interval over at least `seeds` seeds) is judged by what was measured as coded on the
+    same part of the data, `Claim.part`. The corrected column shows the same part of the data set's own folds.
+    `comparable` says whether data and budget are the report's.
     """
     table = ledger(report, measured, reasons)
     rows: dict[str, list[str]] = {"records": [], "corrected, 95 % over seeds": [], "verdict": []}
@@ -97,7 +86,7 @@ def mean(values: Sequence[float]) -> float:
 
 
 def published(claim: reports.Claim) -> str:
-    """A report's number with all the digits that the report prints: table 1 and the log differ in the sixth."""
+    """A report's number with all the digits that it prints: R1's table 1 and log differ in the sixth."""
     text, exact = number(claim.value, claim.unit), repr(claim.value)
     return exact if not claim.unit and len(exact) > len(text) else text
 
@@ -109,7 +98,7 @@ def number(value: float | str | Interval, unit: str) -> str:
     if isinstance(value, Interval):
         if not np.isfinite(value.low + value.high):
             return f"{value.value:.1f} {unit} (fewer than {metrics.MIN_SEEDS} seeds)"
-        # Student's t does not know that an AUC lies in [0, 100].
+        # Student's t interval may leave [0, 100], where an AUC lies.
         return f"{value.value:.1f} [{max(value.low, 0):.1f}, {min(value.high, 100):.1f}] {unit}"
     text = f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:.4g}"
     if not unit and 0.5 <= abs(value) < 1:
@@ -118,11 +107,7 @@ def number(value: float | str | Interval, unit: str) -> str:
 
 
 def against_report(measured: dict[str, float]) -> pd.DataFrame:
-    """Published number, measured number and difference, a row for each.
-
-    Args:
-        measured: key of `reports.CLAIMS` -> what was measured here.
-    """
+    """Published number, measured number and difference; `measured` is keyed as `reports.CLAIMS`."""
     rows = []
     for key, here in measured.items():
         claim = reports.CLAIMS[key]

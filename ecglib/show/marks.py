@@ -15,9 +15,8 @@ ONE_SEED = "#555555"
 def pulls(ratios: Mapping[str, np.ndarray], joined: str = "equation 1") -> Figure:
     """How hard an added term pulls at the weights, as a multiple of the pull of the loss that it joins.
 
-    Args:
-        ratios: arm -> (seeds x epochs,) gradient length over that of the other loss; all 0 where no gradient flows.
-        joined: the name of that loss.
+    `ratios` maps an arm to (seeds x epochs,) lengths of the term's gradient over that of the loss, which is named by
+    `joined`; they are all 0 if no gradient flows.
     """
     figure, axis = plt.subplots(figsize=(9, 0.42 * len(ratios) + 1.4))
     positive = np.concatenate([values[values > 0] for values in ratios.values()])
@@ -35,13 +34,9 @@ def pulls(ratios: Mapping[str, np.ndarray], joined: str = "equation 1") -> Figur
 
 
 def arm_forest(arms: Mapping[str, np.ndarray], published: Mapping[str, float], plain: np.ndarray, band: str) -> Figure:
-    """All arms' AUC: a point a seed, the mean with its interval; the report's numbers as lines, re-runs as a band.
+    """All arms' AUC (seeds,): a point a seed, the mean with its interval; the report's numbers as vertical lines.
 
-    Args:
-        arms: name -> (seeds,) AUC.
-        published: label -> AUC, drawn as a vertical line.
-        plain: AUCs of all runs without distillation at full width: their range is the band.
-        band: label of the band.
+    The range of `plain`, the AUCs of runs without distillation at full width, is a band with the label `band`.
     """
     figure, axis = plt.subplots(figsize=(10, 0.42 * len(arms) + 1.6))
     axis.axvspan(plain.min(), plain.max(), color="#009E73", alpha=0.13, label=band, linewidth=0)

@@ -1,4 +1,4 @@
-"""What a notebook needs to know of its profile: where the data are, where results go, what a table must say."""
+"""What a notebook knows of its profile: where the data are, where results go, and what a table must say."""
 
 import os
 from dataclasses import dataclass
@@ -24,14 +24,11 @@ EVIDENCE = "desk"  # the profile whose committed pages conclusions rest on
 class Study:
     """One profile of one notebook.
 
-    Attributes:
-        profile: "smoke" uses simulated records, every other one the real databases.
-
     Raises:
-        EcglibError: the profile is unknown; or, when `root` is asked for, the real databases are not there.
+        EcglibError: the profile is unknown, or, on access to `root`, the real databases are absent.
     """
 
-    profile: str
+    profile: str  # "smoke" uses simulated records, every other one the real databases
 
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:
@@ -69,11 +66,7 @@ class Study:
         return f"profile {self.profile}: {SIMULATED if self.simulated else 'the real databases'}"
 
     def conclusion(self, notebook: str) -> Markdown:
-        """What stands above a notebook's conclusions: whose numbers they are, with a link to the page that has these.
-
-        Args:
-            notebook: its name without suffix, as `03_kd_student`.
-        """
+        """The line above the conclusions of a notebook (`03_kd_student`): which numbers they speak of, with a link."""
         if self.profile in (EVIDENCE, "paper"):
             return Markdown(f"*What follows is said of this page's numbers (profile `{self.profile}`).*")
         # A notebook lies in `notebooks/`, a page that the driver made in `papermill_runs/<profile>/`.

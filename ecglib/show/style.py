@@ -32,11 +32,7 @@ def use_style() -> None:
 
 
 def save(figure: Figure, path: Path) -> Figure:
-    """Write `figure` as a PNG, atomically, without the metadata that would differ on every run.
-
-    Returns:
-        The figure, so that a cell can end with the call and show it.
-    """
+    """Write a figure as PNG, without metadata that differ on every run, and return it, for a notebook cell to show."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)  # else a notebook shows it twice: as the cell's value and as an open figure

@@ -1,4 +1,4 @@
-"""The tables of notebooks and README, made from stored runs and published numbers alone."""
+"""Intervals as text, and whether a published number is reproduced."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from ecglib.stats.metrics import Interval
 
 
 def judged(published: float, interval: Interval, seeds: int) -> str:
-    """Whether the published number, of one training, is one that a further training of ours could give."""
+    """Whether a further training of ours could give the published number, which comes from one training."""
     if seeds < metrics.MIN_SEEDS:
         return f"fewer than {metrics.MIN_SEEDS} seeds: no verdict"
     reach = (interval.high - interval.value) * np.sqrt(seeds + 1)  # from the mean's interval to a single value's
@@ -23,7 +23,7 @@ def bounds(interval: Interval, digits: int = 4, signed: bool = False) -> str:
         return f"needs {metrics.MIN_SEEDS} seeds"
     if signed:
         return f"[{low:+.{digits}f}, {high:+.{digits}f}]"
-    # Student's t does not know that an AUC lies in [0, 1].
+    # Student's t interval may leave [0, 1], where an AUC lies.
     return f"[{max(low, 0):.{digits}f}, {min(high, 1):.{digits}f}]"
 
 

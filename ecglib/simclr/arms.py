@@ -1,4 +1,7 @@
-"""The arms of R2's question: what does contrast add to R1's student?"""
+"""The arms that answer R2's question: what does contrast add to R1's student?
+
+Everywhere: `base` gives the budget (its seed is ignored), and every arm has `seeds` runs.
+"""
 
 from dataclasses import replace
 
@@ -7,17 +10,12 @@ from ecglib.beatgan.task import BeatGANConfig
 from ecglib.runs.grid import Arm
 from ecglib.simclr.scenarios import Contrast, Place, ScenarioConfig
 
-# (gamma, tau) around the values that the scenarios use: SimCLR's tau, and a gamma fixed before anything was tested.
+# (gamma, tau) around the scenarios' own: the tau of SimCLR's paper, and a gamma fixed before the first test.
 SWEEP = ((0.01, 0.1), (0.1, 0.1), (1.0, 0.1), (0.1, 0.5))
 
 
 def contrast_arms(base: BeatGANConfig, seeds: int) -> dict[str, Arm]:
-    """R2's scenarios, each added to R1's student with its corrected distillation (arm D), and the two controls.
-
-    Args:
-        base: the budget; its seed is ignored.
-        seeds: of every arm.
-    """
+    """Teacher A, the controls B and D, and R2's scenarios: each is added to arm D, which has corrected distillation."""
     known = distillation_arms(base, seeds, seeds)
 
     def arm(name: str, text: str, *places: Place, pretraining: int = 0) -> Arm:
@@ -36,15 +34,12 @@ def contrast_arms(base: BeatGANConfig, seeds: int) -> dict[str, Arm]:
 
 
 def sweep_arms(base: BeatGANConfig, seeds: int) -> dict[str, Arm]:
-    """Both scenarios at half width for several gamma and tau, and the half-width student without contrast.
+    """Both scenarios at half width for each pair in `SWEEP`, and the half-width student without contrast.
 
-    Args:
-        base: the budget of the full-width arms, whose teachers these students have.
-        seeds: of every setting.
+    The teachers are those of the full-width arms.
     """
-    students = [
-        replace(config, width=config.width / 2) for config in distillation_arms(base, seeds, seeds)["D"].configs
-    ]
+    known = distillation_arms(base, seeds, seeds)
+    students = [replace(config, width=config.width / 2) for config in known["D"].configs]
     rows = {"D": Arm("no contrast", "half-width student with KD", students)}
     for gamma, temperature in SWEEP:
         added = Contrast(("discriminator", "generator"), gamma=gamma, temperature=temperature)

@@ -1,11 +1,12 @@
-"""One label-free detector beyond R2: how far is a beat from normal ones in contrast, shape, own shape and rhythm?
+"""A label-free detector beyond R2: how far is a beat from normal ones in contrast, shape, own shape and rhythm?
 
-Each of these is a block of features; `distances.Blocks` gives all the same weight and `distances.Nearest` measures the
-distance to the nearest normal training beats. Principal components, scales, distances and the encoder are fitted to N
-beats alone, those of R1's training set. Two blocks look further, though at no label: own shape takes the median of all
-beats of a beat's record, and rhythm the RR intervals around it, whatever those beats are, abnormal test beats included.
-Which blocks, leads, distance and scaling there are was chosen while looking at labelled test beats (notebook 04, "What
-limits these numbers"). Blocks may be taken alone, so that one sees what each of them adds.
+Each of these four is a block of features, which can also be used alone. `distances.Blocks` gives all blocks the same
+weight, and `distances.Nearest` measures the distance to the nearest normal training beats.
+
+The encoder, principal components, scales and distances are fitted only to the N beats of R1's training set. Two blocks
+use other beats too, abnormal test beats included, but no labels: own shape subtracts the median beat of the record, and
+rhythm takes the RR intervals around the beat. The blocks, leads, distance and scaling were chosen with a view of
+labelled test beats (notebook 04, "What limits these numbers").
 """
 
 from collections.abc import Callable, Sequence
@@ -30,26 +31,18 @@ from ecglib.simclr.networks import BaseEncoder
 from ecglib.stats import metrics
 
 COMPONENTS = 30  # principal components that "shape" and "own" keep
-LONGEST, SHORTEST = 5.0, 0.2  # times the usual RR interval; what lies beyond is a gap in the annotation, not rhythm
+LONGEST, SHORTEST = 5.0, 0.2  # times the usual RR interval; values beyond are gaps in the annotation, not rhythm
 
 
 @dataclass(frozen=True)
 class Detector(Checked):
-    """What a beat is described by, and how its distance from normal beats is measured.
+    """The features that describe a beat, and the distance that scores it."""
 
-    Attributes:
-        blocks: keys of `BLOCKS`.
-        leads: of `shape` and `own`.
-        distance: "nearest" normal beats, or "mahalanobis" to their mean.
-        components: how many principal components `shape` and `own` keep.
-        neighbours: how many nearest normal beats are averaged.
-    """
-
-    blocks: tuple[str, ...]
-    leads: tuple[int, ...] = (0, 1)
-    distance: Literal["nearest", "mahalanobis"] = "nearest"
-    components: int = COMPONENTS
-    neighbours: int = NEIGHBOURS
+    blocks: tuple[str, ...]  # keys of `BLOCKS`
+    leads: tuple[int, ...] = (0, 1)  # of "shape" and "own"
+    distance: Literal["nearest", "mahalanobis"] = "nearest"  # to the nearest normal beats, or to their mean
+    components: int = COMPONENTS  # principal components of "shape" and "own"
+    neighbours: int = NEIGHBOURS  # nearest normal beats whose distances are averaged
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,11 +51,11 @@ class Detector(Checked):
 
     @property
     def seeded(self) -> bool:
-        """Whether it has trained or drawn weights; principal components and RR intervals have none."""
+        """Whether the scores depend on the encoder's seed; those of principal components and RR intervals do not."""
         return any(BLOCKS[name].seeded for name in self.blocks)
 
     def fitted(self, normal: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        """Features (M, d) -> scores (M,), fitted to those of normal beats (N, d)."""
+        """A function from features (M, d) to scores (M,), fitted to the features (N, d) of normal beats."""
         return Nearest(normal, self.neighbours) if self.distance == "nearest" else Mahalanobis(normal)
 
 
@@ -71,31 +64,18 @@ Features = tuple[np.ndarray, np.ndarray]  # of the training beats (N, d) and of 
 
 @dataclass(frozen=True)
 class Block:
-    """One kind of features.
-
-    Attributes:
-        text: what it is.
-        features: (beats, detector, the beats' description) -> features.
-        seeded: whether weights are trained or drawn for it.
-    """
+    """One kind of features."""
 
     text: str
     features: "Callable[[Described, Detector], Features]"
-    seeded: bool = False
+    seeded: bool = False  # whether it uses weights that are drawn or trained
 
 
 class Described:
-    """Training and test beats as features: the examples of normal beats are the encoder's own training beats.
-
-    Args:
-        config: gives data, split and the test beats.
-        encoder: gives seed and training beats, and the embedding.
-        beats: the beats that both were made for.
-        store: the folder of all runs.
-        device: "auto", "cpu" or "cuda", for the encoder.
+    """The features of the training beats of `encoder`, which are all normal, and of the test beats of `config`.
 
     Raises:
-        EcglibError: the two do not name the same beats.
+        EcglibError: `config` and `encoder` differ in data, split, leads, width or number of training beats.
     """
 
     def __init__(
@@ -108,30 +88,27 @@ class Described:
         self._blocks: dict[tuple[object, ...], Features] = {}
 
     def block(self, name: str, detector: Detector) -> Features:
-        """The features of a block, made once for all detectors that see it alike."""
+        """The features of a block, computed once for all detectors that share them."""
         key = (name,) if BLOCKS[name].seeded else (name, detector.leads, detector.components)
         if key not in self._blocks:
             self._blocks[key] = BLOCKS[name].features(self, detector)
         return self._blocks[key]
 
     def embedded(self, encoder: BaseEncoder) -> Features:
-        """Embeddings of unit length, because NT-Xent compares directions."""
+        """Embeddings scaled to length 1, because NT-Xent compares directions."""
         place = choose_device(self.device)
-        found = [
+        embeddings = (
             embed(encoder.to(place), self.encoder.x(self.beats, members).to(place)).cpu().numpy()
             for members in self.members
-        ]
-        return found[0] / _lengths(found[0]), found[1] / _lengths(found[1])
+        )
+        train, test = (h / np.linalg.norm(h, axis=1, keepdims=True) for h in embeddings)
+        return train, test
 
     def components(self, draw: "Callable[[Beats, np.ndarray, tuple[int, ...]], np.ndarray]", by: Detector) -> Features:
-        """Principal components of what `draw` makes of beats."""
+        """Principal components of `draw(beats, members, leads)`."""
         normal, tested = (draw(self.beats, members, by.leads).reshape(len(members), -1) for members in self.members)
         model = PCA(min(by.components, *normal.shape), random_state=self.encoder.training.seed).fit(normal)
         return model.transform(normal), model.transform(tested)
-
-
-def _lengths(h: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(h, axis=1, keepdims=True)
 
 
 def _contrast(described: Described, _: Detector) -> Features:
@@ -145,15 +122,15 @@ def _rhythm(described: Described, _: Detector) -> Features:
 
 
 def scaled(beats: Beats, members: np.ndarray, leads: tuple[int, ...]) -> np.ndarray:
-    """Beats (M, L, 320), each lead of each in [-1, 1]."""
+    """Beats (M, L, 320), each lead of each beat scaled to [-1, 1]."""
     return mitbih.scale(beats.signals[members][:, list(leads)])
 
 
 def minus_own_median(beats: Beats, members: np.ndarray, leads: tuple[int, ...]) -> np.ndarray:
-    """Beats (M, L, 320) minus the median beat of their own record, in mV.
+    """Beats (M, L, 320) minus the median beat of their record, in mV.
 
-    The median is over all of the record's beats whatever they are: no label is used, but the record must have been
-    seen, as in the evaluation of a Holter recording. Where most beats are abnormal, so is the median.
+    The median is over all beats of the record, so no label is used, but the whole record must be known, as in the
+    evaluation of a Holter recording. If most beats of a record are abnormal, so is the median.
     """
     result = np.empty((len(members), len(leads), beats.signals.shape[2]), dtype=np.float32)
     records = beats.records[members]
@@ -164,9 +141,9 @@ def minus_own_median(beats: Beats, members: np.ndarray, leads: tuple[int, ...]) 
 
 
 def log_rhythm(beats: Beats, members: np.ndarray) -> np.ndarray:
-    """Logarithms (M, 2) of the RR intervals before and after over the usual one.
+    """Logarithms (M, 2) of the RR intervals before and after the beat, relative to the usual interval.
 
-    On a logarithmic scale an interval of twice the usual length lies as far from it as one of half its length.
+    Twice and half the usual interval are equally far from it on a logarithmic scale.
     """
     return np.log(np.clip(beats.rhythm[members], SHORTEST, LONGEST))
 
@@ -185,7 +162,7 @@ BLOCKS = {
     ),
     "rhythm": Block("logarithms of the RR intervals before and after, over the usual one around", _rhythm),
 }
-# What each part adds, from the control to all four together.
+# From the controls through single blocks to all four blocks together.
 LADDER = {
     "encoder that never learned": Detector(("untrained",)),
     "encoder that never learned, Mahalanobis": Detector(("untrained",), distance="mahalanobis"),
@@ -200,8 +177,8 @@ LADDER = {
     "all without contrast": Detector(("shape", "own", "rhythm")),
     "all four": Detector(("contrast", "shape", "own", "rhythm")),
 }
-# What is compared with what: is it better than BeatGAN, with and without the rhythm; is contrast, is PCA of the same
-# lead; and what does contrast add?
+# Each detector is compared with the second of its pair: BeatGAN with or without rhythm for whole detectors, single
+# blocks and PCA of BeatGAN's lead; a detector without contrast, or with an untrained encoder, for what contrast adds.
 COMPARED = (
     ("all four", "BeatGAN"),
     ("all four", "BeatGAN + rhythm"),
@@ -217,40 +194,34 @@ COMPARED = (
 
 @dataclass(frozen=True)
 class Scored(Checked):
-    """Everything that decides the scores of a detector.
-
-    Attributes:
-        detector: the detector.
-        encoder: gives seed and training beats, and the embedding.
-        test_beats: how many of the split's test beats; 0 is all.
-    """
+    """Everything that decides the scores of a detector."""
 
     detector: Detector
-    encoder: EncoderConfig
-    test_beats: int = 0
+    encoder: EncoderConfig  # also names the data, the seed and the training beats
+    test_beats: int = 0  # how many of the split's test beats; 0 is all
 
     @property
     def name(self) -> str:
-        """Where the store keeps the scores."""
+        """The name of the scores in the store."""
         blocks, encoder = "_".join(self.detector.blocks), self.encoder
         return f"detectors/{blocks}-{encoder.split}-seed{encoder.training.seed}-{digest(self)}"
 
 
 def scores(detector: Detector, described: Described) -> np.ndarray:
-    """Scores (M,) float32 of the test beats: from the store, or measured and kept there."""
+    """Scores (M,) float32 of the test beats, from the store or computed and stored."""
     name = Scored(detector, described.encoder, described.config.test_beats).name
     if not is_stored(described.store, name):
         pairs = [described.block(block, detector) for block in detector.blocks]
         normal, tested = ([pair[part] for pair in pairs] for part in (0, 1))
         together = Blocks.fit(normal)
         found = detector.fitted(together(normal))(together(tested))
-        # Half precision, as the predictions of a run.
+        # Half precision, as for the predictions of a run.
         write_arrays(described.store / f"{name}.npz", {"scores": found.astype(np.float16)})
     return stored_arrays(described.store, name)["scores"]
 
 
 def encoder_of(config: BeatsConfig, settings: Settings) -> EncoderConfig:
-    """An encoder that learns from the training beats of `config`."""
+    """The config of an encoder that learns from the training beats of `config`."""
     shared = {field.name: getattr(config, field.name) for field in fields(BeatsConfig)}
     return EncoderConfig(**shared, training=settings)
 
@@ -258,15 +229,9 @@ def encoder_of(config: BeatsConfig, settings: Settings) -> EncoderConfig:
 def ladder_scores(
     config: BeatGANConfig, epochs: int, seeds: int, beats: Beats, store: Path, device: str = "auto"
 ) -> dict[str, list[np.ndarray]]:
-    """Scores (M,) of every detector of `LADDER`, one a seed.
+    """Scores (M,) of every detector of `LADDER`, one for each encoder seed.
 
-    Args:
-        config: gives data, split and budget; its seed and epochs are ignored.
-        epochs: of the encoder.
-        seeds: of the encoder.
-        beats: the beats it was made for.
-        store: the folder of all runs.
-        device: "auto", "cpu" or "cuda".
+    `epochs` and `seeds` are the encoder's; of the training settings of `config` only the batch size is used.
     """
     found: dict[str, list[np.ndarray]] = {step: [] for step in LADDER}
     for seed in range(seeds):
@@ -280,12 +245,9 @@ def ladder_scores(
 def beatgan_scores(
     runs: Sequence[BeatGANRun], configs: Sequence[BeatGANConfig], beats: Beats
 ) -> dict[str, list[np.ndarray]]:
-    """BeatGAN's own scores (M,), one a run, and with the rhythm: is it rhythm alone that makes a detector?
+    """Scores (M,) of each BeatGAN run, alone and with rhythm: how much of a detector's gain is rhythm?
 
-    Args:
-        runs: of one program: its arms A and B differ in their seeds alone, and count together.
-        configs: of each run.
-        beats: the beats they were made for.
+    `configs` are those of `runs`. Arms A and B, which differ only in their seeds, may be given together.
 
     Raises:
         EcglibError: the runs differ in more than their seeds.
@@ -300,7 +262,7 @@ def beatgan_scores(
 
 
 def with_rhythm(run: BeatGANRun, config: BeatGANConfig, beats: Beats) -> np.ndarray:
-    """BeatGAN's score and the irregularity of the rhythm as one (M,): Fisher's method, by normal validation beats."""
+    """Scores (M,) that combine BeatGAN's score with the irregularity of the rhythm, by `distances.fisher`."""
     split, stored = config.choose(beats), run.predictions
     normal = stored["validation_labels"] == "N"
     irregular = {
@@ -312,6 +274,6 @@ def with_rhythm(run: BeatGANRun, config: BeatGANConfig, beats: Beats) -> np.ndar
 
 
 def aucs(labels: np.ndarray, found: np.ndarray) -> dict[str, float]:
-    """AUC ("all") and AP ("ap") of scores (M,) over all abnormal beats, and the AUC of each class against N."""
+    """AUC ("all") and AP ("ap") of scores (M,) for all abnormal beats, and the AUC of each class against N."""
     overall = {"all": metrics.auc(labels != "N", found), "ap": metrics.average_precision(labels != "N", found)}
     return overall | metrics.per_class_auc(labels, found)

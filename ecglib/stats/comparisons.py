@@ -29,17 +29,10 @@ TESTED_ON = ("data", "split", "fold", "split_seed", "test_beats")  # settings th
 
 @dataclass(frozen=True)
 class Rule:
-    """By what numbers were computed, and what a reader calls it.
+    """How BeatGAN's epoch was chosen. A column takes both its numbers and its heading from one `Rule`."""
 
-    A column takes its numbers from `key` and its heading from `label` of one value, so that the two cannot part.
-
-    Attributes:
-        key: into `Tested.metrics`.
-        label: in words.
-    """
-
-    key: str
-    label: str
+    key: str  # of `Tested.metrics`
+    label: str  # for a reader
 
 
 AS_CODED, CORRECTED = Rule("as_coded", "as coded"), Rule("corrected", "corrected")
@@ -48,45 +41,38 @@ AS_WRITTEN = Rule("as_coded", "as written")
 
 
 class Tested(Protocol):
-    """A run that can be compared: a BeatGAN or a classifier."""
+    """A run that can be compared.
+
+    A key names a set of numbers: of a BeatGAN the rule that chose its epoch, of a classifier the part of the data.
+    """
 
     @property
-    def folder(self) -> Path:
-        """Where it is stored."""
+    def folder(self) -> Path: ...
 
     @property
-    def config(self) -> dict[str, Any]:
-        """What it was trained and tested on, where that differs from the defaults."""
+    def config(self) -> dict[str, Any]: ...
 
     @property
     def metrics(self) -> dict[str, dict[str, float]]:
-        """Its numbers."""
+        """Key -> metric -> value."""
 
     @property
     def tested(self) -> np.ndarray:
         """The labels of what it was tested on."""
 
-    def resampled(self, rule: str, patients: bool) -> dict[str, np.ndarray]:
-        """Metrics of each bootstrap resample."""
+    def resampled(self, key: str, patients: bool) -> dict[str, np.ndarray]:
+        """Metric -> its value in each bootstrap resample (R,), of whole patients or of single beats or records."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Arm minus control.
+    """Arm minus control: the mean difference over the seeds, with three intervals."""
 
-    Attributes:
-        differences: one a seed.
-        over_seeds: their mean with Student's t interval: would a re-training say the same?
-        over_beats: the same mean over bootstrap resamples of the test beats: would other beats?
-        over_patients: likewise of whole patients: would other people?
-        p: of the paired t test; NaN for fewer than `metrics.MIN_SEEDS` seeds, or where nothing differs.
-    """
-
-    differences: np.ndarray
-    over_seeds: Interval
-    over_beats: Interval
-    over_patients: Interval
-    p: float
+    differences: np.ndarray  # (seeds,)
+    over_seeds: Interval  # Student's t: would a re-training say the same?
+    over_beats: Interval  # bootstrap of the test beats or records: would others say the same?
+    over_patients: Interval  # bootstrap of whole patients: would other people?
+    p: float  # of the paired t test; NaN for fewer than `metrics.MIN_SEEDS` seeds, or if nothing differs
 
     @property
     def identical(self) -> bool:
@@ -96,11 +82,7 @@ class Comparison:
     def detectable(self, questions: int = 1) -> float:
         """The smallest true difference that so many seeds, spread as these, show with a power of 80 %.
 
-        Args:
-            questions: how many share the level of 0.05: Holm's first step asks each at 0.05 / questions.
-
-        Returns:
-            The difference; infinite below `metrics.MIN_SEEDS` seeds.
+        Holm's first step asks each question of a family at 0.05 / `questions`. Infinite for too few seeds.
         """
         count = len(self.differences)
         if count < metrics.MIN_SEEDS:
@@ -110,21 +92,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Unpaired:
-    """The mean of some trainings minus the mean of others that they have nothing in common with (Welch 1947).
-
-    Attributes:
-        over_seeds: the difference with its interval.
-        p: of Welch's t test; NaN where there are too few seeds.
-        counts: how many runs each side has; 1 for something without a seed.
-        error: the standard error of the difference.
-        freedom: Welch's degrees of freedom.
-    """
+    """The mean of some trainings minus the mean of others whose seeds do not pair with theirs (Welch 1947)."""
 
     over_seeds: Interval
-    p: float
-    counts: tuple[int, int]
-    error: float
-    freedom: float
+    p: float  # of Welch's t test; NaN if there are too few seeds
+    counts: tuple[int, int]  # how many runs each side has; 1 for something without a seed
+    error: float  # the standard error of the difference
+    freedom: float  # Welch's degrees of freedom
 
     def detectable(self, questions: int = 1) -> float:
         """See `Comparison.detectable`."""
@@ -132,19 +106,14 @@ class Unpaired:
 
 
 def unpaired(values: Sequence[float] | np.ndarray, control: Sequence[float] | np.ndarray) -> Unpaired:
-    """Compare runs whose seeds do not belong together, such as an encoder's and a BeatGAN's.
+    """Compare runs whose seeds do not belong together, such as an encoder's (n,) and a BeatGAN's (m,).
 
-    Args:
-        values: (n,) one a run; a single value is something without a seed, whose spread is zero.
-        control: (m,) likewise.
-
-    Returns:
-        An infinite interval and a p of NaN where neither side, or one that has seeds, has `metrics.MIN_SEEDS` of them.
+    A single value is a method without a seed; its spread is zero. The interval is infinite and p is NaN if a side that
+    has seeds has fewer than `metrics.MIN_SEEDS`, or if neither has seeds.
     """
     sides = [np.asarray(side, dtype=float) for side in (values, control)]
     counts = (len(sides[0]), len(sides[1]))
     difference = float(sides[0].mean() - sides[1].mean())
-    # Two runs are no seedless thing and too few to tell their spread.
     if max(counts) < metrics.MIN_SEEDS or any(1 < count < metrics.MIN_SEEDS for count in counts):
         unknown = Interval(difference, float("-inf"), float("inf"))
         return Unpaired(unknown, float("nan"), counts, float("nan"), float("nan"))
@@ -172,20 +141,16 @@ def _detectable(error: float, freedom: float, questions: int) -> float:
 
 
 def compare(
-    arm: Sequence[Tested], control: Sequence[Tested], rule: Rule | str = CORRECTED, metric: str = "auc"
+    arm: Sequence[Tested], control: Sequence[Tested], by: Rule | str = CORRECTED, metric: str = "auc"
 ) -> Comparison:
-    """Pair two arms seed by seed.
+    """Pair two arms seed by seed, by the numbers of a rule or of a key (see `Tested`); the metric is "auc" or "ap".
 
-    Args:
-        arm: runs in the order of their seeds.
-        control: its partners come first, in the same order; it may have more.
-        rule: of choosing BeatGAN's epoch, or the part of the data that a classifier was tested on.
-        metric: "auc" or "ap".
+    Both arms are in the order of their seeds. The control may have more runs; its first ones are the partners.
 
     Raises:
         EcglibError: an arm has no partner, or the two were tested on different data.
     """
-    rule = rule.key if isinstance(rule, Rule) else rule
+    key = by.key if isinstance(by, Rule) else by
     if len(arm) > len(control):
         raise EcglibError(f"{len(arm)} runs cannot be paired with {len(control)}: train the control for every seed.")
     partners = control[: len(arm)]
@@ -193,18 +158,18 @@ def compare(
         same_data = all(one.config.get(name) == other.config.get(name) for name in TESTED_ON)
         if not (same_data and np.array_equal(one.tested, other.tested)):
             raise EcglibError(f"{one.folder.name} and {other.folder.name} were tested on different data: no pair.")
-    values, control_values = ([run.metrics[rule][metric] for run in runs] for runs in (arm, partners))
+    values, control_values = ([run.metrics[key][metric] for run in runs] for runs in (arm, partners))
     differences = np.subtract(values, control_values)
     over_seeds = metrics.mean_interval(differences)
     over_beats, over_patients = (
-        metrics.percentiles(over_seeds.value, _mean(arm, rule, metric, unit) - _mean(partners, rule, metric, unit))
+        metrics.percentiles(over_seeds.value, _mean(arm, key, metric, unit) - _mean(partners, key, metric, unit))
         for unit in (False, True)
     )
     return Comparison(differences, over_seeds, over_beats, over_patients, p_value(differences))
 
 
 def p_value(differences: np.ndarray) -> float:
-    """Of the paired t test; NaN for fewer than three seeds, or where nothing differs."""
+    """p of the paired t test on differences (seeds,); NaN below `metrics.MIN_SEEDS` seeds, or if nothing differs."""
     if len(differences) < metrics.MIN_SEEDS or not differences.any():
         return float("nan")
     if np.ptp(differences) < 1e-12:  # the same difference in every seed: t is infinite
@@ -212,13 +177,12 @@ def p_value(differences: np.ndarray) -> float:
     return float(stats.ttest_1samp(differences, 0).pvalue)
 
 
-def _mean(runs: Sequence[Tested], rule: str, metric: str, patients: bool) -> np.ndarray:
-    """The mean over runs of the metric in each of the same resamples: (R,)."""
-    return np.mean([run.resampled(rule, patients)[metric] for run in runs], axis=0)
+def _mean(runs: Sequence[Tested], key: str, metric: str, patients: bool) -> np.ndarray:
+    return np.mean([run.resampled(key, patients)[metric] for run in runs], axis=0)
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
-    """Holm's (1979) step-down adjustment for several comparisons; NaN stays NaN and counts for nothing."""
+    """Holm's (1979) step-down adjustment for several comparisons; NaN stays NaN and is not counted."""
     p = np.asarray(p_values, dtype=float)
     adjusted = np.full(len(p), np.nan)
     tested = np.flatnonzero(~np.isnan(p))
@@ -239,14 +203,10 @@ def verdict(
     claimed: float | None = None,
     over_patients: Interval | None = None,
 ) -> str:
-    """What a comparison says, in words: a difference counts where other seeds and other patients would show it.
+    """What a comparison says, in words: a difference counts if other seeds and other patients would show it.
 
-    Args:
-        comparison: arm minus control.
-        adjusted_p: its p after Holm over the questions of its table.
-        claimed: the difference that a report publishes; no difference shown then says whether the 95 % interval over
-            seeds excludes it.
-        over_patients: needed where `comparison` is unpaired and so has none of its own.
+    If no difference is shown, the words say whether the interval over seeds excludes the one that a report `claimed`.
+    An unpaired comparison has no interval over patients of its own, so it is given.
     """
     if isinstance(comparison, Comparison):
         if comparison.identical:
@@ -272,25 +232,17 @@ def for_whom(word: str, over_patients: Interval) -> str:
 
 @dataclass(frozen=True)
 class Judged:
-    """A comparison as one of the questions of a table, which are one family for Holm's correction.
-
-    Attributes:
-        comparison: paired or not.
-        p: adjusted.
-        questions: how many the family has.
-        claimed: the difference that a report publishes, if it does.
-        over_patients: of an unpaired comparison, which has none of its own.
-    """
+    """A comparison as one of the questions of a table, which are one family for Holm's correction."""
 
     comparison: Comparison | Unpaired
-    p: float
-    questions: int
-    claimed: float | None = None
-    over_patients: Interval | None = None
+    p: float  # adjusted
+    questions: int  # in the family
+    claimed: float | None = None  # the difference that a report publishes
+    over_patients: Interval | None = None  # of an unpaired comparison
 
     @property
     def header(self) -> str:
-        """Of the column that has `shown_p`."""
+        """The heading of the column of `shown_p`."""
         return p_header(self.questions)
 
     @property
@@ -301,14 +253,7 @@ class Judged:
     def verdict(
         self, comparable: bool = True, better: str = "better", worse: str = "worse", identical: str = IDENTICAL
     ) -> str:
-        """See the function `verdict`.
-
-        Args:
-            comparable: whether data and budget are the report's; the verdict says so where they are not.
-            better: the word where the first is the better one.
-            worse: the word where it is the worse one.
-            identical: where the two are the same to the last bit.
-        """
+        """The function `verdict` in a table's own words; `comparable` is whether data and budget are the report's."""
         words = verdict(self.comparison, self.p, self.claimed, self.over_patients)
         for word, chosen in (("better", better), ("worse", worse), (IDENTICAL, identical)):
             words = chosen + words.removeprefix(word) if words.startswith(word) else words
@@ -327,13 +272,7 @@ def family(
     claimed: Mapping[Name, float | None] | None = None,
     over_patients: Mapping[Name, Interval] | None = None,
 ) -> dict[Name, Judged]:
-    """All questions of a table, judged together.
-
-    Args:
-        questions: what is asked -> its comparison.
-        claimed: what is asked -> the difference that a report publishes.
-        over_patients: what is asked -> the interval of an unpaired comparison.
-    """
+    """All questions of a table, judged together; see `Judged` for what each question may have."""
     adjusted = holm([one.p for one in questions.values()])
     # A report that says "no change" claims no difference that an interval could exclude.
     claims, others = {name: one or None for name, one in (claimed or {}).items()}, over_patients or {}
@@ -344,12 +283,12 @@ def family(
 
 
 def shown_p(p: float) -> str:
-    """A p as a table shows it; "-" where there is none."""
+    """A p as a table shows it; "-" for NaN."""
     return "-" if np.isnan(p) else f"{p:.2g}"
 
 
 def at_budget(words: str, comparable: bool) -> str:
-    """A verdict, with the budget that it was found at where that is not the report's."""
+    """A verdict, which says so if its data or budget are not the report's."""
     return words if comparable else f"{words} (at this budget)"
 
 
@@ -360,14 +299,9 @@ def shown_detectable(comparison: Comparison | Unpaired, questions: int = 1, digi
 
 
 def equivalence(differences: np.ndarray, margin: float) -> float:
-    """p of two one-sided t tests (Schuirmann 1987): small where the mean difference lies within ±margin.
+    """p of two one-sided t tests (Schuirmann 1987), small if the mean of the differences (seeds,) is within ±margin.
 
-    Args:
-        differences: (seeds,) arm minus control.
-        margin: above zero.
-
-    Returns:
-        The larger of both p; NaN below `metrics.MIN_SEEDS` seeds.
+    It is the larger p of the two; NaN below `metrics.MIN_SEEDS` seeds.
     """
     count, mean = len(differences), float(np.mean(differences))
     if count < metrics.MIN_SEEDS:
@@ -383,9 +317,7 @@ def equivalence_table(
 ) -> pd.DataFrame:
     """Whether pairs are equal within half, once and double the margin: seeds by TOST after Holm, patients by interval.
 
-    Args:
-        questions: what is claimed to be equal -> (seeds,) differences, and their mean's interval over patients.
-        margin: see `EQUAL_MARGIN`.
+    `questions` maps what is claimed to be equal to the differences (seeds,) and their mean's interval over patients.
     """
     rows = {
         name: {

@@ -1,8 +1,10 @@
 """AUC, AP, F1 and their intervals, from scores and labels alone.
 
-R1 reports AUC, AP and the best F1 on the test set, as single numbers of single runs. Here each comes with an interval:
+R1 reports AUC, AP and the best F1 on the test set, as single numbers of single runs. Here each comes with an interval
 over beats, over patients (beats of one patient are not independent) and over seeds. A bootstrap resample is a vector of
-weights, so a thousand of them are one matrix and no sorting is repeated.
+weights, so a thousand of them are one matrix and scores are sorted once.
+
+Everywhere labels (N,) are bool or 0 and 1, and scores (N,) are higher for what is more likely abnormal.
 """
 
 from dataclasses import dataclass
@@ -39,28 +41,20 @@ class Interval:
 
 @dataclass(frozen=True)
 class Change:
-    """A number before and after something was done, in the report or here.
-
-    Attributes:
-        before: the number.
-        after: the number.
-        over_seeds: the difference with its interval; None for a single run.
-        over_patients: likewise.
-        differences: (seeds,) after minus before; None for a single run.
-    """
+    """A number before and after something was done, in the report or here; a single run has no intervals."""
 
     before: float
     after: float
-    over_seeds: Interval | None = None
+    over_seeds: Interval | None = None  # of the difference
     over_patients: Interval | None = None
-    differences: np.ndarray | None = None
+    differences: np.ndarray | None = None  # (seeds,) after minus before
 
 
 def as_bool(labels: np.ndarray) -> np.ndarray:
-    """Labels (N,) as bool, whether they are bool or numbers 0 and 1: `~` turns the integer 1 into -2.
+    """Labels as bool: `~` turns the integer 1 into -2.
 
     Raises:
-        EcglibError: there is another value among them.
+        EcglibError: a label is not bool, 0 or 1.
     """
     labels = np.asarray(labels)
     if labels.dtype == bool:
@@ -71,7 +65,7 @@ def as_bool(labels: np.ndarray) -> np.ndarray:
 
 
 def auc(abnormal: np.ndarray, scores: np.ndarray) -> float:
-    """Area under the ROC curve; `abnormal` (N,) bool or 0 and 1, `scores` (N,), NaN where a class is absent."""
+    """Area under the ROC curve; NaN if a class is absent."""
     abnormal = as_bool(abnormal)
     if abnormal.all() or not abnormal.any():
         return float("nan")
@@ -79,13 +73,13 @@ def auc(abnormal: np.ndarray, scores: np.ndarray) -> float:
 
 
 def average_precision(abnormal: np.ndarray, scores: np.ndarray) -> float:
-    """Average precision; chance is the share of abnormal beats. NaN where none is abnormal."""
+    """Average precision, whose chance level is the share of abnormal beats; NaN if none is abnormal."""
     abnormal = as_bool(abnormal)
     return float(average_precision_score(abnormal, scores)) if abnormal.any() else float("nan")
 
 
 def f1_at(abnormal: np.ndarray, scores: np.ndarray, threshold: float) -> float:
-    """F1 of calling every beat with a score of at least `threshold` abnormal; 0 where nothing is found."""
+    """F1 of calling every beat with a score of at least `threshold` abnormal; 0 if no abnormal beat is called."""
     abnormal, called = as_bool(abnormal), scores >= threshold
     hits = int((called & abnormal).sum())
     return 2 * hits / (int(called.sum()) + int(abnormal.sum())) if hits else 0.0
@@ -103,11 +97,9 @@ def best_f1(abnormal: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
 
 
 def min_max(scores: np.ndarray, over: np.ndarray | None = None) -> np.ndarray:
-    """Scores (N,) scaled so that those of a set lie in [0, 1], as R1's program does before its KL and its thresholds.
+    """Scores scaled so that those of the set `over` lie in [0, 1], as R1's program does before its KL and thresholds.
 
-    Args:
-        scores: to be scaled.
-        over: (M,) the set; None is `scores` itself.
+    `over` (M,) defaults to the scores themselves.
     """
     whole = scores if over is None else over
     low, high = float(whole.min()), float(whole.max())
@@ -170,14 +162,8 @@ def resampled(
 ) -> dict[str, np.ndarray]:
     """AUC and AP of `resamples` bootstrap resamples: {"auc": (R,), "ap": (R,)}.
 
-    Equal arguments but for the scores draw equal resamples, so that the results of two models may be subtracted.
-
-    Args:
-        abnormal: (N,) bool.
-        scores: (N,).
-        groups: (N,) patient of each beat: whole patients are drawn. None: single beats are drawn.
-        resamples: how many resamples.
-        seed: of the draws.
+    With `groups` (N,), the patient of each beat, whole patients are drawn; without, single beats. The draws do not
+    depend on the scores, so the results of two models may be subtracted.
     """
     members = None if groups is None else np.unique(groups, return_inverse=True)[1]
     draws = _draws(len(scores) if members is None else int(members.max()) + 1, resamples, seed)
@@ -191,14 +177,7 @@ def resampled(
 
 
 def resampled_mean(values: np.ndarray, groups: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """The mean of `values` (N,) in each resample of whole groups, the resamples that `resampled` draws: (R,).
-
-    Args:
-        values: (N,).
-        groups: (N,) patient of each value.
-        resamples: how many resamples.
-        seed: of the draws.
-    """
+    """The mean of `values` (N,) in each resample of whole groups (N,), the same that `resampled` draws: (R,)."""
     members = np.unique(groups, return_inverse=True)[1]
     draws = _draws(int(members.max()) + 1, resamples, seed).astype(np.float64)
     sums, sizes = np.bincount(members, values), np.bincount(members)
@@ -206,7 +185,7 @@ def resampled_mean(values: np.ndarray, groups: np.ndarray, resamples: int = RESA
 
 
 def percentiles(value: float, resampled_values: np.ndarray) -> Interval:
-    """A value with the percentile interval of its resamples; resamples without a defined value are left out."""
+    """A value with the percentile interval of its resamples (R,); NaN among them are left out."""
     tail = (1 - LEVEL) / 2
     low, high = np.nanquantile(resampled_values, [tail, 1 - tail])
     return Interval(value, float(low), float(high))
@@ -220,7 +199,7 @@ def bootstrap_mean(values: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
 
 
 def mean_interval(values: np.ndarray | list[float]) -> Interval:
-    """The mean over seeds with Student's t interval, infinite below `MIN_SEEDS` seeds: so few tell no spread."""
+    """The mean over seeds with Student's t interval, which is infinite below `MIN_SEEDS` seeds."""
     sample = np.asarray(values, dtype=float)
     mean = float(sample.mean())
     if len(sample) < MIN_SEEDS:
@@ -236,14 +215,10 @@ def anomaly_metrics(
     validation_labels: np.ndarray,
     validation_scores: np.ndarray,
 ) -> dict[str, float]:
-    """Every number that R1 reports of one run, with intervals, as a flat JSON-ready dictionary.
+    """Every number that R1 reports of one run, with intervals, as a flat dictionary of metric -> value.
 
-    Args:
-        labels: (N,) class names of the test beats, "N" being normal.
-        scores: (N,) anomaly scores of the test beats.
-        patients: (N,) patient of each test beat.
-        validation_labels: (M,) class names of the validation beats.
-        validation_scores: (M,) their scores, from which the corrected F1 threshold is taken.
+    Labels are class names, (N,) of the test beats and (M,) of the validation beats, "N" being normal. The corrected F1
+    takes its threshold from the validation beats.
     """
     abnormal = labels != "N"
     _, threshold = best_f1(validation_labels != "N", validation_scores)

@@ -1,4 +1,8 @@
-"""How good is a multi-label classifier? AUC and AP of each class, their means, intervals over records or patients."""
+"""How good is a multi-label classifier? AUC and AP of each class, their means, intervals over records or patients.
+
+Everywhere `targets` (N, C) are 0 and 1, scores or probabilities are (N, C), and `patients` (N,) says whose each record
+is. Resamples are drawn alike for equal targets, so the results of two models may be subtracted.
+"""
 
 from collections.abc import Sequence
 
@@ -9,13 +13,7 @@ from ecglib.stats.metrics import Interval
 
 
 def class_metrics(targets: np.ndarray, scores: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
-    """`auc_<class>` and `ap_<class>`, and their means `auc` and `ap` over the classes that occur.
-
-    Args:
-        targets: (N, C) of 0 and 1.
-        scores: (N, C), higher where the class is more likely.
-        classes: names of the columns.
-    """
+    """`auc_<class>` and `ap_<class>` of each column's class, and their means `auc` and `ap` over those that occur."""
     found: dict[str, float] = {}
     for column, name in enumerate(classes):
         present = targets[:, column] == 1
@@ -27,27 +25,19 @@ def class_metrics(targets: np.ndarray, scores: np.ndarray, classes: Sequence[str
 
 
 def macro_auc(targets: np.ndarray, scores: np.ndarray) -> float:
-    """The mean AUC over the classes that occur, of targets (N, C) of 0 and 1 and scores (N, C)."""
+    """The mean AUC over the classes that occur."""
     aucs = [metrics.auc(column == 1, found) for column, found in zip(targets.T, scores.T, strict=True)]
     return float(np.nanmean(aucs))
 
 
 def rounded_auc(found: dict[str, float]) -> float:
-    """The macro-AUC as R3 has it: the mean of class AUCs that were each rounded to two decimals first (audit, R3)."""
+    """The macro-AUC as R3 has it: the mean of class AUCs that were first rounded to two decimals (audit, R3)."""
     values = [round(value, 2) for key, value in found.items() if key.startswith("auc_")]
     return float(np.mean(values))
 
 
 def resampled_auc(targets: np.ndarray, scores: np.ndarray, patients: np.ndarray | None = None) -> np.ndarray:
-    """Macro-AUC of each bootstrap resample of the records, or of whole patients: (R,).
-
-    Equal targets draw equal resamples, so that the results of two models may be subtracted.
-
-    Args:
-        targets: (N, C) of 0 and 1.
-        scores: (N, C).
-        patients: (N,); None draws single records.
-    """
+    """Macro-AUC of each bootstrap resample of the records, or of whole patients: (R,)."""
     present = [column for column in range(targets.shape[1]) if 0 < targets[:, column].sum() < len(targets)]
     drawn = [metrics.resampled(targets[:, column] == 1, scores[:, column], patients)["auc"] for column in present]
     return np.mean(drawn, axis=0)
@@ -62,30 +52,20 @@ BINS = 10  # of equal width, for the calibration error
 
 
 def brier(targets: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean squared difference of probabilities (N, C) and targets (N, C) of 0 and 1 (Brier 1950): 0 is perfect."""
+    """Mean squared difference of probabilities and targets (Brier 1950): 0 is perfect."""
     return float(np.mean((probabilities - targets) ** 2))
 
 
 def resampled_brier(targets: np.ndarray, probabilities: np.ndarray, patients: np.ndarray) -> np.ndarray:
-    """Brier score of each bootstrap resample of whole patients: (R,), of the resamples that `resampled_auc` draws.
-
-    Args:
-        targets: (N, C) of 0 and 1.
-        probabilities: (N, C).
-        patients: (N,).
-    """
+    """Brier score of each bootstrap resample of whole patients, the same that `resampled_auc` draws: (R,)."""
     return metrics.resampled_mean(((probabilities - targets) ** 2).mean(axis=1), patients)
 
 
 def calibration_error(targets: np.ndarray, probabilities: np.ndarray) -> float:
     """Expected calibration error, the mean over classes (Guo et al. 2017).
 
-    In each of ten bins of equal width: how far the mean probability lies from the share of records that have the class,
-    weighted by how many records are in the bin.
-
-    Args:
-        targets: (N, C) of 0 and 1.
-        probabilities: (N, C).
+    For each of ten bins of equal width: the distance of the mean probability from the share of records that have the
+    class, weighted by the number of records in the bin.
     """
     bins = np.minimum((probabilities * BINS).astype(int), BINS - 1)
     errors = []
