@@ -171,6 +171,8 @@ def test_the_command_runs_by_path_alone_and_an_interruption_keeps_what_is_finish
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Tests that run in the background inherit that interruptions are ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     partial = checkout / f"results/papermill_runs/smoke/02_teacher.{process.pid}.partial.ipynb"
     deadline = time.monotonic() + 240  # on a busy machine kernels start slowly
