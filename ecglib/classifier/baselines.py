@@ -88,9 +88,9 @@ def describe_all(signals: np.ndarray, leads: Sequence[int]) -> np.ndarray:
 class Answered:
     """What a method says of the test records."""
 
-    scores: np.ndarray
-    numbers: int
-    seconds: float
+    scores: np.ndarray  # (N, 5), higher for a class that is more likely
+    numbers: int  # how many describe a record
+    seconds: float  # for describing all records, training and testing
 
 
 Answer = Callable[[np.ndarray], np.ndarray]  # numbers of records (N, F) -> probabilities (N, 5)

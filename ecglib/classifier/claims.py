@@ -36,9 +36,9 @@ SOURCES = ("report", "as coded", "corrected")
 class Measured(Change):
     """A change that was measured, with its test."""
 
-    part: str = field(kw_only=True)
-    test: Comparison | Unpaired = field(kw_only=True)
-    trained: str = field(kw_only=True)
+    part: str = field(kw_only=True)  # of the data, "validation" or "test"
+    test: Comparison | Unpaired = field(kw_only=True)  # after minus before
+    trained: str = field(kw_only=True)  # the number of trainings, in words
 
 
 def change(before: Sequence[ClassifierRun], after: Sequence[ClassifierRun], part: str = TEST) -> Measured:
@@ -128,9 +128,9 @@ class Claimed:
         EcglibError: something was measured on another part of the data than R3's numbers, or nothing was measured.
     """
 
-    keys: tuple[str, str]
-    coded: Measured | None
-    corrected: Measured | None
+    keys: tuple[str, str]  # in `reports.CLAIMS`, of the published numbers before and after
+    coded: Measured | None  # None if R3's program was not rebuilt for it
+    corrected: Measured | None  # None if there is no sound experiment for it
 
     def __post_init__(self) -> None:
         measured = [one for one in (self.coded, self.corrected) if one is not None]
@@ -151,6 +151,7 @@ class Claimed:
 
     @property
     def report(self) -> Change:
+        """The published numbers."""
         return published(*self.keys)
 
     @property

@@ -29,8 +29,8 @@ class Exported:
     """A run as ONNX files, with their answers on the test records."""
 
     run: ClassifierRun
-    files: dict[str, Path]
-    logits: dict[str, np.ndarray]
+    files: dict[str, Path]  # "float" and "int8"; empty if only the answers were asked for
+    logits: dict[str, np.ndarray]  # of each form, (N, 5)
 
     def auc(self, form: str) -> float:
         """Test macro-AUC of a form."""

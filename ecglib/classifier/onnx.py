@@ -32,18 +32,18 @@ CONTRACT = "ecglib.contract"  # the key under which the ONNX metadata hold it
 class Contract:
     """What a model expects and what it answers; the contract travels inside the file."""
 
-    leads: tuple[str, ...]
-    labels: tuple[str, ...] = SUPERCLASSES
-    thresholds: tuple[float, ...] = (0.5,) * len(SUPERCLASSES)
-    metrics: Mapping[str, float] | None = None
-    precision: str = "float32"
-    source: str = ""
-    data: str = SOURCE
-    samples: int = SAMPLES
-    rate: int = FS
-    unit: str = "mV"
-    mean: tuple[float, ...] = ()
-    deviation: tuple[float, ...] = ()
+    leads: tuple[str, ...]  # names of the input's channels, in their order
+    labels: tuple[str, ...] = SUPERCLASSES  # names of the outputs, in their order
+    thresholds: tuple[float, ...] = (0.5,) * len(SUPERCLASSES)  # chosen on validation records by this very file
+    metrics: Mapping[str, float] | None = None  # on test records, of this very file if INT8, otherwise of the run
+    precision: str = "float32"  # of the convolutions: "float32" or "int8"
+    source: str = ""  # run id of the training
+    data: str = SOURCE  # data set and version, and how many of its records were trained on
+    samples: int = SAMPLES  # length of the input
+    rate: int = FS  # Hz
+    unit: str = "mV"  # of the input
+    mean: tuple[float, ...] = ()  # of each lead in `unit`; the model itself subtracts it
+    deviation: tuple[float, ...] = ()  # of each lead in `unit`; the model itself divides by it
     output: str = "logits (batch, labels); their sigmoid is the probability of each label"
 
 
@@ -200,4 +200,5 @@ def read_contract(path: Path) -> Contract:
 
 
 def lead_names(positions: tuple[int, ...]) -> tuple[str, ...]:
+    """The names of the leads at positions in `LEADS`."""
     return tuple(LEADS[position] for position in positions)

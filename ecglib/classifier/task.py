@@ -42,32 +42,34 @@ TEACHER_STREAM = 1  # sets the weights of an untrained teacher apart from the st
 class Distillation(Checked):
     """What a student learns from whom."""
 
+    # A run id; or `UNTRAINED`, a new network in training mode, as coded; or `SELF`, FRSKD's self-teacher.
     teacher: str
+    # R3's program; or `BinaryKL` on logits; or MKD's loss, with probabilities divided by T.
     loss: Literal["as coded", "corrected", "published"] = "corrected"
     temperature: float = 2.0
-    alpha: float = 0.7  # R3's program
-    beta: float = 0.0
-    network: str = "teacher"
+    alpha: float = 0.7  # weight of the teacher (R3's program); the labels have 1 - alpha
+    beta: float = 0.0  # weight of the self-teacher's attention transfer
+    network: str = "teacher"  # of an untrained teacher
 
 
 @dataclass(frozen=True)
 class ClassifierConfig(Checked):
     """Everything that decides a classifier's result; equal configs are one run."""
 
-    data: str
+    data: str  # `Records.fingerprint` of the records
     training: Settings
-    network: str = "student"
-    split: Literal["benchmark", "report"] = "benchmark"
-    fold: int = 0
-    leads: tuple[int, ...] = ALL_LEADS
-    standardised: bool = True
-    train_records: int = 0
-    distillation: Distillation | None = field(default=None, metadata={"key": "lesson"})
-    continued: str = ""
-    tuned: str = ""
-    pruned: float = 0.0
-    fake_quantised: bool = False
-    dropout: float = DROPOUT
+    network: str = "student"  # a key of `networks.MODELS`
+    split: Literal["benchmark", "report"] = "benchmark"  # the data set's own folds, or R3's, which share patients
+    fold: int = 0  # which of R3's five folds validates
+    leads: tuple[int, ...] = ALL_LEADS  # positions in `LEADS`
+    standardised: bool = True  # per-lead scaling fitted on the training records; R3 had none
+    train_records: int = 0  # how many of the split's training records; 0 is all
+    distillation: Distillation | None = field(default=None, metadata={"key": "lesson"})  # None learns from labels alone
+    continued: str = ""  # a run id: training starts from its last weights, as in R3's comparisons
+    tuned: str = ""  # a run id: training starts from its best weights (fine-tuning)
+    pruned: float = 0.0  # share of the channels that are cut out of the `tuned` run's network before training
+    fake_quantised: bool = False  # quantisation-aware training, as R3 tried it: see `quantise.fake_quantised`
+    dropout: float = DROPOUT  # of R3's own networks
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,6 +97,7 @@ class ClassifierConfig(Checked):
         return tuple(run for run in (teacher, self.continued, self.tuned) if run not in ("", SELF, UNTRAINED))
 
     def run(self, store: Path) -> "ClassifierRun":
+        """The run in a store, finished or not."""
         return ClassifierRun(store / self.run_id)
 
     def choose(self, records: Records) -> Split:
@@ -229,7 +232,7 @@ def distilling(settings: Distillation, ask: Callable[[Tensor], Tensor]) -> Loss:
     return loss
 
 
-# What the last few teachers said of which training records: asking R3's takes as long as an epoch of its student.
+# Logits of the last few teachers on training records: R3's teacher takes as long for them as its student for an epoch.
 _KNOWN: dict[tuple[Path, str, bytes, torch.device], Tensor] = {}
 KEPT = 4
 
@@ -297,14 +300,17 @@ class ClassifierRun(StoredRun):
 
     @property
     def leads(self) -> list[int]:
+        """Positions in `LEADS` of the network's input."""
         return list(self.config.get("leads", ALL_LEADS))
 
     @property
     def network(self) -> str:
+        """A key of `networks.MODELS`."""
         return self.config.get("network", "student")
 
     @property
     def pruned(self) -> float:
+        """The share of channels that was cut out of the network."""
         return self.config.get("pruned", 0)
 
     def model(self) -> nn.Module:
@@ -357,7 +363,7 @@ def best_run(store: Path, kind: str) -> ClassifierRun:
     """
     folders = [path for way in ("", "-kd") for path in store.glob(f"{kind}{way}-benchmark-seed*") if path.is_dir()]
     runs = [run for run in map(ClassifierRun, folders) if run.finished(weights=True)]
-    # R3's chains of comparisons have been trained for longer the later they come.
+    # In R3's chains of comparisons, later runs have been trained for longer, so they are left out.
     runs = [run for run in runs if "continued" not in run.config]
     if not runs:
         raise EcglibError(

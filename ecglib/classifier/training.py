@@ -31,12 +31,12 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 class Settings(Checked):
     """R3's settings (audit, 'Models')."""
 
-    seed: int
-    epochs: int = 50
+    seed: int  # of weights, order of the data and dropout
+    epochs: int = 50  # at most
     batch_size: int = 64
     optimizer: Literal["adam", "adadelta", "sgd", "rmsprop", "adagrad"] = "adam"
-    learning_rate: float = 1e-3
-    patience: int = 5
+    learning_rate: float = 1e-3  # Adadelta's own default is 1
+    patience: int = 5  # epochs without a lower validation loss before training stops
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -47,6 +47,7 @@ class Settings(Checked):
 
 
 def new_optimizer(settings: Settings, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer of the settings for all weights of a model."""
     return OPTIMIZERS[settings.optimizer](model.parameters(), lr=settings.learning_rate)
 
 

@@ -21,9 +21,8 @@ class Arm(Generic[ConfigT]):
     text: str  # what is done
     configs: list[ConfigT]  # one a seed
     control: str = ""  # key of the arm that it is compared with; empty for none
-    claim: tuple[str, str] | None = (
-        None  # keys of `reports.CLAIMS` for control and arm, if a report claims a difference
-    )
+    # Keys of `reports.CLAIMS` for control and arm, if a report claims a difference between the two.
+    claim: tuple[str, str] | None = None
 
 
 def obtain_arms(arms: Mapping[str, Arm], data: Any, store: Path, device: str = "auto") -> dict[str, list[Any]]:

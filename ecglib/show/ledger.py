@@ -82,6 +82,7 @@ def contradictions(report: str) -> pd.DataFrame:
 
 
 def mean(values: Sequence[float]) -> float:
+    """The mean as a plain float."""
     return float(np.mean(values))
 
 

@@ -75,7 +75,7 @@ class Described:
     """The features of the training beats of `encoder`, which are all normal, and of the test beats of `config`.
 
     Raises:
-        EcglibError: `config` and `encoder` differ in data, split, leads, width or number of training beats.
+        EcglibError: `config` and `encoder` differ in a field of `BeatsConfig`.
     """
 
     def __init__(

@@ -6,10 +6,9 @@ from ecglib.show.diagrams import DATA, LEARNED, LOSS, NOTE, arrow, box, canvas
 
 
 def simclr_diagram(sizes: dict[str, tuple[int, ...]]) -> Figure:
-    """R2 figure 3: two views of one beat, base encoder f, projection head g, and the contrast of what comes out.
+    """R2 figure 3: two views of one beat pass through base encoder f and projection head g to the contrastive loss.
 
-    Args:
-        sizes: shapes of "x", "h" and "z" without the batch, as the networks give them.
+    `sizes` has the shapes of "x", "h" and "z" without the batch axis, as the networks give them.
     """
     figure, axis = canvas(11, 3.2)
     shape = {name: f"({', '.join(str(side) for side in size)})" for name, size in sizes.items()}
@@ -30,7 +29,7 @@ def simclr_diagram(sizes: dict[str, tuple[int, ...]]) -> Figure:
 
 
 def scenario_diagram() -> Figure:
-    """Where R2 puts contrast into figure 2's network: into D (scenario 1), into the loss of G (scenario 2)."""
+    """Where R2 adds contrast to the network of its figure 2: to D (scenario 1) and to the loss of G (scenario 2)."""
     figure, axis = canvas(11, 4.3)
     box(axis, 0.9, 2.1, "beat x", DATA, 1.1)
     box(axis, 0.9, 3.6, "two views\nof x", DATA, 1.1)

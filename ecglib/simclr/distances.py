@@ -1,7 +1,7 @@
-"""Anomaly scores from normal beats alone: how far is a beat from what was seen? None is fitted to abnormal beats.
+"""Anomaly scores that are distances from normal beats; none is fitted to abnormal beats.
 
-BeatGAN asks how well a beat can be redrawn. These ask how far it lies from normal beats in some space: PCA's, a
-contrastive encoder's, or that of shape and rhythm together.
+BeatGAN scores how well it reconstructs a beat. These scores measure how far a beat lies from normal beats in a space of
+features: principal components, a contrastive encoder's embedding, or shape and rhythm together.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,7 @@ NEIGHBOURS = 5
 
 
 class Nearest:
-    """Mean distance to the nearest normal beats.
-
-    Args:
-        normal: (N, d) training features of normal beats.
-        neighbours: how many distances are averaged.
-    """
+    """Mean distance to the nearest `neighbours` of the normal training features (N, d)."""
 
     def __init__(self, normal: np.ndarray, neighbours: int = NEIGHBOURS) -> None:
         self.search = NearestNeighbors(n_neighbors=min(neighbours, len(normal))).fit(normal)
@@ -31,10 +26,9 @@ class Nearest:
 
 
 class Mahalanobis:
-    """Squared distance from the mean of the normal beats in units of their covariance (shrunk, Ledoit and Wolf 2004).
+    """Squared Mahalanobis distance from the mean of the normal training features (N, d).
 
-    Args:
-        normal: (N, d) training features of normal beats.
+    The covariance is shrunk as by Ledoit and Wolf (2004).
     """
 
     def __init__(self, normal: np.ndarray) -> None:
@@ -47,16 +41,12 @@ class Mahalanobis:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Puts features of different kinds, such as shape and rhythm, on one scale.
+    """Joins blocks of features, such as shape and rhythm, with equal weights.
 
-    Each block is divided by the spread of the normal beats in it, the root of its total variance, so that every block
-    has the same weight. Nothing else weighs one against another.
-
-    Attributes:
-        scales: one a block.
+    Each block is divided by the square root of its total variance over the normal beats; there are no other weights.
     """
 
-    scales: tuple[float, ...]
+    scales: tuple[float, ...]  # one for each block
 
     @classmethod
     def fit(cls, normal: Sequence[np.ndarray]) -> "Blocks":
@@ -64,26 +54,22 @@ class Blocks:
         return cls(tuple(float(np.sqrt(block.var(axis=0).sum())) for block in normal))
 
     def __call__(self, blocks: Sequence[np.ndarray]) -> np.ndarray:
-        """(M, sum of d_i) features of blocks (M, d_i)."""
+        """Features (M, sum of d_i) from blocks (M, d_i)."""
         return np.hstack([block / scale for block, scale in zip(blocks, self.scales, strict=True)])
 
 
 def surprise(normal: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """-log of the share of normal beats that score at least as high: (M,) from (N,) and (M,) scores.
+    """-log of the share of normal scores (N,) that are at least as high as each of `scores` (M,): (M,).
 
-    Scores of any unit become comparable; a score above all normal ones gets the largest value, log(N + 1).
+    This makes scores of any unit comparable. A score above all normal ones gets the largest value, log(N + 1).
     """
     at_least = len(normal) - np.searchsorted(np.sort(normal), scores, side="left")
     return -np.log((at_least + 1) / (len(normal) + 1))
 
 
 def fisher(terms: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """Several scores as one: the sum of their surprises (Fisher's method without a weight to choose).
+    """Several scores combined into one (M,): the sum of their surprises, as in Fisher's method, without weights.
 
-    Args:
-        terms: name -> scores of normal validation beats (N,), scores of the beats in question (M,).
-
-    Returns:
-        (M,) scores.
+    `terms` maps a name to the scores of normal validation beats (N,) and those of the beats to be judged (M,).
     """
     return np.sum([surprise(normal, scores) for normal, scores in terms.values()], axis=0)

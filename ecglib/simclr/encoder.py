@@ -1,7 +1,7 @@
-"""SimCLR alone (Chen et al. 2020; report R2, section 3.3.2.1): a base encoder trained by contrast and by nothing else.
+"""SimCLR alone (Chen et al. 2020; report R2, section 3.3.2.1): a base encoder that learns from contrast only.
 
-It shows whether the contrastive part detects anything by itself. The large-batch setting that R2 describes (LARS) is
-used from `large_batch` beats on; a laptop stays below and uses Adam.
+It shows whether contrast detects anything by itself. Batches of at least `large_batch` beats are trained with LARS, as
+R2 describes, and smaller ones, such as a laptop's, with Adam.
 """
 
 import math
@@ -28,60 +28,44 @@ from ecglib.simclr.networks import BaseEncoder, ProjectionHead
 
 @dataclass(frozen=True)
 class Settings(Checked):
-    """How an encoder is trained.
+    """How an encoder is trained."""
 
-    Attributes:
-        seed: of weights, order of data and views.
-        epochs: how many.
-        batch_size: beats.
-        learning_rate: of Adam.
-        large_batch: from this batch size on LARS is used, with SimCLR's learning rate of 0.3 x batch / 256.
-    """
-
-    seed: int
+    seed: int  # of weights, order of data and views
     epochs: int = 100
     batch_size: int = 64
-    learning_rate: float = 1e-3
-    large_batch: int = 1024
+    learning_rate: float = 1e-3  # of Adam
+    large_batch: int = 1024  # from this batch size on, LARS with SimCLR's learning rate 0.3 x batch / 256
 
 
 @dataclass(frozen=True)
 class EncoderConfig(BeatsConfig):
-    """Everything that decides an encoder.
-
-    Attributes:
-        training: the settings, the seed among them.
-        temperature: tau of NT-Xent.
-        hidden: units of the projection head's hidden layer.
-        outputs: numbers in which views are compared.
-        views: the ranges of the augmentations.
-    """
+    """Everything that decides an encoder; equal configs are one run."""
 
     training: Settings
     _: KW_ONLY
-    temperature: float = 0.1
-    hidden: int = 256
-    outputs: int = 64
+    temperature: float = 0.1  # tau of NT-Xent
+    hidden: int = 256  # units of the projection head's hidden layer
+    outputs: int = 64  # of the projection head
     views: Views = Views()
 
     @property
     def run_id(self) -> str:
-        """The run's folder name: readable, and different for every other config."""
+        """The name of the run's folder: readable, and unique to the config."""
         return f"simclr-{self.split}-seed{self.training.seed}-{digest(self)}"
 
     parents: ClassVar[tuple[str, ...]] = ()
 
     def run(self, store: Path) -> "EncoderRun":
-        """The run in a store, finished or not."""
+        """The run in `store`, finished or not."""
         return EncoderRun(store / self.run_id)
 
     def untrained(self) -> BaseEncoder:
-        """The encoder that training starts from, in evaluation mode, on the CPU."""
+        """The encoder before training, in evaluation mode on the CPU."""
         seed_everything(self.training.seed)
         return BaseEncoder(len(self.leads), self.width).eval()
 
     def normalising(self, beats: Beats) -> BaseEncoder:
-        """The control of a trained encoder: weights that never learned, BatchNorm that has seen views of its beats."""
+        """The control of the trained encoder: initial weights, with BatchNorm statistics from views of its beats."""
         encoder = self.untrained()
         x = self.x(beats, self.choose(beats).train)
         views = (random_view(part, self.views) for part in x.split(self.training.batch_size))
@@ -92,7 +76,7 @@ class EncoderConfig(BeatsConfig):
         """Train until all epochs are done.
 
         Raises:
-            EcglibError: there is no full batch to train on, or the loss is no longer finite; or as `choose`.
+            EcglibError: the beats do not fill one batch or are not those of the config, or training diverged.
         """
         settings = self.training
         x = self.x(beats, self.choose(beats).train).to(loop.device)
@@ -120,13 +104,13 @@ def new_optimizer(settings: Settings, model: nn.Module) -> torch.optim.Optimizer
     """Adam, or LARS for a large batch.
 
     Raises:
-        EcglibError: the batch is large and pytorch_optimizer, which has LARS, is not installed.
+        EcglibError: LARS is needed, but pytorch_optimizer is not installed.
     """
     batch = settings.batch_size
     if batch < settings.large_batch:
         return torch.optim.Adam(model.parameters(), settings.learning_rate, fused=True)
     try:
-        from pytorch_optimizer import LARS  # here: an extra that large batches alone need
+        from pytorch_optimizer import LARS  # an optional extra
     except ImportError as error:
         raise EcglibError(
             f"A batch of {batch} beats is trained with LARS: pip install -c constraints.txt -e '.[large-batch]'."
@@ -135,14 +119,7 @@ def new_optimizer(settings: Settings, model: nn.Module) -> torch.optim.Optimizer
 
 
 def step(config: EncoderConfig, model: nn.Module, x: Tensor, optimizer: torch.optim.Optimizer) -> float:
-    """One step of training on a batch x (B, C, 320) in [-1, 1], and its loss.
-
-    Args:
-        config: has tau and the ranges of the views.
-        model: encoder and projection head; two views of each beat go through it.
-        x: on the model's device.
-        optimizer: of the model's weights.
-    """
+    """One training step of `model`, encoder and projection head, on a batch x (B, C, 320) in [-1, 1]; its loss."""
     value = nt_xent(model(random_view(x, config.views)), model(random_view(x, config.views)), config.temperature)
     optimizer.zero_grad()
     value.backward()
@@ -151,15 +128,15 @@ def step(config: EncoderConfig, model: nn.Module, x: Tensor, optimizer: torch.op
 
 
 class EncoderRun(StoredRun):
-    """A finished encoder; its metric is the loss of the last epoch."""
+    """A finished encoder; its only metric is the loss of the last epoch."""
 
     WEIGHTS = ("encoder",)
 
     def encoder(self) -> BaseEncoder:
-        """The trained encoder in evaluation mode, on the CPU.
+        """The trained encoder in evaluation mode on the CPU.
 
         Raises:
-            EcglibError: the store came without weights, or they are damaged.
+            EcglibError: the store has no weights of this run, or they are damaged.
         """
         encoder = BaseEncoder(len(self.config.get("leads", (0,))), self.config.get("width", 1.0))
         encoder.load_state_dict(read_tensors(self.folder / "encoder.safetensors"))
@@ -168,5 +145,5 @@ class EncoderRun(StoredRun):
 
 @torch.no_grad()
 def embed(encoder: nn.Module, x: Tensor, batch_size: int = 256) -> Tensor:
-    """Embeddings h (N, d) of beats x (N, C, 320), in whatever mode and on whatever device the encoder is."""
+    """Embeddings h (N, d) of beats x (N, C, 320) on the encoder's device; its mode is left as it is."""
     return torch.cat([encoder(part) for part in x.split(batch_size)])

@@ -1,4 +1,7 @@
-"""Figures of notebook 04: views, similarities within a batch and within patients, embeddings, detectors."""
+"""Figures of notebook 04: views, similarities within a batch and within patients, embeddings, detectors.
+
+Everywhere: the keys of a mapping are titles of panels, unless a function says otherwise.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,17 +13,12 @@ from ecglib.data.mitbih import CLASSES
 from ecglib.show.style import BEAT_MS, CLASS_COLOURS, ERROR, INPUT, OUTPUT, REPORT
 from ecglib.stats.metrics import mean_interval
 
-LEAD_GAP = 2.4  # scaled leads span 2: drawn one above the other they do not touch
+LEAD_GAP = 2.4  # scaled leads span 2, so leads drawn one below the other do not touch
 PAIRS = {"two views of one beat": "#009E73", "beats of one patient": ERROR, "beats of different patients": OUTPUT}
 
 
 def views(x: np.ndarray, changed: Mapping[str, np.ndarray]) -> Figure:
-    """One beat in black over a few draws of each augmentation.
-
-    Args:
-        x: (C, 320) the beat, scaled.
-        changed: name -> (draws, C, 320).
-    """
+    """A scaled beat x (C, 320) over some draws (draws, C, 320) of each augmentation."""
     columns = -(-len(changed) // 2)
     figure, axes = plt.subplots(2, columns, figsize=(2.4 * columns, 2.1 * len(x) + 1.2), sharex=True, sharey=True)
     for axis, (name, draws) in zip(axes.flat, changed.items(), strict=False):
@@ -42,15 +40,14 @@ def views(x: np.ndarray, changed: Mapping[str, np.ndarray]) -> Figure:
 
 
 def similarity_matrices(matrices: Mapping[str, np.ndarray]) -> Figure:
-    """Cosine of every pair of 2N views, first all views i, then all views j: the positive pairs are two diagonals.
+    """Cosine of every pair of 2N views, (2N, 2N): first all views i, then all views j.
 
-    Args:
-        matrices: title -> (2N, 2N).
+    The positive pairs form two diagonals.
     """
     figure, axes = plt.subplots(1, len(matrices), figsize=(5 * len(matrices), 4), squeeze=False)
     for axis, (title, matrix) in zip(axes[0], matrices.items(), strict=True):
         n = len(matrix) // 2
-        image = axis.imshow(matrix, cmap="viridis", vmax=1)  # each from its own minimum, to use the whole scale
+        image = axis.imshow(matrix, cmap="viridis", vmax=1)  # the scale starts at the matrix's own minimum
         middles = [(n - 1) / 2, (3 * n - 1) / 2]
         axis.set_xticks(middles, [f"views i of {n} beats", f"views j of {n} beats"])
         axis.set_yticks(middles, ["views i", "views j"], rotation=90, va="center")
@@ -63,10 +60,9 @@ def similarity_matrices(matrices: Mapping[str, np.ndarray]) -> Figure:
 
 
 def pair_similarities(spaces: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
-    """How alike pairs of normal beats are: the false negatives of contrast lie where the patients overlap.
+    """Histograms of the cosines of pairs of normal beats, for each kind of pair (a key of `PAIRS`).
 
-    Args:
-        spaces: title -> kind of pair (a key of `PAIRS`) -> cosine of each pair.
+    "beats of one patient" are the false negatives of contrast.
     """
     figure, axes = plt.subplots(1, len(spaces), figsize=(4 * len(spaces), 3.2), squeeze=False)
     for axis, (title, kinds) in zip(axes[0], spaces.items(), strict=True):
@@ -82,16 +78,11 @@ def pair_similarities(spaces: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
 
 
 def embeddings(maps: Mapping[str, np.ndarray], labels: np.ndarray) -> Figure:
-    """Beats in two dimensions, coloured by class; the labels were used for the colour only.
-
-    Args:
-        maps: title -> (N, 2); two stand in a row.
-        labels: (N,) classes.
-    """
+    """Beats in two dimensions (N, 2), coloured by class; two panels in a row. Labels decide only the colour."""
     rows = -(-len(maps) // 2)
     figure, axes = plt.subplots(rows, 2, figsize=(10, 4 * rows + 0.3), squeeze=False)
     for axis, (title, points) in zip(axes.flat, maps.items(), strict=True):
-        for name in CLASSES:  # N first, so that the few abnormal beats lie above it
+        for name in CLASSES:  # N first, so that the few abnormal beats are drawn above it
             chosen = points[labels == name]
             axis.scatter(*chosen.T, s=8, color=CLASS_COLOURS[name], alpha=0.35 if name == "N" else 0.7, linewidths=0)
         axis.set(title=title, xticks=[], yticks=[])
@@ -106,14 +97,10 @@ def embeddings(maps: Mapping[str, np.ndarray], labels: np.ndarray) -> Figure:
 def detector_ladder(
     found: Mapping[str, Mapping[str, Sequence[float]]], published: Mapping[str, float], title: str
 ) -> Figure:
-    """AUC of each detector, of all abnormal beats and of each class against N: a point a run, a diamond at the mean.
+    """Test AUC of each detector for all abnormal beats and for each class against N: runs as points, means as diamonds.
 
-    The number of runs stands beside a detector's name; one without a seed has none.
-
-    Args:
-        found: detector -> "all" or a class -> AUC of each run.
-        published: label -> AUC, drawn as a line where all abnormal beats are shown.
-        title: which beats were tested.
+    `found` maps a detector to "all" or a class, and that to the AUC of each run (`tables.seed_aucs`). The number of
+    runs is written beside the detector's name unless it is 1. `published` AUCs are lines in the first panel.
     """
     groups = ["all", *[name for name in CLASSES[1:] if all(name in classes for classes in found.values())]]
     figure, axes = plt.subplots(
@@ -125,7 +112,7 @@ def detector_ladder(
             values = np.asarray(classes[group])
             axis.plot(values, [position] * len(values), "o", color=colour, alpha=0.4, markersize=4)
             axis.plot(mean_interval(values).value, position, "D", color=colour, markersize=6)
-        axis.locator_params(axis="x", nbins=3 if axis is not axes[0] else 6)  # as many as a panel has room for
+        axis.locator_params(axis="x", nbins=6 if axis is axes[0] else 3)  # the first panel is wider
         axis.set(title="all abnormal beats" if group == "all" else f"{group} against N", xlabel="test AUC")
     for (label, value), style in zip(published.items(), ("-", "--"), strict=False):
         axes[0].axvline(value, color=REPORT, linestyle=style, linewidth=1, label=f"{label}: {value:.4f}")

@@ -1,4 +1,4 @@
-"""R2's numbers beside what the companion has."""
+"""The counterparts of the numbers that R2 quotes."""
 
 from collections.abc import Sequence
 
@@ -13,16 +13,9 @@ from ecglib.simclr.encoder import EncoderConfig
 def measured_r2(
     config: EncoderConfig, beats: Beats, plain: Sequence[BeatGANRun], milliseconds: float
 ) -> tuple[dict[str, float | str], dict[str, str]]:
-    """What the companion has of the numbers that R2 quotes.
+    """Our values of the numbers that R2 quotes (key -> value), and the reasons where there is none (key -> reason).
 
-    Args:
-        config: of the encoder.
-        beats: the beats.
-        plain: all BeatGANs without a teacher; their mean AUC counts.
-        milliseconds: that BeatGAN's score of a beat takes.
-
-    Returns:
-        Key -> number, and key -> why there is none.
+    `plain` are all BeatGANs without a teacher; `milliseconds` is the time that BeatGAN needs to score a beat.
     """
     batch = config.training.batch_size
     found: dict[str, float | str] = {

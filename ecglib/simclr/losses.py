@@ -6,17 +6,13 @@ from torch.nn import functional as F
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """NT-Xent (Chen et al. 2020, equation 1): which of 2N views belong together? A scalar comes back.
+    """NT-Xent (Chen et al. 2020, equation 1) of two views (N, d) of each of N beats, a scalar.
 
-    l(i, j) = -log exp(sim(z_i, z_j) / tau) / sum over k != i of exp(sim(z_i, z_k) / tau), sim the cosine, averaged over
-    all 2N views.
+    l(i, j) = -log exp(sim(z_i, z_j) / tau) / sum over k != i of exp(sim(z_i, z_k) / tau) is averaged over all 2N views,
+    where sim is the cosine and j is the other view of the same beat. The smaller `temperature` (tau) is, the more the
+    hardest negatives count.
 
         loss = nt_xent(head(encoder(random_view(x))), head(encoder(random_view(x))), temperature=0.1)
-
-    Args:
-        first: (N, d) a view of each of N beats.
-        second: (N, d) another view of each; row n of both is beat n.
-        temperature: tau; the smaller, the more the hardest negatives count.
     """
     z = F.normalize(torch.cat([first, second]), dim=1)  # (2N, d)
     similarity = z @ z.T / temperature  # (2N, 2N)

@@ -1,7 +1,7 @@
 """SimCLR's parts around a base encoder (Chen et al. 2020; report R2, section 3.3.2.1 and figure 3).
 
-Two views of each beat (`ecglib.data.augment.random_view`) go through a base encoder f to h and through a projection
-head g to z, where `nt_xent` compares them. After training the head is put aside: h is the embedding.
+The base encoder f maps two views of each beat (`ecglib.data.augment.random_view`) to h, and the projection head g maps
+h to z, where `nt_xent` compares them. After training the head is dropped, and h is the embedding.
 """
 
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from ecglib.beatgan.networks import downsampling, initialise, scaled_widths
 
 
 class ProjectionHead(nn.Module):
-    """g of figure 3: h (B, inputs) -> z (B, outputs), a perceptron with one hidden layer."""
+    """g of figure 3, h (B, inputs) -> z (B, outputs): a perceptron with one hidden layer."""
 
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
         super().__init__()
@@ -21,9 +21,9 @@ class ProjectionHead(nn.Module):
 
 
 class BaseEncoder(nn.Module):
-    """f of figure 3: BeatGAN's convolutions with the mean over time, x (B, C, 320) -> h (B, 512 x width).
+    """f of figure 3, x (B, C, 320) -> h (B, 512 x width): the discriminator's convolutions, averaged over time.
 
-    R2 puts SimCLR into the discriminator, whose features are these; alone, they show what contrast sees by itself.
+    R2 adds SimCLR to the discriminator; here the same layers show what contrast alone learns.
     """
 
     def __init__(self, channels: int = 1, width: float = 1) -> None:

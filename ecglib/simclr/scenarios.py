@@ -1,8 +1,8 @@
-"""R2's two scenarios: SimCLR's contrast inside BeatGAN's training (report R2, sections 4.3.1 and 4.3.2).
+"""R2's two scenarios: contrast as a part of BeatGAN's training (report R2, sections 4.3.1 and 4.3.2).
 
-R2 wants SimCLR's model in the discriminator (scenario 1) and all losses "suitably integrated" (scenario 2); it gives no
-formula for either. Read here as: D's loss becomes BCE + gamma NT-Xent over two views of each real beat, seen through
-D's features; G's becomes L = L_G + L_KD + gamma NT-Xent over the codes z of two views.
+R2 wants SimCLR's model in the discriminator (scenario 1) and all losses "suitably integrated" (scenario 2), but gives
+no formula. Here scenario 1 makes D's loss BCE + gamma NT-Xent over D's features of two views of each real beat, and
+scenario 2 makes G's loss L_G + L_KD + gamma NT-Xent over the codes z of two views.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,29 +25,19 @@ from ecglib.simclr.losses import nt_xent
 from ecglib.simclr.networks import ProjectionHead
 
 Place = Literal["discriminator", "generator"]
-PRETRAINING = 1  # sets the random stream of D's pretraining apart from that of the epochs proper
+PRETRAINING = 1  # makes the random stream of D's pretraining differ from that of the training epochs
 
 
 @dataclass(frozen=True)
 class Contrast(Checked):
-    """Where beats are contrasted and how much that weighs.
+    """Where contrast is added, and how it is weighted and computed."""
 
-    Attributes:
-        places: "discriminator" is scenario 1, "generator" scenario 2.
-        gamma: weight of NT-Xent.
-        temperature: tau of NT-Xent.
-        hidden: units of the projection head's hidden layer.
-        outputs: numbers in which views are compared.
-        pretraining: epochs in which D learns contrast alone, before BeatGAN's training begins.
-        views: the ranges of the augmentations.
-    """
-
-    places: tuple[Place, ...]
-    gamma: float = 0.1
-    temperature: float = 0.1  # SimCLR's best
-    hidden: int = 256
-    outputs: int = 64
-    pretraining: int = 0
+    places: tuple[Place, ...]  # "discriminator" is scenario 1, "generator" scenario 2
+    gamma: float = 0.1  # weight of NT-Xent
+    temperature: float = 0.1  # tau of NT-Xent; the best one of SimCLR's paper
+    hidden: int = 256  # units of the projection head's hidden layer
+    outputs: int = 64  # of the projection head
+    pretraining: int = 0  # epochs in which D learns only contrast, before BeatGAN's training
     views: Views = Views()
 
     def __post_init__(self) -> None:
@@ -60,18 +50,14 @@ class Contrast(Checked):
 
 @dataclass(frozen=True)
 class ScenarioConfig(BeatGANConfig):
-    """A student of R1 that also learns contrast.
-
-    Attributes:
-        contrast: R2's NT-Xent in D, in G or in both.
-    """
+    """A student of R1 that also learns contrast."""
 
     _: KW_ONLY
     contrast: Contrast
 
     @classmethod
     def of(cls, config: BeatGANConfig, contrast: Contrast) -> "ScenarioConfig":
-        """A student of R1 with contrast added."""
+        """`config` with contrast added."""
         return cls(**{field.name: getattr(config, field.name) for field in fields(config)}, contrast=contrast)
 
     @property
@@ -80,12 +66,12 @@ class ScenarioConfig(BeatGANConfig):
         return f"contrast-{self.split}-seed{self.training.seed}-{digest(self)}"
 
     def terms(self, state: State, x: Tensor, store: Path) -> list[Term]:
-        """See `BeatGANConfig.terms`: its distillation, and contrast, whose heads learn with the network they sit on."""
-        added = contrast_terms(self.contrast, state)
+        """See `BeatGANConfig.terms`: its distillation and the contrast."""
+        added = contrast_terms(self.contrast, state)  # first, because both draw weights
         return [*super().terms(state, x, store), *added]
 
     def before(self, state: State, terms: Sequence[Term], x: Tensor) -> None:
-        """Scenario 1, pretrained: D and its head learn contrast alone."""
+        """Pretraining of scenario 1: D and its projection head learn only contrast."""
         size = self.training.batch_size
         for epoch in range(self.contrast.pretraining):
             (term,) = (one for one in terms if one.place == "discriminator")
