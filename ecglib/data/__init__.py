@@ -1,10 +1,12 @@
-"""The databases: getting them, reading them, cutting and splitting them. Adding one: see CONTRIBUTING.md.
+"""The databases: download, reading, preparation and splits. CONTRIBUTING.md says how to add one.
 
-- `physionet`: the registry `DATABASES`; download, checksums, where the data are
-- `wfdb_files`: reading WFDB records, and a cache of what was made of them
+- `physionet`: the registry `DATABASES`, the data root, download and verification
+- `wfdb_files`: reading WFDB records, and a cache of prepared arrays
 - `mitbih`: MIT-BIH as beats under R1's protocol
 - `ptbxl`: PTB-XL as 12-lead records under R3's protocol
 - `split`: training, validation and test
-- `augment`: changes to a beat that leave it the same kind of beat
-- `simulate`, `simulate_mitbih`, `simulate_ptbxl`: small databases made from a seed, for a laptop without data
+- `augment`: changes to a beat that do not change its class
+- `simulate`, `simulate_mitbih`, `simulate_ptbxl`: small simulated databases for computers without the real ones
+
+Everywhere: `root` is the data root, the folder that holds `mitdb/1.0.0` and `ptb-xl/1.0.3`.
 """

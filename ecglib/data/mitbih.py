@@ -1,8 +1,10 @@
 """MIT-BIH beats under R1's protocol (report R1, section 4.2; BeatGAN, Zhou et al. 2019, section 4.1).
 
-44 records without the paced ones, two leads at 360 Hz, a zero-phase 3-45 Hz FIR band-pass, and a window of 320
-samples around each annotation: 97,568 beats. What differs from the report is only how it is computed: the filter is
-written with SciPy (biosppy 2 uses another one), the records are processed in parallel and the beats are cached.
+44 records without the paced ones, two leads at 360 Hz, a zero-phase 3-45 Hz FIR band-pass, and a window of 320 samples
+around each annotation give 97,568 beats. Only the computation differs from the report's: the filter uses SciPy, because
+biosppy 2 filters differently; records are processed in parallel; and beats are cached.
+
+Indices are zero-based. The centre of a beat is its annotation's index + 1, because R1 read the annotations with MATLAB.
 """
 
 import hashlib
@@ -24,10 +26,10 @@ from ecglib.data.split import Split
 
 DATABASE = "mitdb"  # in `physionet.DATABASES`
 FS = 360  # Hz
-BEFORE, AFTER = 140, 180  # samples of the window before and after the (one-based) annotation
+BEFORE, AFTER = 140, 180  # samples of the window before and after its centre
 WINDOW = BEFORE + AFTER
-FILTER_TAPS, PASS_BAND = 109, (3.0, 45.0)  # biosppy 0.6.1: order int(0.3 fs), made odd; Hz
-R_PEAK_TOLERANCE = 10  # samples: an N beat needs a detected R peak closer than this
+FILTER_TAPS, PASS_BAND = 109, (3.0, 45.0)  # as biosppy 0.6.1: int(0.3 fs), made odd; Hz
+R_PEAK_TOLERANCE = 10  # samples; R1 keeps an N beat only if a detected R peak is closer than this
 
 CLASSES = ("N", "S", "V", "F", "Q")
 CLASS_NAMES = {
@@ -37,7 +39,7 @@ CLASS_NAMES = {
     "F": "fusion",
     "Q": "paced or unclassifiable",
 }
-# R1's grouping. The AAMI standard puts j and e (escape beats) into N.
+# R1's grouping; the AAMI standard puts j and e (escape beats) into N.
 CLASS_OF_SYMBOL = {
     **dict.fromkeys("NLR", "N"),
     **dict.fromkeys("aJASje", "S"),
@@ -46,10 +48,10 @@ CLASS_OF_SYMBOL = {
     **dict.fromkeys("/fQ", "Q"),
 }
 
-# de Chazal et al., IEEE Trans. Biomed. Eng. 51(7), 2004: 22 records to train on and 22 to test on.
-BEAT_SYMBOLS = tuple("NLRBAaJSVrFejnE/fQ?")  # WFDB's beat annotations, whatever their class
-USUAL_RR = 33  # intervals whose median is the usual one: about 16 beats to each side
+BEAT_SYMBOLS = tuple("NLRBAaJSVrFejnE/fQ?")  # all of WFDB's beat annotations
+USUAL_RR = 33  # the usual interval is the median of so many: 16 to each side
 
+# The training and the test records of de Chazal et al., IEEE Trans. Biomed. Eng. 51(7), 2004.
 # fmt: off
 DS1 = (
     "101", "106", "108", "109", "112", "114", "115", "116", "118", "119", "122",
@@ -63,65 +65,50 @@ DS2 = (
 PACED = ("102", "104", "107", "217")
 PATIENTS = tuple(sorted(DS1 + DS2))
 RECORDS = tuple(sorted(PATIENTS + PACED))
-# Records of DS1 held out to validate on: together they hold every class but Q.
+# Validation records, taken from DS1; together they have every class but Q.
 DS1_VALIDATION = ("118", "205", "208", "223")
-# 201 and 202 were recorded from one man (MIT-BIH directory), so DS1 and DS2 share a patient.
+# 201 and 202 are of one man (MIT-BIH directory), so DS1 and DS2 share a patient.
 PATIENT_OF_RECORD = {record: "201" if record == "202" else record for record in RECORDS}
 
 
 @dataclass(frozen=True)
 class Record:
-    """One record in physical units.
+    """One record in physical units."""
 
-    Attributes:
-        name: the record's number, for example "100".
-        leads: the lead names in the order of `signals`, MLII first where the record has it.
-        signals: (2, T) float64 millivolts at 360 Hz.
-        samples: (A,) zero-based annotation indices.
-        symbols: (A,) annotation symbols, beats and others.
-    """
-
-    name: str
-    leads: tuple[str, ...]
-    signals: np.ndarray
-    samples: np.ndarray
-    symbols: np.ndarray
+    name: str  # for example "100"
+    leads: tuple[str, ...]  # names in the order of `signals`; MLII, if there is one, comes first
+    signals: np.ndarray  # (2, T) float64 mV at 360 Hz
+    samples: np.ndarray  # (A,) indices of all annotations
+    symbols: np.ndarray  # (A,) their symbols, beats and others
 
 
 @dataclass(frozen=True)
 class Beats:
-    """Beats of several records, in record order.
+    """Beats of several records, in record order."""
 
-    Attributes:
-        signals: (N, 2, 320) float32 millivolts, filtered and not scaled (memory-mapped, read-only).
-        labels: (N,) one of `CLASSES`.
-        symbols: (N,) the annotation's own symbol.
-        records: (N,) record name.
-        samples: (N,) zero-based index of the annotation in its record.
-        near_peak: (N,) bool, a detected R peak is near: true of every N beat, because R1 asks it of them alone.
-        rhythm: (N, 2) float32, the RR intervals before and after the beat as multiples of the usual one around it.
-    """
-
-    signals: np.ndarray
-    labels: np.ndarray
-    symbols: np.ndarray
-    records: np.ndarray
-    samples: np.ndarray
-    near_peak: np.ndarray
-    rhythm: np.ndarray
+    signals: np.ndarray  # (N, 2, 320) float32 mV, filtered, not scaled (memory-mapped, read-only)
+    labels: np.ndarray  # (N,) one of `CLASSES`
+    symbols: np.ndarray  # (N,) of the annotations
+    records: np.ndarray  # (N,) names
+    samples: np.ndarray  # (N,) indices of the annotations in their records
+    near_peak: np.ndarray  # (N,) bool, a detected R peak is near; R1 requires this of N beats only
+    rhythm: np.ndarray  # (N, 2) float32, see `relative_rr`
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
     def patients(self) -> np.ndarray:
-        """(N,) patient of each beat, named after the patient's first record."""
+        """The patient of each beat (N,), named after the patient's first record."""
         names, inverse = np.unique(self.records, return_inverse=True)
         return np.array([PATIENT_OF_RECORD[name] for name in names])[inverse]
 
     @property
     def fingerprint(self) -> str:
-        """Which beats these are and how they were cut; the same where floats differ in the last bit."""
+        """A digest of which beats these are and how they were cut.
+
+        The signals are left out, because their last bits differ between computers.
+        """
         digest = hashlib.blake2b(json.dumps([FILTER_TAPS, PASS_BAND, BEFORE, AFTER]).encode(), digest_size=6)
         for field in (self.records, self.samples, self.labels):
             digest.update(np.ascontiguousarray(field).tobytes())
@@ -129,16 +116,12 @@ class Beats:
 
 
 def count_classes(labels: np.ndarray) -> dict[str, int]:
-    """The number of beats of each class, in the order of `CLASSES`."""
+    """The number of beats of each class in `CLASSES`."""
     return {name: int((labels == name).sum()) for name in CLASSES}
 
 
 def read_record(root: str | Path, name: str) -> Record:
     """Read one record with its annotations.
-
-    Args:
-        root: the data root (the folder that holds `mitdb/1.0.0`).
-        name: the record's number.
 
     Raises:
         EcglibError: the record is missing, truncated, corrupt or not at 360 Hz.
@@ -150,27 +133,20 @@ def read_record(root: str | Path, name: str) -> Record:
             f"Record {name} is not two leads of finite samples at {FS} Hz: {wfdb_files.mend(root, DATABASE)}."
         )
     leads = tuple(header.sig_name)
-    if leads[1] == "MLII":  # record 114 was stored with its leads swapped
+    if leads[1] == "MLII":  # as in record 114
         leads, signals = leads[::-1], signals[::-1]
     return Record(name, leads, signals, np.asarray(annotation.sample), np.asarray(annotation.symbol))
 
 
 def bandpass(signals: np.ndarray) -> np.ndarray:
-    """The 3-45 Hz linear-phase FIR filter, applied forward and backward so that no wave is delayed.
-
-    Args:
-        signals: (..., T) at 360 Hz, T > 327.
-
-    Returns:
-        (..., T) float64 in the unit of `signals`.
-    """
+    """The 3-45 Hz FIR filter, forward and backward so that no wave is delayed: (..., T > 327) to float64."""
     taps = scipy_signal.firwin(FILTER_TAPS, PASS_BAND, pass_zero=False, fs=FS)
     return scipy_signal.filtfilt(taps, [1.0], signals, axis=-1)
 
 
 def find_r_peaks(lead: np.ndarray) -> np.ndarray:
-    """Zero-based R peaks of one filtered lead (T,): Hamilton's segmenter, peaks corrected within 50 ms."""
-    from biosppy.signals.ecg import correct_rpeaks, hamilton_segmenter  # here: as wfdb above
+    """Indices of the R peaks of a filtered lead (T,): Hamilton's segmenter, corrected within 50 ms."""
+    from biosppy.signals.ecg import correct_rpeaks, hamilton_segmenter  # here: as wfdb in `wfdb_files.read`
 
     (peaks,) = hamilton_segmenter(lead, float(FS))
     (peaks,) = correct_rpeaks(lead, peaks, float(FS), tol=0.05)
@@ -178,7 +154,7 @@ def find_r_peaks(lead: np.ndarray) -> np.ndarray:
 
 
 def is_near_peak(record: Record, peaks: np.ndarray) -> np.ndarray:
-    """R1's R-peak rule: whether a detected peak lies within the tolerance of `sample + 1`; (A,) bool."""
+    """R1's R-peak rule: whether each annotation (A,) has a peak closer to its centre than the tolerance."""
     centres = record.samples + 1
     bounded = np.concatenate([[-np.inf], np.sort(peaks), [np.inf]])
     right = np.searchsorted(bounded, centres)
@@ -186,11 +162,7 @@ def is_near_peak(record: Record, peaks: np.ndarray) -> np.ndarray:
 
 
 def select_beats(record: Record, peaks: np.ndarray) -> np.ndarray:
-    """Positions in `record.samples` of the beats that R1 kept.
-
-    The annotation index was read by MATLAB and is therefore one-based: the window starts at
-    `sample + 1 - 140`, and the R-peak rule compares `sample + 1`. The rule is applied to N beats alone.
-    """
+    """Positions in `record.samples` of the beats that R1 kept: their window is inside, and N beats are near a peak."""
     centres = record.samples + 1
     classes = np.array([CLASS_OF_SYMBOL.get(symbol, "") for symbol in record.symbols])
     inside = (centres >= BEFORE) & (centres + AFTER <= record.signals.shape[1])
@@ -198,10 +170,11 @@ def select_beats(record: Record, peaks: np.ndarray) -> np.ndarray:
 
 
 def relative_rr(record: Record) -> np.ndarray:
-    """RR intervals before and after each annotation over the median interval around it: (A, 2) float32.
+    """RR intervals before and after each annotation as multiples of the usual interval: (A, 2) float32.
 
-    What counts is where beats are, not what they are. 1 is a regular rhythm; a premature beat has less than 1 before
-    it. At the ends of a record, and at annotations that are no beats, the missing interval counts as 1.
+    The usual interval is the median of the `USUAL_RR` around it. Only the times of beats count, not their classes. 1 is
+    a regular rhythm; the interval before a premature beat is below 1. Missing intervals, at the ends of a record and at
+    annotations that are not beats, are 1.
     """
     beats = np.flatnonzero(np.isin(record.symbols, BEAT_SYMBOLS))
     result = np.ones((len(record.samples), 2), dtype=np.float32)
@@ -214,13 +187,13 @@ def relative_rr(record: Record) -> np.ndarray:
 
 
 def cut_beats(filtered: np.ndarray, samples: np.ndarray) -> np.ndarray:
-    """Windows (N, leads, 320) of `filtered` (leads, T) around the zero-based annotations `samples`."""
+    """Windows (N, leads, 320) of `filtered` (leads, T) around the annotations `samples` (N,)."""
     ticks = samples[:, None] + 1 - BEFORE + np.arange(WINDOW)
     return filtered[:, ticks].swapaxes(0, 1)
 
 
 def prepare_record(root: str | Path, name: str) -> dict[str, np.ndarray]:
-    """All beats of one record, as the arrays that `Beats` holds."""
+    """The beats of one record as the arrays of `Beats`."""
     record = read_record(root, name)
     filtered = bandpass(record.signals)
     peaks = find_r_peaks(filtered[0])
@@ -242,14 +215,12 @@ CONSTANTS = (FS, BEFORE, AFTER, FILTER_TAPS, PASS_BAND, R_PEAK_TOLERANCE, CLASS_
 
 
 def load_beats(root: str | Path, records: Sequence[str] = PATIENTS) -> Beats:
-    """The filtered beats of `records`, from the cache where they were prepared before.
+    """The filtered beats of `records`, from the cache or prepared and cached.
 
-    Args:
-        root: the data root (the folder that holds `mitdb/1.0.0`).
-        records: record names; the default is R1's 44 (97,568 beats: N 86,717, S 3,026, V 7,008, F 802, Q 15).
+    The default is R1's 44 records: 97,568 beats, of which N 86,717, S 3,026, V 7,008, F 802 and Q 15.
 
     Raises:
-        EcglibError: a record is missing or corrupt, or the cache folder cannot be written.
+        EcglibError: a record is unknown, missing or corrupt, or the cache cannot be written.
     """
     unknown = sorted(set(records) - set(RECORDS))
     if unknown or not records:
@@ -265,18 +236,14 @@ def load_beats(root: str | Path, records: Sequence[str] = PATIENTS) -> Beats:
     files = [f"{name}{suffix}" for name in records for suffix in (".hea", ".dat", ".atr")]
     made_by = (*STEPS, CONSTANTS, version("biosppy"), version("scipy"))
     arrays = wfdb_files.cached("beats", root, DATABASE, files, made_by, make)
-    # 250 MB of signals stay on disk until they are asked for.
+    # The signals, 250 MB, stay on disk until they are used.
     return Beats(**{name: values if name == "signals" else np.array(values) for name, values in arrays.items()})
 
 
 def scale(signals: np.ndarray) -> np.ndarray:
-    """R1 section 3.3.4.1: x' = 2 (x - min x) / (max x - min x) - 1, per beat and lead.
+    """R1 section 3.3.4.1: x' = 2 (x - min x) / (max x - min x) - 1 for each beat and lead, (..., 320) float32.
 
-    Args:
-        signals: (..., 320) millivolts.
-
-    Returns:
-        (..., 320) float32 in [-1, 1]; a flat beat, where the formula is 0 / 0, becomes zeros.
+    A flat lead, where the formula is 0 / 0, becomes zeros.
     """
     low = signals.min(axis=-1, keepdims=True)
     span = signals.max(axis=-1, keepdims=True) - low
@@ -286,10 +253,10 @@ def scale(signals: np.ndarray) -> np.ndarray:
 
 
 def report_split(beats: Beats, fold: int = 0, seed: int = 42) -> Split:
-    """R1's split of pooled beats; patients are shared by all three parts (audit, R1 point 5).
+    """R1's split of pooled beats, in which all three parts share patients (audit, R1 point 5).
 
-    N is shuffled and its `fold`-th fifth is tested on; 10 % of the rest of N and 10 % of every abnormal class
-    validate; the other 90 % of the abnormal beats are tested on, whatever the fold.
+    N is shuffled and cut into fifths, of which number `fold` is for testing. 10 % of the other N beats and 10 % of each
+    abnormal class are for validation. The other 90 % of the abnormal beats are for testing in every fold.
 
     Raises:
         EcglibError: `fold` is not in 0..4.
@@ -309,14 +276,14 @@ def report_split(beats: Beats, fold: int = 0, seed: int = 42) -> Split:
 
 
 def _tenth(indices: np.ndarray) -> int:
-    """A tenth rounded up, as scikit-learn's splitter does: it gives R1's counts exactly."""
+    """A tenth, rounded up as by scikit-learn's splitter, which gives exactly R1's counts."""
     return -(-len(indices) // 10)
 
 
 def patient_split(beats: Beats) -> Split:
-    """A split that no patient crosses: train on N of DS1, validate on four records of DS1, test on all of DS2.
+    """A split whose parts share no patient: N of DS1 for training, `DS1_VALIDATION` for validation, DS2 for testing.
 
-    Record 201 is left out of training, because its patient is also record 202's, which DS2 tests on.
+    Record 201 of DS1 is left out, because its patient is also that of record 202 of DS2.
     """
     validation = np.isin(beats.records, DS1_VALIDATION)
     train = np.isin(beats.records, DS1) & ~validation & (beats.records != "201") & (beats.labels == "N")

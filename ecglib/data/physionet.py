@@ -1,7 +1,7 @@
-"""The two databases on disk: where they are, how to get them from PhysioNet, whether they are whole.
+"""The two databases on disk: where they are, their download from PhysioNet, and their verification.
 
-MIT-BIH Arrhythmia Database v1.0.0 (Moody and Mark 2001; ODC-By 1.0) and PTB-XL v1.0.3 (Wagner et al. 2020; CC BY 4.0),
-in the layout of PhysioNet's own folders, so that a copy made by any other means works as well.
+MIT-BIH Arrhythmia Database v1.0.0 (Moody and Mark 2001; ODC-By 1.0) and PTB-XL v1.0.3 (Wagner et al. 2020; CC BY 4.0).
+The folders are laid out as on PhysioNet, so a copy made by any other means works as well.
 """
 
 import csv
@@ -20,8 +20,8 @@ from ecglib.core.files import project_root, write_text
 
 SERVER = "https://physionet.org/files"
 CHECKSUMS = "SHA256SUMS.txt"
-ATTEMPTS = 4  # of each file; the waits between them grow from 1 s to 3 s
-CONNECTIONS = 4  # files at once: polite to the server, and enough to hide its answering time
+ATTEMPTS = 4  # for each file; the waits between them grow from 1 s to 3 s
+CONNECTIONS = 4  # files at once: enough to hide the server's latency without loading it
 TIMEOUT = 30  # seconds without an answer
 PTBXL_METADATA = ("ptbxl_database.csv", "scp_statements.csv", "LICENSE.txt")
 PTBXL_BYTES = 12 * 1000 * 2  # a 100 Hz data file: 12 leads, 10 s, 16 bits
@@ -29,22 +29,14 @@ PTBXL_BYTES = 12 * 1000 * 2  # a 100 Hz data file: 12 leads, 10 s, 16 bits
 
 @dataclass(frozen=True)
 class Database:
-    """What is known of one database.
-
-    Attributes:
-        name: of its folder on PhysioNet.
-        title: what a reader knows it as.
-        version: of its folder on PhysioNet.
-        checksums: file name -> SHA-256, pinned in this package; None: the server's own list is taken on trust.
-    """
+    """A database; `name` and `version` are those of its folder on PhysioNet."""
 
     name: str
     title: str
     version: str
-    checksums: Mapping[str, str] | None
+    checksums: Mapping[str, str] | None  # file name -> SHA-256; None: the server's own list is trusted
 
     def folder(self, root: str | Path) -> Path:
-        """Where the files lie below a data root."""
         return Path(root) / self.name / self.version
 
 
@@ -53,17 +45,12 @@ CHECKSUM_LINE = re.compile(r"([0-9a-fA-F]{64})\s+\*?(\S.*)")
 
 
 def parse_checksums(text: str, source: str) -> dict[str, str]:
-    """File name -> SHA-256 from lines of `hash  name`.
+    """File name -> SHA-256 from lines of `hash  name`; `source` is named in errors.
 
-    A list comes from a server, which may be anybody's: names that would lead out of the data root are refused here,
-    before anything is fetched or looked at.
-
-    Args:
-        text: of the list.
-        source: where it comes from, for the message.
+    The list comes from a server that need not be trustworthy, so names that lead out of the data root are refused.
 
     Raises:
-        EcglibError: it is no list of checksums, such as the page of a proxy, or names a file outside the data root.
+        EcglibError: the text is not a list of checksums (for example a proxy's page), or names a file outside the root.
     """
     found = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -85,7 +72,7 @@ def parse_checksums(text: str, source: str) -> dict[str, str]:
 
 
 def _inside(name: str) -> bool:
-    """Whether a relative name stays below the folder that it is joined to, on any system."""
+    """Whether a name, joined to a folder, stays below it on any operating system."""
     parts = name.split("/")
     return name.isprintable() and not set(parts) & {"", ".", ".."} and not set(name) & {"\\", ":"}
 
@@ -101,9 +88,9 @@ DATABASES = {
 
 
 def choose_root(data_root: str | Path | None = None) -> tuple[Path, str]:
-    """The data root and what named it: `data_root`, else the variable `ECGLIB_DATA`, else `data` in the checkout.
+    """The data root and its source: `data_root`, else the variable `ECGLIB_DATA`, else `data` in the checkout.
 
-    A notebook's working directory is not the checkout's top, so `./data` would be another folder there.
+    The default is not `./data`, because notebooks run in another folder of the checkout.
     """
     if data_root:
         return Path(data_root), "--data-root"
@@ -116,10 +103,10 @@ def choose_root(data_root: str | Path | None = None) -> tuple[Path, str]:
 
 
 def find_root(data_root: str | Path | None = None) -> Path:
-    """The data root as `choose_root` has it, if there are data.
+    """The data root of `choose_root`, which must hold a database.
 
     Raises:
-        EcglibError: the folder is not there or holds neither database. Simulated data never stand in for real ones.
+        EcglibError: it holds none. Simulated data never replace real ones unasked.
     """
     chosen, source = choose_root(data_root)
     if not any(database.folder(chosen).is_dir() for database in DATABASES.values()):
@@ -131,7 +118,7 @@ def find_root(data_root: str | Path | None = None) -> Path:
 
 
 def listing(root: str | Path) -> str:
-    """A digest of the names and sizes of all files of the databases below a data root."""
+    """A digest of the names and sizes of all files of the databases below `root`."""
     digest = hashlib.sha256()
     for database in DATABASES.values():
         folder = database.folder(Path(root))
@@ -141,10 +128,10 @@ def listing(root: str | Path) -> str:
 
 
 def database_dir(root: str | Path, database: str) -> Path:
-    """The folder of one database below a data root.
+    """The folder of one database below `root`.
 
     Raises:
-        EcglibError: it is not there.
+        EcglibError: there is no such folder.
     """
     folder = DATABASES[database].folder(root)
     if not folder.is_dir():
@@ -153,21 +140,15 @@ def database_dir(root: str | Path, database: str) -> Path:
 
 
 def download(database: str, root: str | Path, mirror: str | None = None, progress: bool = True) -> None:
-    """Fetch a database; files that are there with the right checksum are kept, so a second call goes on.
+    """Download a database below `root`, from a `mirror` laid out like `SERVER` if one is given.
 
-    Each file goes to a temporary name and is renamed when its checksum is right. MIT-BIH's checksums are part of this
-    package. PTB-XL's are the server's own list, which guards against damage on the way but not against the server;
-    of PTB-XL only the index and the 100 Hz waveforms are fetched.
-
-    Args:
-        database: "mitdb" or "ptb-xl".
-        root: the data root; made if it is not there.
-        mirror: a server laid out like `SERVER`, instead of it.
-        progress: show a bar over the files.
+    Files with the right checksum are kept, so a second call continues the first. Each file has a temporary name until
+    its checksum is verified. MIT-BIH's checksums are part of this package. PTB-XL's are the server's own list, which
+    detects damage but not a malicious server. Only the index and the 100 Hz waveforms of PTB-XL are downloaded.
 
     Raises:
-        EcglibError: the server cannot be reached, its list of checksums is none or names a file outside the data root,
-            a file keeps arriving damaged, or the disk refuses it.
+        EcglibError: the server cannot be reached, its list of checksums is unusable or names a file outside the root, a
+            file is damaged at every attempt, or the disk cannot be written.
     """
     import pooch  # here: only the download needs it
     import requests
@@ -175,22 +156,22 @@ def download(database: str, root: str | Path, mirror: str | None = None, progres
 
     known = DATABASES[database]
     folder, base = known.folder(root), f"{(mirror or SERVER).rstrip('/')}/{known.name}/{known.version}/"
-    pooch.get_logger().setLevel("WARNING")  # its line for every file would tear the bar apart
+    pooch.get_logger().setLevel("WARNING")  # a line for every file would disturb the bar
     again = f"'ecglib data download {database} --data-root {root}' goes on where this stopped"
 
-    umask = os.umask(0)  # can only be read by setting it, and not while other threads make files
+    umask = os.umask(0)  # reading it means setting it, so it is done before any thread makes files
     os.umask(umask)
 
     def receive(url: str, path: str, keeper: pooch.Pooch) -> None:
         pooch.HTTPDownloader(timeout=TIMEOUT)(url, path, keeper)
-        Path(path).chmod(0o666 & ~umask)  # pooch's temporary file is private; data are for whoever shares the folder
+        Path(path).chmod(0o666 & ~umask)  # pooch's temporary file is private, the data are not
 
     def fetch(name: str, digest: str | None, place: Path = folder) -> None:
         registry = {name: digest and f"sha256:{digest}"}
         keeper = pooch.create(place, base_url=base, registry=registry, retry_if_failed=ATTEMPTS - 1)
         try:
             keeper.fetch(name, downloader=receive)
-        except requests.RequestException as error:  # before OSError, which it is a kind of
+        except requests.RequestException as error:  # a subclass of OSError
             raise EcglibError(f"{base}{name} cannot be fetched ({error}); {again}.") from error
         except ValueError as error:
             raise EcglibError(f"{base}{name} arrived damaged {ATTEMPTS} times; try another --mirror.") from error
@@ -199,7 +180,7 @@ def download(database: str, root: str | Path, mirror: str | None = None, progres
 
     checksums = known.checksums
     if checksums is None:
-        # Anew each time, and kept only when it is a list: one that was kept before may be a proxy's page.
+        # The list is fetched every time and kept only when it is complete, so a proxy's page is never reused.
         with tempfile.TemporaryDirectory() as temporary:
             fetch(CHECKSUMS, None, Path(temporary))
             text = (Path(temporary) / CHECKSUMS).read_text(encoding="utf-8", errors="replace")
@@ -216,13 +197,13 @@ def download(database: str, root: str | Path, mirror: str | None = None, progres
         for _ in pool.map(lambda name: fetch(name, checksums[name]), checksums):
             bar.update()
     finally:
-        # After an error or Ctrl-C: files not begun are left, those on their way are finished or removed.
+        # After an error or Ctrl-C no further file is begun; those in progress are finished or removed.
         pool.shutdown(cancel_futures=True)
         bar.close()
 
 
 def _make_folders(folder: Path, names: Iterable[str], again: str) -> None:
-    """All folders before any file: pooch makes a missing one, and fails where another thread has just made it."""
+    """Make all folders before any file: pooch fails if two threads make the same folder."""
     try:
         for parent in {(folder / name).parent for name in names}:
             parent.mkdir(parents=True, exist_ok=True)
@@ -231,11 +212,7 @@ def _make_folders(folder: Path, names: Iterable[str], again: str) -> None:
 
 
 def _wanted(text: str, source: str) -> dict[str, str]:
-    """Of PTB-XL's list what the companion reads.
-
-    Raises:
-        EcglibError: it is no list, or lacks a table or every waveform.
-    """
+    """The entries of PTB-XL's list of checksums that are used here."""
     names = parse_checksums(text, source)
     wanted = {name: names[name] for name in names if name in PTBXL_METADATA or name.startswith("records100/")}
     missing = [name for name in PTBXL_METADATA if name not in wanted]
@@ -247,30 +224,18 @@ def _wanted(text: str, source: str) -> dict[str, str]:
 
 
 def _check_complete(checksums: Mapping[str, str], index: Path, source: str) -> None:
-    """Whether the list has both files of every record of the index: a cut one would pass for a small database.
-
-    Raises:
-        EcglibError: it has not, or the index cannot be read.
-    """
-    lacking = [
-        f"{name}.{suffix}"
-        for name in _names_in(index)
-        for suffix in ("hea", "dat")
-        if f"{name}.{suffix}" not in checksums
-    ]
+    """Refuse a list without both files of every record of the index: it would pass for a small database."""
+    needed = (f"{name}.{suffix}" for name in _names_in(index) for suffix in ("hea", "dat"))
+    lacking = tuple(name for name in needed if name not in checksums)
     if lacking:
         raise EcglibError(
-            f"{source} lacks {len(lacking):,} files that {index.name} names ({_first(tuple(lacking))}): the list is "
+            f"{source} lacks {len(lacking):,} files that {index.name} names ({_first(lacking)}): the list is "
             "cut. Try again, or another --mirror."
         )
 
 
 def _names_in(index: Path) -> list[str]:
-    """The 100 Hz records of PTB-XL's index.
-
-    Raises:
-        EcglibError: it is no such index.
-    """
+    """The 100 Hz records of PTB-XL's index."""
     try:
         with index.open(newline="", encoding="utf-8") as file:
             return [row["filename_lr"] for row in csv.DictReader(file)]
@@ -280,41 +245,29 @@ def _names_in(index: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Verification:
-    """The result of `verify`.
-
-    Attributes:
-        database: its name.
-        root: the data root.
-        checked: how many files were looked at.
-        missing: names of files that should be there.
-        corrupt: names of files whose content is not PhysioNet's.
-        note: what the check could not tell, or says beside.
-    """
+    """The result of `verify`."""
 
     database: str
     root: Path
-    checked: int
+    checked: int  # number of files
     missing: tuple[str, ...]
-    corrupt: tuple[str, ...]
-    note: str = ""
+    corrupt: tuple[str, ...]  # files that differ from PhysioNet's
+    note: str = ""  # a limit of the check
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is missing or corrupt."""
         return not (self.missing or self.corrupt)
 
     def summary(self) -> str:
-        """One sentence with the first few names and the command that mends them."""
+        """A sentence with the first few names and the command that repairs them."""
         if self.ok:
             return f"{self.database}: {self.checked:,} files checked, all as they should be{self.note}."
-        parts = [f"{len(names)} {what} ({_first(names)})" for what, names in self._problems() if names]
+        problems = (("missing", self.missing), ("corrupt", self.corrupt))
+        parts = [f"{len(names)} {what} ({_first(names)})" for what, names in problems if names]
         return (
             f"{self.database}: of {self.checked:,} files {' and '.join(parts)}{self.note}: "
             f"'ecglib data download {self.database} --data-root {self.root}' fetches these again."
         )
-
-    def _problems(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        return (("missing", self.missing), ("corrupt", self.corrupt))
 
 
 def _first(names: tuple[str, ...]) -> str:
@@ -322,13 +275,13 @@ def _first(names: tuple[str, ...]) -> str:
 
 
 def verify(database: str, root: str | Path) -> Verification:
-    """Compare every file with its checksum.
+    """Compare every file of a database with its checksum.
 
-    Of a PTB-XL without `SHA256SUMS.txt` (a mirror may lack it) only the structure can be checked: both tables, and the
-    size of each waveform that is there.
+    A PTB-XL without `SHA256SUMS.txt`, which a mirror may lack, is checked only for its tables and the sizes of its
+    waveforms.
 
     Raises:
-        EcglibError: the database is not there, or its index cannot be read.
+        EcglibError: the database is not there, or its list of checksums is unusable.
     """
     folder, known = database_dir(root, database), DATABASES[database]
     checksums = known.checksums
@@ -348,16 +301,15 @@ def _compare(folder: Path, checksums: Mapping[str, str]) -> tuple[tuple[str, ...
                 return "" if hashlib.file_digest(file, "sha256").hexdigest() == checksums[name] else "corrupt"
         except FileNotFoundError:
             return "missing"
-        except OSError:  # a disk that cannot read a file back has damaged it
+        except OSError:  # the disk cannot read the file
             return "corrupt"
 
     with ThreadPoolExecutor() as pool:
         states = dict(zip(checksums, pool.map(state, checksums), strict=True))
-    return _in_state(states.items(), "missing"), _in_state(states.items(), "corrupt")
-
-
-def _in_state(states: Iterable[tuple[str, str]], wanted: str) -> tuple[str, ...]:
-    return tuple(name for name, state in states if state == wanted)
+    missing, corrupt = (
+        tuple(name for name, found in states.items() if found == wanted) for wanted in ("missing", "corrupt")
+    )
+    return missing, corrupt
 
 
 def _verify_structure(root: Path, folder: Path) -> Verification:

@@ -1,13 +1,12 @@
 """PTB-XL under R3's protocol (report R3, section 2): five superclasses, 12 leads, 10 s at 100 Hz.
 
-Records without a superclass are left out, as R3 did. The index and its superclasses follow the data set's own
-description (Wagner et al., Sci. Data 7:154, 2020): a record carries a superclass if any of its diagnostic statements
-belongs to it, whatever the likelihood. R3 did not denoise or scale; `Scaler` offers the scaling.
+Records without a superclass are left out, as in R3. A record has a superclass if any of its diagnostic statements
+belongs to it, whatever the likelihood, as in the data set's description (Wagner et al., Sci. Data 7:154, 2020). R3 did
+not denoise or scale; `Scaler` can scale.
 """
 
 import ast
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,15 +26,10 @@ SAMPLES = 1000
 
 
 def load_index(root: str | Path, with_waveforms: bool = False) -> pd.DataFrame:
-    """The records' metadata with one boolean column for each superclass.
+    """PhysioNet's metadata of each record, indexed by `ecg_id`, with a boolean column for each superclass.
 
-    Args:
-        root: the data root (the folder that holds `ptb-xl/1.0.3`).
-        with_waveforms: keep the records whose 100 Hz header and data files are there.
-
-    Returns:
-        A row a record, indexed by `ecg_id`: PhysioNet's columns, `scp_codes` as a dictionary of statement ->
-        likelihood, and the columns of `SUPERCLASSES`. Unknown ages, heights and weights stay NaN.
+    `scp_codes` become dictionaries of statement -> likelihood; unknown ages, heights and weights are NaN.
+    `with_waveforms` keeps only the records whose 100 Hz header and data files exist.
 
     Raises:
         EcglibError: a CSV file is missing or is not PTB-XL's.
@@ -54,7 +48,7 @@ def load_index(root: str | Path, with_waveforms: bool = False) -> pd.DataFrame:
     for name in SUPERCLASSES:
         index[name] = [name in classes for classes in found]
     if with_waveforms:
-        # One listing instead of two look-ups for each of 21,799 records.
+        # One listing is faster than two look-ups for each of 21,799 records.
         files = {path.relative_to(folder).as_posix() for path in (folder / "records100").glob("*/*")}
         there = [f"{name}.hea" in files and f"{name}.dat" in files for name in index["filename_lr"]]
         index = index[there]
@@ -67,23 +61,18 @@ def label_matrix(index: pd.DataFrame) -> np.ndarray:
 
 
 def load_signals(root: str | Path, index: pd.DataFrame) -> np.ndarray:
-    """The 100 Hz waveforms of the records in `index`.
-
-    Args:
-        root: the data root.
-        index: rows of `load_index`.
-
-    Returns:
-        (N, 12, 1000) float32 millivolts, leads in the order of `LEADS`.
+    """The 100 Hz waveforms (N, 12, 1000) of the records in `index`: float32 mV, leads in the order of `LEADS`.
 
     Raises:
         EcglibError: a record is missing, truncated, not 12 leads of 10 s at 100 Hz in mV, or has missing samples.
     """
+    leads = [lead.lower() for lead in LEADS]  # PhysioNet's headers write AVR for aVR
     signals = np.empty((len(index), len(LEADS), SAMPLES), dtype=np.float32)
     for position, name in enumerate(index["filename_lr"]):
         record, _ = wfdb_files.read(root, DATABASE, name)
         mend = wfdb_files.mend(root, DATABASE)
-        if record.fs != FS or record.p_signal.shape != (SAMPLES, len(LEADS)) or not _same_leads(record.sig_name):
+        found = [lead.lower() for lead in record.sig_name]
+        if record.fs != FS or record.p_signal.shape != (SAMPLES, len(LEADS)) or found != leads:
             raise EcglibError(f"PTB-XL record {name} is not 12 leads of 10 s at 100 Hz in the usual order: {mend}.")
         if set(record.units) != {"mV"} or not np.isfinite(record.p_signal).all():
             raise EcglibError(f"PTB-XL record {name} is not in mV throughout, or has missing samples: {mend}.")
@@ -91,35 +80,22 @@ def load_signals(root: str | Path, index: pd.DataFrame) -> np.ndarray:
     return signals
 
 
-def _same_leads(names: Sequence[str]) -> bool:
-    """PhysioNet's headers write AVR for aVR."""
-    return [name.lower() for name in names] == [name.lower() for name in LEADS]
-
-
 @dataclass(frozen=True)
 class Records:
-    """Records with at least one superclass.
+    """Records with at least one superclass; ids, patients and folds are the data set's own."""
 
-    Attributes:
-        signals: (N, 12, 1000) float32 millivolts (memory-mapped, read-only), leads in the order of `LEADS`.
-        targets: (N, 5) uint8, columns in the order of `SUPERCLASSES`.
-        ecg_ids: (N,) the data set's own numbers.
-        patients: (N,) numbers of the patients.
-        folds: (N,) the data set's own folds, 1 to 10; no patient is in two.
-    """
-
-    signals: np.ndarray
-    targets: np.ndarray
-    ecg_ids: np.ndarray
-    patients: np.ndarray
-    folds: np.ndarray
+    signals: np.ndarray  # (N, 12, 1000) float32 mV (memory-mapped, read-only), leads in the order of `LEADS`
+    targets: np.ndarray  # (N, 5) uint8, columns in the order of `SUPERCLASSES`
+    ecg_ids: np.ndarray  # (N,)
+    patients: np.ndarray  # (N,)
+    folds: np.ndarray  # (N,) 1 to 10; no patient is in two
 
     def __len__(self) -> int:
         return len(self.targets)
 
     @property
     def fingerprint(self) -> str:
-        """Which records these are, with which labels."""
+        """A digest of which records these are, with their labels and folds."""
         digest = hashlib.blake2b(digest_size=6)
         for field in (self.ecg_ids, self.targets, self.folds):
             digest.update(np.ascontiguousarray(field).tobytes())
@@ -127,10 +103,10 @@ class Records:
 
 
 def load_records(root: str | Path) -> Records:
-    """All records whose waveforms are there and that have a superclass, from the cache where they were read before.
+    """All records that have a superclass and a waveform, from the cache or read and cached.
 
     Raises:
-        EcglibError: no waveform is there, a record is damaged, or the cache folder cannot be written.
+        EcglibError: there is no waveform, a record is damaged, or the cache cannot be written.
     """
     index = load_index(root, with_waveforms=True)
     index = index[index[list(SUPERCLASSES)].any(axis=1)]
@@ -149,22 +125,24 @@ def load_records(root: str | Path) -> Records:
 
 
 def benchmark_split(records: Records) -> Split:
-    """The data set's own split: folds 1-8 train, 9 validates, 10 tests; patients are apart (Strodthoff et al. 2021)."""
-    train, validation, test = (
-        np.flatnonzero(chosen) for chosen in (records.folds <= 8, records.folds == 9, records.folds == 10)
-    )
-    return Split(train, validation, test)
+    """The data set's own split, whose parts share no patient (Strodthoff et al. 2021).
+
+    Folds 1 to 8 are for training, 9 for validation and 10 for testing.
+    """
+    folds = records.folds
+    return Split(*(np.flatnonzero(chosen) for chosen in (folds <= 8, folds == 9, folds == 10)))
 
 
 def report_split(records: Records, fold: int = 0, seed: int = 42) -> Split:
-    """R3's split: a random fifth of the records tests; the rest is cut into five multi-label stratified folds.
+    """R3's split, whose parts share patients (audit, R3).
 
-    Patients are shared by the parts (audit, R3). Fold `fold` validates, the other four train.
+    A random fifth of the records is for testing. The rest is cut into five multi-label stratified folds: fold `fold` is
+    for validation, the others for training.
 
     Raises:
         EcglibError: `fold` is not in 0..4.
     """
-    from iterstrat.ml_stratifiers import MultilabelStratifiedKFold  # here: R3's split alone needs it
+    from iterstrat.ml_stratifiers import MultilabelStratifiedKFold  # here: only R3's split needs it
     from sklearn.model_selection import train_test_split
 
     if fold not in range(5):
@@ -177,28 +155,23 @@ def report_split(records: Records, fold: int = 0, seed: int = 42) -> Split:
 
 @dataclass(frozen=True)
 class Scaler:
-    """Per-lead standardisation: mean 0 and standard deviation 1 over the training records.
+    """Standardisation of each lead: mean 0 and standard deviation 1 over the training records."""
 
-    Attributes:
-        mean: (L,) millivolts.
-        deviation: (L,) millivolts.
-    """
-
-    mean: tuple[float, ...]
-    deviation: tuple[float, ...]
+    mean: tuple[float, ...]  # mV, one for each lead
+    deviation: tuple[float, ...]  # likewise
 
     @classmethod
     def fit(cls, signals: np.ndarray) -> "Scaler":
-        """From training signals (N, L, T)."""
+        """The scaler of training signals (N, L, T)."""
         mean, deviation = signals.mean(axis=(0, 2), dtype=np.float64), signals.std(axis=(0, 2), dtype=np.float64)
         return cls(tuple(mean.tolist()), tuple(deviation.tolist()))
 
     @classmethod
     def none(cls, leads: int) -> "Scaler":
-        """Millivolts as they are, as R3 trained."""
+        """A scaler that changes nothing, as in R3's training."""
         return cls((0.0,) * leads, (1.0,) * leads)
 
     def __call__(self, signals: np.ndarray) -> np.ndarray:
-        """Signals (N, L, T) float32."""
+        """Scaled signals (N, L, T) float32."""
         mean, deviation = (np.array(values, dtype=np.float32)[:, None] for values in (self.mean, self.deviation))
         return ((signals - mean) / deviation).astype(np.float32)

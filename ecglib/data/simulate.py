@@ -1,8 +1,7 @@
-"""The embedded default data: simulated databases as real WFDB files, laid out like PhysioNet's.
+"""The default data: small simulated databases as WFDB files, laid out as on PhysioNet and read by the same loaders.
 
-Every notebook must run offline on a laptop, and real beats may not be committed. So a small MIT-BIH and a small PTB-XL
-are made from a seed and read by the same loaders as the real ones. They teach the steps; their numbers are not
-comparable with any report's.
+Every notebook must run offline on a laptop, and real beats may not be committed. The simulated databases show the
+steps; their numbers are not comparable with any report's.
 """
 
 import hashlib
@@ -13,10 +12,10 @@ from ecglib.data import simulate_mitbih, simulate_ptbxl
 
 
 def simulated_root(seed: int = 0) -> Path:
-    """The data root of the simulated databases; made in about ten seconds, once for each seed and generator.
+    """The data root of the simulated databases, from the cache or made in about ten seconds.
 
     Raises:
-        EcglibError: the cache folder cannot be written.
+        EcglibError: the cache cannot be written.
     """
     digest = hashlib.sha256(str(seed).encode())
     for module in (__file__, simulate_mitbih.__file__, simulate_ptbxl.__file__):

@@ -1,8 +1,8 @@
-"""A small MIT-BIH: 48 two-lead records of 85 s whose beats differ as real classes do.
+"""A small MIT-BIH: 48 two-lead records of 85 s, whose classes differ as in reality.
 
-Each record is a person with a heart rate, a beat shape and noise of his own. S beats come early with another P wave, V
-beats early, wide, without P wave and followed by a pause, F beats lie between N and V. Where the abnormal beats sit
-(record 208 full of V and F, record 232 of S) follows the real directory of the database (Moody and Mark 2001).
+Each record has its own heart rate, beat shapes and noise. S beats come early with a changed P wave. V beats come early,
+are wide, have no P wave and are followed by a pause. F beats are between N and V. Which records have many abnormal
+beats (208 of V and F, 232 of S) follows the directory of the real database (Moody and Mark 2001).
 """
 
 import warnings
@@ -13,10 +13,10 @@ import numpy as np
 from ecglib.data.mitbih import FS, PACED, RECORDS
 
 SECONDS = 85
-GAIN, BASELINE = 200, 1024  # ADC units per mV, ADC value of 0 mV: as the real records
+GAIN, BASELINE = 200, 1024  # ADC units per mV and ADC value of 0 mV, as in the real records
 LEADS = {"102": ("V5", "V2"), "104": ("V5", "V2"), "114": ("V5", "MLII")}
 LEFT_BLOCK, RIGHT_BLOCK = ("109", "111", "207", "214"), ("118", "124", "212", "231")
-# Chance of each abnormal class at a beat, where it is not the background's.
+# The chance of each abnormal class at a beat, in general and in single records.
 BACKGROUND = {"S": 0.02, "V": 0.035, "F": 0.005}
 CHANCES = {
     "100": {"S": 0.04}, "105": {"V": 0.05}, "106": {"V": 0.25}, "114": {"V": 0.05, "S": 0.02, "F": 0.01},
@@ -65,10 +65,10 @@ def _write_record(folder: Path, name: str, rng: np.random.Generator) -> None:
     if leads[1] == "MLII":
         signals = signals[::-1]
     samples = np.round(times * FS).astype(int)
-    # The rhythm's name stands at the start, and a note on noise somewhere: annotations that are no beats.
+    # Two annotations that are not beats: the rhythm's name at the start, and a note on noise.
     noted = int(rng.integers(20 * FS, 60 * FS))
-    order = np.argsort(np.concatenate([[18], samples, [noted]]), kind="stable")
-    samples = np.concatenate([[18], samples, [noted]])[order]
+    samples = np.concatenate([[18], samples, [noted]])
+    order = np.argsort(samples, kind="stable")
     every_symbol = np.array(["+", *symbols, "~"])[order]
     notes = np.array(["(N", *[""] * len(symbols), ""])[order]
     with warnings.catch_warnings():
@@ -77,14 +77,14 @@ def _write_record(folder: Path, name: str, rng: np.random.Generator) -> None:
             name, fs=FS, units=["mV", "mV"], sig_name=list(leads), p_signal=signals.clip(-4.9, 4.9).T,
             fmt=["212", "212"], adc_gain=[GAIN, GAIN], baseline=[BASELINE, BASELINE], write_dir=str(folder),
         )  # fmt: skip
-        wfdb.wrann(name, "atr", samples, every_symbol.tolist(), aux_note=notes.tolist(), write_dir=str(folder))
+        wfdb.wrann(name, "atr", samples[order], every_symbol.tolist(), aux_note=notes.tolist(), write_dir=str(folder))
 
 
 def _person(name: str, rng: np.random.Generator) -> dict[str, tuple[Waves, Waves]]:
     """The shapes of a record's N and V beats, each for two leads."""
     sinus = tuple(_vary(waves, rng, height=0.22, shift=0.004, width=0.10) for waves in SINUS)
     ventricular = tuple(_vary(waves, rng, height=0.25, shift=0.006, width=0.14) for waves in VENTRICULAR)
-    if rng.random() < 0.35:  # the focus lies elsewhere: the QRS complex points the other way
+    if rng.random() < 0.35:  # the QRS complex of another ectopic focus points the other way
         ventricular = tuple({key: (-h, c, w) for key, (h, c, w) in waves.items()} for waves in ventricular)
     if name in LEFT_BLOCK:
         for waves, sign in zip(sinus, (1, -1), strict=True):
@@ -98,7 +98,7 @@ def _person(name: str, rng: np.random.Generator) -> dict[str, tuple[Waves, Waves
 
 
 def _vary(waves: Waves, rng: np.random.Generator, height: float, shift: float, width: float) -> Waves:
-    """Waves drawn around the given ones; `height` and `width` are relative, `shift` is in seconds."""
+    """Random waves around the given ones; `height` and `width` are relative, `shift` is in seconds."""
     draw = rng.normal(size=(len(waves), 3))
     return {
         key: (h * (1 + height * a), c + shift * b, w * np.exp(width * d))
@@ -107,7 +107,7 @@ def _vary(waves: Waves, rng: np.random.Generator, height: float, shift: float, w
 
 
 def _rhythm(name: str, rng: np.random.Generator) -> tuple[np.ndarray, list[str]]:
-    """Times (s) and symbols of a record's beats, with respiration and chance in the intervals."""
+    """Times (s) and symbols of a record's beats; respiration and chance vary the intervals."""
     interval, breathing = rng.uniform(0.66, 0.98), rng.uniform(0.2, 0.33)
     normal = "/" if name in PACED else "L" if name in LEFT_BLOCK else "R" if name in RIGHT_BLOCK else "N"
     chances = {} if name in PACED else BACKGROUND | CHANCES.get(name, {})
@@ -117,12 +117,12 @@ def _rhythm(name: str, rng: np.random.Generator) -> tuple[np.ndarray, list[str]]
     due = rng.uniform(0.5, 0.9)  # when the sinus node fires next
     while due < SECONDS - 0.6:
         here = interval * (1 + 0.03 * np.sin(2 * np.pi * breathing * due) + 0.015 * rng.normal())
-        # An ectopic beat is followed by a sinus beat, so that its pause is seen.
+        # A sinus beat follows every ectopic beat, so that the pause is visible.
         kind = "N" if not symbols or symbols[-1] in "AV" else str(rng.choice(kinds, p=weights))
         early = (1 - rng.uniform(0.58, 0.80)) * here if kind in "SV" else 0.0
         times.append(due - early)
         symbols.append({"N": normal, "S": "A"}.get(kind, kind))
-        # S resets the sinus node; V does not reach it, so the sinus beat after V makes up for it: a full pause.
+        # S resets the sinus node. V does not reach it, so a fully compensatory pause follows.
         due += here - (early if kind == "S" else 0.0)
     if name in UNCLASSIFIABLE:
         for position in rng.choice(len(symbols), size=2, replace=False):
@@ -133,12 +133,12 @@ def _rhythm(name: str, rng: np.random.Generator) -> tuple[np.ndarray, list[str]]
 def _add_beat(
     signals: np.ndarray, time: float, symbol: str, person: dict[str, tuple[Waves, Waves]], rng: np.random.Generator
 ) -> None:
-    """Add one beat at `time` (s) to signals (2, T) in mV; no two beats of a person are quite alike."""
+    """Add one beat at `time` (s), slightly different from the person's others, to signals (2, T) in mV."""
     start, stop = max(0, int((time - 0.4) * FS)), min(signals.shape[1], int((time + 0.6) * FS))
     clock = np.arange(start, stop) / FS - time
     blend = {"V": 1.0, "/": 1.0, "F": rng.uniform(0.3, 0.65), "Q": rng.uniform(0.3, 0.7)}.get(symbol, 0.0)
     strength = np.exp(0.07 * rng.normal())
-    atrial = rng.uniform(-0.9, 0.7) if symbol == "A" else 1.0  # an ectopic P wave comes from elsewhere
+    atrial = rng.uniform(-0.9, 0.7) if symbol == "A" else 1.0  # an ectopic P wave has another origin
     for lead in range(2):
         sinus, ventricular = (_vary(person[kind][lead], rng, 0.06, 0.002, 0.05) for kind in "NV")
         height, centre, width = sinus["P"]
@@ -150,13 +150,13 @@ def _add_beat(
 
 
 def _draw(waves: Waves, clock: np.ndarray) -> np.ndarray:
-    """The sum of Gaussian waves at `clock` (T,) seconds from the R peak."""
+    """The sum of Gaussian waves at the times `clock` (T,), in s from the R peak."""
     height, centre, width = np.array(list(waves.values())).T[:, :, None]
     return (height * np.exp(-0.5 * ((clock - centre) / width) ** 2)).sum(axis=0)
 
 
 def _noise(rng: np.random.Generator) -> np.ndarray:
-    """Baseline wander, mains hum and muscle noise of two leads: (2, T) mV, with one noisier stretch."""
+    """Baseline wander, mains hum and muscle noise with a noisier stretch: (2, T) mV."""
     clock = np.arange(SECONDS * FS) / FS
     noise = np.empty((2, len(clock)))
     for lead in range(2):

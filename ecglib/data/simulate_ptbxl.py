@@ -1,14 +1,13 @@
 """A small PTB-XL: 320 twelve-lead records of 10 s at 100 Hz, with index, statements, patients and folds.
 
 The heart is a moving dipole: each wave has a direction (left, down, front) and all leads see its projection, so that
-Einthoven's and Goldberger's equations hold. A superclass changes what it changes in a heart, by an amount that overlaps
-with what differs between healthy people; so a network can learn it, but not perfectly.
+Einthoven's and Goldberger's equations hold. A superclass changes the same waves as in reality. Its effects overlap with
+the differences between healthy people, so a network can learn it, but not perfectly.
 """
 
 import csv
 import datetime
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,8 @@ import numpy as np
 from ecglib.data.ptbxl import FS, LEADS, SAMPLES
 
 RECORDS, PATIENTS = 320, 270
-GAIN = 1000  # ADC units per mV, as the real records
-# statement: description, superclass (empty: no diagnosis), subclass, share among its superclass
+GAIN = 1000  # ADC units per mV, as in the real records
+# statement: description, superclass (empty if not diagnostic), subclass, share of its superclass
 STATEMENTS = {
     "NORM": ("normal ECG", "NORM", "NORM", 1.0),
     "IMI": ("inferior myocardial infarction", "MI", "IMI", 0.5),
@@ -31,13 +30,13 @@ STATEMENTS = {
     "SBRAD": ("sinus bradycardia", "", "", 0.0),
     "LVOLT": ("low QRS voltages in the frontal and horizontal leads", "", "", 0.0),
 }
-# Combinations of superclasses and how often they occur, after R3's figure 5.
+# Combinations of superclasses and their shares, after R3's figure 5.
 COMBINATIONS = {
     ("NORM",): 0.42, ("MI",): 0.13, ("STTC",): 0.11, ("CD",): 0.09, ("HYP",): 0.03, ("MI", "CD"): 0.06,
     ("STTC", "HYP"): 0.05, ("MI", "STTC"): 0.04, ("STTC", "CD"): 0.02, ("CD", "HYP"): 0.01,
     ("MI", "STTC", "HYP"): 0.01, ("NORM", "CD"): 0.015, (): 0.015,
 }  # fmt: skip
-# What I, aVF-like and frontal directions each lead sees; limb leads follow from I and II.
+# The weights (left, down, front) of I, II and V1 to V6; the other limb leads follow from I and II.
 SEES = np.array([
     [1.00, 0.00, 0.00], [0.50, 0.87, 0.00], [-0.45, 0.15, 0.75], [-0.15, 0.15, 1.10],
     [0.40, 0.15, 0.90], [0.85, 0.20, 0.55], [1.00, 0.20, 0.10], [0.90, 0.20, -0.20],
@@ -77,8 +76,7 @@ def write(folder: Path, seed: int) -> None:
     _write_csv(folder / "scp_statements.csv", rows)
 
 
-def _write_csv(path: Path, rows: Iterable[dict]) -> None:
-    rows = list(rows)
+def _write_csv(path: Path, rows: list[dict]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -86,7 +84,7 @@ def _write_csv(path: Path, rows: Iterable[dict]) -> None:
 
 
 def _statements(classes: tuple[str, ...], rng: np.random.Generator) -> dict[str, float]:
-    """One statement for each superclass with its likelihood, and a rhythm."""
+    """A statement of each superclass and of a rhythm, with their likelihoods."""
     codes = {}
     for name in classes:
         choices = [code for code, (_, group, _, _) in STATEMENTS.items() if group == name]
@@ -114,7 +112,7 @@ def _signals(codes: dict[str, float], rng: np.random.Generator) -> np.ndarray:
 
 
 def _heart(codes: dict[str, float], rng: np.random.Generator) -> dict[str, Wave]:
-    """The waves of one heart: those of a healthy one, varied, and what its diagnoses change."""
+    """The waves of one heart: random ones of a healthy heart, changed by the diagnoses."""
 
     def vector(left: float, down: float, front: float) -> np.ndarray:
         return np.array([left, down, front]) * np.exp(0.22 * rng.normal()) + 0.06 * rng.normal(size=3)
@@ -133,7 +131,7 @@ def _heart(codes: dict[str, float], rng: np.random.Generator) -> dict[str, Wave]
         waves[name] = (before * scale + (0 if direction is None else direction), centre, width * stretch)
 
     def strength() -> float:
-        return float(np.exp(0.6 * rng.normal()))  # from barely visible to plain
+        return float(np.exp(0.6 * rng.normal()))  # from barely visible to obvious
 
     if {"IMI", "AMI"} & codes.keys():
         dead = np.array([0.0, 1.0, 0.1]) if "IMI" in codes else np.array([0.25, 0.0, 1.0])
@@ -162,7 +160,7 @@ def _heart(codes: dict[str, float], rng: np.random.Generator) -> dict[str, Wave]
 
 
 def _noise(clock: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Wander and muscle noise of the eight independent leads (8, T), mV."""
+    """Baseline wander and muscle noise of the eight independent leads: (8, T) mV."""
     phase, slow = rng.uniform(0, 6, (8, 1)), rng.uniform(0.15, 0.4, (8, 1))
     wander = rng.uniform(0.01, 0.08, (8, 1)) * np.sin(2 * np.pi * slow * clock + phase)
     return wander + rng.uniform(0.010, 0.035) * rng.normal(size=(8, len(clock)))

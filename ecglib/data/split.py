@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Split:
-    """Positions in a database's beats or records, one array a part."""
+    """Positions of the beats or records of each part."""
 
     train: np.ndarray
     validation: np.ndarray

@@ -1,4 +1,7 @@
-"""What every database of WFDB records needs: reading a record, and a cache of what was made of all of them."""
+"""Reading WFDB records, and a cache of arrays that were prepared from them.
+
+Everywhere: `database` is a key of `physionet.DATABASES`.
+"""
 
 import hashlib
 import inspect
@@ -16,18 +19,14 @@ from ecglib.data import physionet
 
 
 def read(root: str | Path, database: str, name: str, annotator: str = "") -> tuple[Any, Any]:
-    """A record as WFDB reads it, and its annotations where an annotator is named.
+    """WFDB's record `name`, and its annotations or None.
 
-    Args:
-        root: the data root.
-        database: a key of `physionet.DATABASES`.
-        name: of the record, below the database's folder.
-        annotator: suffix of the annotation file; empty for none.
+    `name` is relative to the database's folder; `annotator` is the suffix of the annotation file.
 
     Raises:
         EcglibError: the record is missing, truncated or corrupt.
     """
-    import wfdb  # here: the training grid runs where wfdb is absent
+    import wfdb  # here: the training grid runs on machines without it
 
     path = str(physionet.database_dir(root, database) / name)
     record = f"Record {name} of {physionet.DATABASES[database].title}"
@@ -37,12 +36,12 @@ def read(root: str | Path, database: str, name: str, annotator: str = "") -> tup
             return wfdb.rdrecord(path), wfdb.rdann(path, annotator) if annotator else None
     except FileNotFoundError as error:
         raise EcglibError(f"{record} lacks {error.filename}: {mend(root, database)}.") from error
-    except Exception as error:  # wfdb raises whatever its parsing runs into
+    except Exception as error:  # wfdb lets all errors of its parsing through
         raise EcglibError(f"{record} cannot be read ({error}): {mend(root, database)}.") from error
 
 
 def mend(root: str | Path, database: str) -> str:
-    """What to do about a damaged database, as a part of a message."""
+    """The advice for a damaged database, as a part of a message."""
     return f"run 'ecglib data verify {database} --data-root {root}' to see what is wrong with it"
 
 
@@ -54,21 +53,10 @@ def cached(
     version: Sequence[Callable[..., Any] | str | float | Sequence[Any] | Mapping[str, Any]],
     make: Callable[[], Mapping[str, np.ndarray]],
 ) -> dict[str, np.ndarray]:
-    """Arrays made of a database's files: from the cache, or made and kept there.
+    """The arrays of `make()`, memory-mapped and read-only, from the folder `kind` of the cache or made and cached.
 
-    Sizes and times of the files, the source of the functions that `version` has, and its constants decide whether what
-    is in the cache still holds.
-
-    Args:
-        kind: of what is made; a folder in the cache.
-        root: the data root.
-        database: a key of `physionet.DATABASES`.
-        files: names below the database's folder.
-        version: functions and constants that decide the result.
-        make: gives the arrays.
-
-    Returns:
-        The arrays, memory-mapped and read-only.
+    They are made anew when the size or time of one of `files` changes (names in the database's folder), or when
+    `version` does: the functions that decide the result, compared by their source, and constants.
 
     Raises:
         EcglibError: a file is missing, or the cache is damaged or cannot be written; or as `make`.

@@ -67,7 +67,7 @@ class ScenarioConfig(BeatGANConfig):
 
     def terms(self, state: State, x: Tensor, store: Path) -> list[Term]:
         """See `BeatGANConfig.terms`: its distillation and the contrast."""
-        added = contrast_terms(self.contrast, state)  # first, because both draw weights
+        added = contrast_terms(self.contrast, state)  # first: building the teacher's network draws random numbers, too
         return [*super().terms(state, x, store), *added]
 
     def before(self, state: State, terms: Sequence[Term], x: Tensor) -> None:
@@ -83,52 +83,50 @@ class ScenarioConfig(BeatGANConfig):
                 state.discriminator_optimizer.step()
 
 
-class DiscriminatorContrast(Term):
-    """Scenario 1: NT-Xent of D's features, averaged over time, of two views of each beat."""
+class _ContrastTerm(Term):
+    """NT-Xent of two views of each beat, behind the features of D or G and a projection head."""
+
+    def __init__(self, settings: Contrast, head: ProjectionHead) -> None:
+        self.settings, self.head = settings, head
+        self.weight, self.parts = settings.gamma, {f"head_{self.place}": head}
+
+    def __call__(self, step: Step) -> Tensor:
+        h = [self.features(step.state, random_view(step.x, self.settings.views)) for _ in range(2)]
+        return nt_xent(self.head(h[0]), self.head(h[1]), self.settings.temperature)
+
+    def features(self, state: State, view: Tensor) -> Tensor:
+        """(B, d) from a view (B, C, 320)."""
+        raise NotImplementedError
+
+
+class DiscriminatorContrast(_ContrastTerm):
+    """Scenario 1: the features are D's, averaged over time."""
 
     place = "discriminator"
     columns = ("loss_contrast_d", "gradient_ratio_contrast_d")
 
-    def __init__(self, settings: Contrast, head: ProjectionHead) -> None:
-        self.settings, self.head = settings, head
-        self.weight, self.parts = settings.gamma, {"head_discriminator": head}
-
-    def __call__(self, step: Step) -> Tensor:
-        """Without gamma."""
-        views = (random_view(step.x, self.settings.views) for _ in range(2))
-        h = [step.state.discriminator.features(view).mean(dim=2) for view in views]
-        return nt_xent(self.head(h[0]), self.head(h[1]), self.settings.temperature)
+    def features(self, state: State, view: Tensor) -> Tensor:
+        return state.discriminator.features(view).mean(dim=2)
 
 
-class GeneratorContrast(Term):
-    """Scenario 2: NT-Xent of the codes z of two views of each beat.
+class GeneratorContrast(_ContrastTerm):
+    """Scenario 2: the features are the codes z.
 
-    The running statistics of the encoder stay as they are: at test time it sees beats, not views.
+    The encoder's running statistics are kept, because at test time it sees beats, not views.
     """
 
     columns = ("loss_contrast_g", "gradient_ratio_contrast_g")
 
-    def __init__(self, settings: Contrast, head: ProjectionHead) -> None:
-        self.settings, self.head = settings, head
-        self.weight, self.parts = settings.gamma, {"head_generator": head}
-
-    def __call__(self, step: Step) -> Tensor:
-        """Without gamma."""
-        generator = step.state.generator
-        with statistics_kept(generator):
-            views = (random_view(step.x, self.settings.views) for _ in range(2))
-            z = [generator.encoder(view)[:, :, 0] for view in views]
-        return nt_xent(self.head(z[0]), self.head(z[1]), self.settings.temperature)
+    def features(self, state: State, view: Tensor) -> Tensor:
+        with statistics_kept(state.generator):
+            return state.generator.encoder(view)[:, :, 0]
 
 
-KINDS: dict[Place, type[DiscriminatorContrast] | type[GeneratorContrast]] = {
-    "discriminator": DiscriminatorContrast,
-    "generator": GeneratorContrast,
-}
+KINDS: dict[Place, type[_ContrastTerm]] = {"discriminator": DiscriminatorContrast, "generator": GeneratorContrast}
 
 
 def contrast_terms(settings: Contrast, state: State) -> list[Term]:
-    """The terms of a scenario for a new state; the optimizers of its networks take their heads along."""
+    """The terms of a scenario for a new `state`, whose optimizers also train the projection heads."""
     weight = next(state.discriminator.classifier.parameters())
     sizes = {"discriminator": weight.shape[1], "generator": LATENT}
     optimizers = {"discriminator": state.discriminator_optimizer, "generator": state.generator_optimizer}
@@ -142,7 +140,7 @@ def contrast_terms(settings: Contrast, state: State) -> list[Term]:
 
 @contextmanager
 def statistics_kept(model: nn.Module) -> Iterator[None]:
-    """BatchNorm normalises over each batch as usual, but its running statistics do not move."""
+    """Keep BatchNorm's running statistics; it still normalises over each batch."""
     layers = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
     before = [layer.momentum for layer in layers]
     for layer in layers:

@@ -1,4 +1,8 @@
-"""The tables of notebook 04: what R2 proposed and what was measured, from stored runs and scores alone."""
+"""The tables of notebook 04: what R2 proposed and what was measured, made from stored runs and scores alone.
+
+Everywhere: a sequence of runs or scores (M,) has one a seed, and `comparable` says whether data and budget are the
+report's. `labels`, `patients` and `near_peak` (an R peak was found near the annotation) are those of the M test beats.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,25 +20,20 @@ from ecglib.stats import metrics
 from ecglib.stats.comparisons import Unpaired, compare, family, unpaired
 from ecglib.stats.metrics import Interval, mean_interval
 
-# Arm of `arms.contrast_arms` -> what R2 expects of it (a key of `reports.PROPOSALS`).
+# Arm of `arms.contrast_arms` -> key of `reports.PROPOSALS`.
 SCENARIOS = {"1": "r2.scenario_1", "1p": "r2.scenario_1", "2": "r2.scenario_2", "12": "r2.both"}
 STUDENT, PLAIN = "D", "B"
-# Of a scenario that is better, worse, identical.
+# Verdicts on a scenario that is better, worse, identical.
 WORDS = ("a gain, as expected", "a loss, against expectation", "identical: contrast changed nothing")
 
 
 def scenarios(arms: Mapping[str, Arm], runs: ArmRuns, comparable: bool) -> pd.DataFrame:
-    """Proposed / measured / interval / verdict.
+    """Each scenario: what R2 expects, AUC, differences with intervals, p of the paired t test, verdict, power.
 
-    Each scenario is added to R1's student with its corrected distillation (arm D), so the difference from D of the same
-    seed is what contrast does; the difference from B is what all of it does. Both are paired: a scenario, D and B of
-    one seed share initial weights and the order of the data. All rows are one family for Holm's correction, and "could
-    have shown" is the difference that so many seeds show with a power of 80 % in its first step.
-
-    Args:
-        arms: what each arm does.
-        runs: of arms B, D and the scenarios.
-        comparable: whether data and budget are the report's.
+    A scenario adds contrast to the student with distillation (arm D), so its difference from D is the effect of
+    contrast, and that from B the effect of contrast and distillation. Both are paired: the runs of one seed share
+    initial weights and the order of the data. All rows are one family for Holm's correction. "could have shown" is the
+    difference that so many seeds would show with a power of 80 % in Holm's first step.
     """
     compared = {name: compare(runs[name], runs[STUDENT]) for name in SCENARIOS}
     judged = family(compared)
@@ -61,7 +60,7 @@ def scenarios(arms: Mapping[str, Arm], runs: ArmRuns, comparable: bool) -> pd.Da
 
 
 def per_class(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
-    """AUC of each class against N: mean over seeds with its interval."""
+    """AUC of each class against N, with its interval over seeds."""
     classes = [name for name in CLASSES[1:] if f"auc_{name}" in runs[PLAIN][0].metrics["corrected"]]
     rows = [
         {"arm": arm.name, "seeds": len(runs[key])}
@@ -72,7 +71,7 @@ def per_class(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
 
 
 def sweep(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
-    """AUC of every setting of gamma and tau, and its difference from the same student without contrast."""
+    """AUC of each gamma and tau, and its difference from the same student without contrast."""
     rows = [
         {
             "setting": arm.name,
@@ -88,18 +87,13 @@ def sweep(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
 
 
 def selection_effect(arms: Mapping[str, Arm], runs: ArmRuns) -> float:
-    """By how much the best setting, chosen by test AUC, exceeds a setting taken at random."""
+    """By how much the setting with the best test AUC exceeds the mean of all settings."""
     means = [float(values(runs[name]).mean()) for name in arms if name != STUDENT]
     return max(means) - float(np.mean(means))
 
 
 def costs(seconds: Mapping[str, float], unit: str) -> pd.DataFrame:
-    """Times, and as multiples of plain BeatGAN's.
-
-    Args:
-        seconds: what is done -> its time; BeatGAN comes first.
-        unit: what is timed: "ms a step", "ms a beat".
-    """
+    """Times in `unit` ("ms a step" or "ms a beat"), and as multiples of BeatGAN's, which comes first in `seconds`."""
     first = next(iter(seconds.values()))
     rows = [
         {
@@ -117,14 +111,7 @@ def detectors(
 ) -> pd.DataFrame:
     """Each detector: AUC with both intervals, AP, and the AUC of each class against N.
 
-    R1 keeps an N beat only where a detector finds its R peak, and asks nothing of the others; "R-peak rule on all" is
-    the AUC without the abnormal beats that the rule would drop, too.
-
-    Args:
-        scores: detector -> (M,) scores of each run.
-        labels: (M,) classes of the test beats.
-        patients: (M,).
-        near_peak: (M,) bool, whether an R peak was found near the beat's annotation.
+    R1 applies its R-peak rule to N beats only; "R-peak rule on all" is the AUC if it also drops abnormal beats.
     """
     rows = []
     for name, given in scores.items():
@@ -132,15 +119,15 @@ def detectors(
         found = [aucs(labels, one) for one in members]
         mean = {key: float(np.mean([row[key] for row in found])) for key in found[0]}
         drawn = np.mean([metrics.resampled(labels != "N", one, patients)["auc"] for one in members], axis=0)
-        over_patients = metrics.percentiles(mean["all"], drawn)
+        ruled = [metrics.auc(labels[near_peak] != "N", one[near_peak]) for one in members]
         rows.append(
             {
                 "detector": name,
                 "AUC, 95 % over seeds": shown(mean_interval([row["all"] for row in found]))
                 if _has_seed(name)
                 else f"{mean['all']:.4f} (no seed)",
-                "over patients": bounds(over_patients),
-                "R-peak rule on all": f"{np.mean([_under_rule(labels, one, near_peak) for one in members]):.4f}",
+                "over patients": bounds(metrics.percentiles(mean["all"], drawn)),
+                "R-peak rule on all": f"{np.mean(ruled):.4f}",
                 "AP": f"{mean['ap']:.4f}",
                 **{key: f"{mean[key]:.3f}" for key in CLASSES if key in mean},
                 "seeds": len(members) if _has_seed(name) else 0,
@@ -150,17 +137,13 @@ def detectors(
 
 
 def _has_seed(name: str) -> bool:
-    """Whether a detector has trained or drawn weights; BeatGANs, which are in no ladder, have."""
+    """Whether the scores depend on a seed; those of BeatGANs, which are not in `LADDER`, do."""
     return name not in LADDER or LADDER[name].seeded
 
 
 def _members(name: str, scores: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-    """The scores of each run; those of a detector without a seed are stored once a seed, and are all the same."""
+    """The distinct scores: those of a detector without a seed are the same in all runs."""
     return scores if _has_seed(name) else scores[:1]
-
-
-def _under_rule(labels: np.ndarray, scores: np.ndarray, near_peak: np.ndarray) -> float:
-    return metrics.auc(labels[near_peak] != "N", scores[near_peak])
 
 
 def seed_aucs(scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray) -> dict[str, dict[str, list[float]]]:
@@ -169,33 +152,30 @@ def seed_aucs(scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray) ->
     return {name: {key: [row[key] for row in rows] for key in rows[0]} for name, rows in found.items()}
 
 
-# Each is asked over all abnormal beats and for S alone: outcome -> the classes that are tested.
+# Outcome -> the classes of its test beats. Each comparison is made for both.
 OUTCOMES = {"all abnormal": CLASSES, "S against N": ("N", "S")}
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """One detector on the beats of one outcome: AUC of each run (n,), and their mean in each resample (R,)."""
+    """One detector on the beats of one outcome."""
 
     name: str
-    aucs: np.ndarray
-    drawn: np.ndarray
+    aucs: np.ndarray  # of each run (n,)
+    drawn: np.ndarray  # their mean in each resample of patients (R,)
 
 
 def detector_differences(
     scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray, patients: np.ndarray, comparable: bool
 ) -> pd.DataFrame:
-    """AUC of one detector minus that of another, a row a question: over all abnormal beats, and for S alone.
+    """AUC of one detector minus that of another, for each pair in `COMPARED` and each outcome in `OUTCOMES`.
 
-    All rows are one family for Holm's correction. "Could have shown" is the difference that so many runs show with a
-    power of 80 % in its first step, "-" where no two AUCs are so far apart. The column "test" says what was compared,
-    see `_compared`.
+    All rows are one family for Holm's correction. "could have shown" is the difference that so many runs would show
+    with a power of 80 % in Holm's first step, or "-" if no two AUCs can differ as much.
 
-    Args:
-        scores: detector -> (M,) scores of each run.
-        labels: (M,) classes of the test beats.
-        patients: (M,).
-        comparable: whether data and budget are the report's.
+    A trained encoder and its untrained control of the same seed share initial weights, so they are paired. The seeds of
+    encoders and of BeatGANs are unrelated, so those are unpaired. A detector without a seed is a constant, against
+    which the other's runs are tested. The column "test" names the test.
     """
     compared: dict[tuple[str, str, str], Unpaired] = {}
     others: dict[tuple[str, str, str], Interval] = {}
@@ -230,22 +210,16 @@ def detector_differences(
 
 
 def _compared(one: _Asked, other: _Asked) -> tuple[Unpaired, str]:
-    """One detector minus another, and which test says so.
-
-    A trained encoder and the control of the same seed, which has its initial weights, are paired. An encoder's seed has
-    nothing to do with a BeatGAN's: those are unpaired. What has no seed is a constant that the other's runs are tested
-    against.
-    """
     seeded = [asked for asked in (one, other) if _has_seed(asked.name)]
     if len(seeded) == 2 and all(asked.name in LADDER for asked in seeded):
-        # Student's paired test is that of the differences against a constant zero.
+        # The paired t test is the test of the differences against zero.
         return unpaired(one.aucs - other.aucs, [0.0]), f"paired by seed, {len(one.aucs)}"
     if len(seeded) == 2:
         test = f"unpaired, {len(one.aucs)} and {len(other.aucs)} runs"
     else:
         count = len(seeded[0].aucs)
         test = f"one sample, {count} {'run' if count == 1 else 'runs'}"
-    if any(len(asked.aucs) < metrics.MIN_SEEDS for asked in seeded):  # a single run is not taken for a constant
+    if any(len(asked.aucs) < metrics.MIN_SEEDS for asked in seeded):  # a single run has no spread, but is no constant
         unknown = Interval(float(one.aucs.mean() - other.aucs.mean()), float("-inf"), float("inf"))
         return Unpaired(unknown, np.nan, (len(one.aucs), len(other.aucs)), np.nan, np.nan), test
     return unpaired(one.aucs, other.aucs), test
