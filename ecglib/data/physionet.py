@@ -37,6 +37,7 @@ class Database:
     checksums: Mapping[str, str] | None  # file name -> SHA-256; None: the server's own list is trusted
 
     def folder(self, root: str | Path) -> Path:
+        """The database's folder below a data root."""
         return Path(root) / self.name / self.version
 
 

@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import wfdb
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ecglib.core.errors import EcglibError
-from ecglib.data import physionet, ptbxl, wfdb_files
+from ecglib.data import physionet, ptbxl
 from ecglib.stats import metrics
 
 
@@ -140,7 +141,7 @@ def test_records_have_a_superclass_and_come_from_the_cache(records, simulated_ro
     assert np.array_equal(records.signals, signals[rows])
     assert np.array_equal(records.targets, ptbxl.label_matrix(index)[rows])
     assert np.array_equal(records.folds, index["strat_fold"].to_numpy()[rows])
-    monkeypatch.setattr(wfdb_files, "read", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(wfdb, "rdrecord", lambda *_: pytest.fail("read again"))
     again = ptbxl.load_records(simulated_root)
     assert again.fingerprint == records.fingerprint
     assert replace(again, targets=1 - again.targets).fingerprint != records.fingerprint
