@@ -64,7 +64,7 @@ def discriminator(p_real: Tensor, p_fake: Tensor) -> Tensor:
 
 def attention(features: Tensor) -> Tensor:
     """phi of attention transfer: (B, C, T) -> (B, T), the mean of squares over channels, rows scaled to length 1."""
-    return F.normalize(features.square().mean(dim=1), dim=1)
+    return F.normalize(features.float().square().mean(dim=1), dim=1)
 
 
 def attention_transfer(student: Sequence[Tensor], teacher: Sequence[Tensor], form: Transfer = "squared") -> Tensor:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ecglib.core.precision import Hidden, hidden
+
 SAMPLES = 320
 LATENT = 50  # nz
 WIDTHS = (32, 64, 128, 256, 512)  # 320 -> 160 -> 80 -> 40 -> 20 -> 10 samples
@@ -31,7 +33,7 @@ def scaled_widths(width: float) -> tuple[int, ...]:
     return tuple(round(width * channels) for channels in WIDTHS)
 
 
-def downsampling(channels: int, width: float = 1) -> nn.Sequential:
+def downsampling(channels: int, width: float = 1) -> Hidden:
     """(B, C, 320) -> (B, 512 x width, 10): five strided convolutions, BatchNorm on all but the first."""
     layers: list[nn.Module] = []
     for position, (before, after) in enumerate(itertools.pairwise((channels, *scaled_widths(width)))):
@@ -39,7 +41,7 @@ def downsampling(channels: int, width: float = 1) -> nn.Sequential:
         if position > 0:
             layers.append(nn.BatchNorm1d(after))
         layers.append(nn.LeakyReLU(0.2, inplace=True))
-    return nn.Sequential(*layers)
+    return Hidden(*layers)
 
 
 class Encoder(nn.Module):
@@ -69,7 +71,7 @@ class Decoder(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.layers(z)  # (B, 50, 1) -> (B, 512, 10) -> ... -> (B, C, 320)
+        return self.layers[-2:](hidden(self.layers[:-2], z))  # (B, 50, 1) -> (B, 512, 10) -> ... -> (B, C, 320)
 
 
 class Generator(nn.Module):

@@ -157,13 +157,15 @@ class BeatGANConfig(BeatsConfig):
         state.generator.train()
         state.discriminator.train()
         if not loop.history:
-            self.before(state, terms, x)
+            with loop.reduced():
+                self.before(state, terms, x)
         for epoch in loop.epochs():
             order = torch.randperm(len(x))[: steps * settings.batch_size].to(loop.device)
             rows = []
-            for step, batch in enumerate(order.split(settings.batch_size)):
-                part = warp_most(x[batch]) if settings.time_warp else x[batch]
-                rows.append(training.update(state, part, settings, terms, compare=step == 0, epoch=epoch))
+            with loop.reduced():
+                for step, batch in enumerate(order.split(settings.batch_size)):
+                    part = warp_most(x[batch]) if settings.time_warp else x[batch]
+                    rows.append(training.update(state, part, settings, terms, compare=step == 0, epoch=epoch))
             totals = {name: sum(row[name] for row in rows) for name in rows[-1]}
             means = {name: total if name == "d_resets" else total / steps for name, total in totals.items()}
             ratios = {name: value for name, value in rows[0].items() if name.startswith("gradient_ratio")}

@@ -21,6 +21,7 @@ from ecglib.beatgan import losses
 from ecglib.beatgan.networks import Discriminator, Generator, anomaly_scores, initialise
 from ecglib.core.config import Checked
 from ecglib.core.errors import EcglibError
+from ecglib.core.precision import Precision
 from ecglib.core.seeds import seed_everything
 from ecglib.stats import metrics
 
@@ -44,6 +45,7 @@ class Settings(Checked):
     adversarial_weight: float = 1.0  # the lambda of equation 1
     reset_discriminator_below: float = 5e-6  # D is drawn anew when its loss falls below this
     time_warp: bool = False  # the BeatGAN paper's augmentation, off in R1
+    precision: Precision = "float32"  # of hidden layers while they train
 
     def __post_init__(self) -> None:
         super().__post_init__()

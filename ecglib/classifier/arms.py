@@ -51,7 +51,10 @@ def report_arms(base: ClassifierConfig, names: Sequence[str], seeds: int) -> dic
 
 def fake_quantised_arm(plain: Arm) -> Arm:
     """R3's attempt at quantisation (section 4.2): the same networks trained with rounding and never converted."""
-    configs = [replace(config, fake_quantised=True) for config in plain.configs]
+    configs = [
+        replace(config, fake_quantised=True, training=replace(config.training, precision="float32"))
+        for config in plain.configs
+    ]
     return Arm(f"{plain.name}, QAT", "quantisation-aware training, never converted", configs)
 
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from ecglib.beatgan.losses import attention
 from ecglib.classifier.losses import BinaryKL
 from ecglib.classifier.networks import CLASSES, ConvNet
+from ecglib.core.precision import Hidden
 
 WIDTH = 64  # channels of every level of the self-teacher
 
@@ -26,7 +27,7 @@ class Fusion(nn.Module):
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
         self.weights = nn.Parameter(torch.ones(inputs))
-        self.convolution = nn.Sequential(nn.Conv1d(width, width, 3, padding=1), nn.BatchNorm1d(width), nn.ReLU())
+        self.convolution = Hidden(nn.Conv1d(width, width, 3, padding=1), nn.BatchNorm1d(width), nn.ReLU())
 
     def forward(self, *maps: Tensor) -> Tensor:
         weights = F.relu(self.weights)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ecglib.core.errors import EcglibError
+from ecglib.core.precision import Hidden, hidden
 from ecglib.data.ptbxl import LEADS, SAMPLES, SUPERCLASSES
 
 CLASSES = len(SUPERCLASSES)
@@ -45,7 +46,7 @@ class ConvNet(nn.Module):
         self.blocks = nn.ModuleList()
         for inputs, width in zip((leads, *widths), widths, strict=False):
             normalise = [nn.BatchNorm1d(width)] if normalised else []
-            self.blocks.append(nn.Sequential(nn.Conv1d(inputs, width, kernel), *normalise, nn.ReLU(), nn.MaxPool1d(2)))
+            self.blocks.append(Hidden(nn.Conv1d(inputs, width, kernel), *normalise, nn.ReLU(), nn.MaxPool1d(2)))
         self.pool = nn.AdaptiveAvgPool1d(1)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(widths[-1], classes)
@@ -111,7 +112,7 @@ class Plain(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for number, convolution in enumerate(self.convolutions):
-            x = self.halve(F.relu(convolution(x)))
+            x = self.halve(F.relu(hidden(convolution, x)))
             if number == 1:
                 x = self.dropout(x)
         return self.classifier(self.dropout(self.pool(x).flatten(1)))
@@ -124,12 +125,12 @@ class Inception(nn.Module):
         super().__init__()
 
         def convolution(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
-            return nn.Sequential(nn.Conv1d(inputs, outputs, kernel, padding="same"), nn.ReLU())
+            return Hidden(nn.Conv1d(inputs, outputs, kernel, padding="same"), nn.ReLU())
 
         def dense(inputs: int, outputs: int) -> nn.Sequential:
             return nn.Sequential(nn.Linear(inputs, outputs), nn.ReLU(), nn.BatchNorm1d(outputs))
 
-        self.stem = nn.Sequential(
+        self.stem = Hidden(
             *(convolution(leads, 32, 7), nn.BatchNorm1d(32)),
             *(convolution(32, 128, 5), nn.MaxPool1d(2), nn.BatchNorm1d(128)),
             *(convolution(128, 64, 7), nn.MaxPool1d(2), nn.BatchNorm1d(64)),
@@ -138,9 +139,9 @@ class Inception(nn.Module):
         self.branches = nn.ModuleList(
             [
                 convolution(64, 64, 1),
-                nn.Sequential(convolution(64, 64, 1), convolution(64, 64, 3)),
-                nn.Sequential(convolution(64, 64, 1), convolution(64, 64, 5)),
-                nn.Sequential(nn.MaxPool1d(3, stride=1, padding=1), convolution(64, 64, 1)),
+                Hidden(convolution(64, 64, 1), convolution(64, 64, 3)),
+                Hidden(convolution(64, 64, 1), convolution(64, 64, 5)),
+                Hidden(nn.MaxPool1d(3, stride=1, padding=1), convolution(64, 64, 1)),
             ]
         )
         self.head = nn.Sequential(dense(4 * 64 * SAMPLES // 8, 128), dense(128, 128), nn.Linear(128, classes))
@@ -177,8 +178,8 @@ class ResNet(nn.Module):
 
     def __init__(self, leads: int = len(LEADS), classes: int = CLASSES, width: int = 128) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv1d(leads, width, 7, padding=3, bias=False), nn.BatchNorm1d(width), nn.ReLU())
-        self.blocks = nn.Sequential(_ResidualBlock(width, 1), _ResidualBlock(width, 2), _ResidualBlock(width, 2))
+        self.stem = Hidden(nn.Conv1d(leads, width, 7, padding=3, bias=False), nn.BatchNorm1d(width), nn.ReLU())
+        self.blocks = Hidden(_ResidualBlock(width, 1), _ResidualBlock(width, 2), _ResidualBlock(width, 2))
         self.head = nn.Sequential(
             *(nn.BatchNorm1d(2 * width), nn.Dropout(0.25), nn.Linear(2 * width, width), nn.ReLU()),
             *(nn.BatchNorm1d(width), nn.Dropout(0.5), nn.Linear(width, classes)),

@@ -79,6 +79,8 @@ class ClassifierConfig(Checked):
             raise EcglibError(f"train_records={self.train_records}: 0, which means all, or more.")
         if not 0 <= self.pruned < 1 or (self.pruned and not self.tuned):
             raise EcglibError(f"pruned={self.pruned}: a share below 1, of the network of the run `tuned`.")
+        if self.fake_quantised and self.training.precision != "float32":
+            raise EcglibError("Quantisation-aware training rounds by itself: use precision='float32'.")
         if self.continued and self.tuned:
             raise EcglibError("Training starts from one run: from its last weights (continued) or its best (tuned).")
 
@@ -192,7 +194,8 @@ class ClassifierConfig(Checked):
         for epoch in loop.epochs():
             if epoch - best.epoch > settings.patience:
                 break
-            mean = training.train_epoch(learner, optimizer, x, y, settings.batch_size, loss)
+            with loop.reduced():
+                mean = training.train_epoch(learner, optimizer, x, y, settings.batch_size, loss)
             logits = training.predict(learner, x_validation)
             validation_loss = training.binary_cross_entropy(y, logits, y_validation).item()
             if not math.isfinite(mean + validation_loss):

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from ecglib.core.config import Checked
 from ecglib.core.errors import EcglibError
+from ecglib.core.precision import Precision
 
 # The loss of a batch: (positions in the training set, logits, targets) -> scalar. A teacher is asked by position.
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -37,6 +38,7 @@ class Settings(Checked):
     optimizer: Literal["adam", "adadelta", "sgd", "rmsprop", "adagrad"] = "adam"
     learning_rate: float = 1e-3  # Adadelta's own default is 1
     patience: int = 5  # epochs without a lower validation loss before training stops
+    precision: Precision = "float32"  # of hidden layers while they train
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -4,6 +4,7 @@
 - `files`: writing files so that an interruption leaves nothing half written; where results go
 - `config`: frozen, checked settings and the digest that is a run's id
 - `seeds`: the one function that seeds everything
+- `precision`: training with hidden layers in bfloat16
 - `device`: choosing a device, and the facts about a machine that a run records
 - `cost`: parameters of a network, time of a call
 - `profiles`: what each profile sets in each notebook

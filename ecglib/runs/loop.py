@@ -5,6 +5,7 @@ import math
 import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import atomic_path
+from ecglib.core.precision import Precision, reduced
 from ecglib.core.seeds import seed_everything
 
 # What `torch.load` raises for a damaged file, depending on which bytes are damaged.
@@ -74,8 +76,10 @@ class Loop:
         total: int,
         device: torch.device,
         watchers: "Sequence[Callable[[Loop], object]]" = (),
+        precision: Precision = "float32",
     ) -> None:
         self.folder, self.seed, self.total, self.device, self.watchers = folder, seed, total, device, watchers
+        self.precision = precision
         self.history: list[dict[str, Any]] = []
         self.parts: dict[str, Part] = {}
         self._started = 0.0
@@ -118,6 +122,10 @@ class Loop:
             raise EcglibError(
                 f"Checkpoint {self.checkpoint} is damaged ({reason}): delete it and train again."
             ) from error
+
+    def reduced(self) -> AbstractContextManager[None]:
+        """The precision of the training, for its steps; see `core.precision`."""
+        return reduced(self.precision)
 
     def epochs(self) -> Iterator[int]:
         """The numbers of the epochs that are left; everything is seeded before each."""

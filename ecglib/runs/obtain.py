@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from ecglib.core.config import differences
 from ecglib.core.device import choose_device, environment
 from ecglib.core.files import sole_process, write_json, write_text
+from ecglib.core.precision import Precision, resolved
 from ecglib.runs.loop import Loop
 from ecglib.runs.store import StoredRun, write_arrays, write_tensors
 
@@ -40,6 +41,9 @@ class Trained(Protocol):
     @property
     def epochs(self) -> int:
         """The largest number of epochs."""
+
+    @property
+    def precision(self) -> Precision: ...
 
 
 RunT = TypeVar("RunT", bound=StoredRun, covariant=True)
@@ -94,7 +98,7 @@ def obtain(
 def _train(config: Config, data: Any, folder: Path, device: str, watchers: Sequence[Watcher]) -> None:
     place, settings = choose_device(device), config.training
     write_json(folder / "config.json", differences(config))
-    loop = Loop(folder, settings.seed, settings.epochs, place, watchers)
+    loop = Loop(folder, settings.seed, settings.epochs, place, watchers, resolved(settings.precision, place))
     result = config.train(data, loop)
     # A finished run that is trained again for its weights is unfinished while its files are replaced.
     (folder / "metrics.json").unlink(missing_ok=True)
@@ -104,7 +108,7 @@ def _train(config: Config, data: Any, folder: Path, device: str, watchers: Seque
     history = pd.DataFrame(loop.history)
     write_text(folder / "history.csv", history.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     spent = {"seconds": round(float(history["seconds"].sum()), 1), **(result.facts or {})}
-    write_json(folder / "env.json", {**environment(place), **spent})
+    write_json(folder / "env.json", {**environment(place), "precision": loop.precision, **spent})
     write_json(folder / "metrics.json", result.measure(config.run(folder.parent).predictions))
     loop.checkpoint.unlink(missing_ok=True)
 

@@ -16,6 +16,7 @@ from torch.optim.swa_utils import update_bn
 from ecglib.beatgan.task import BeatsConfig
 from ecglib.core.config import Checked, digest
 from ecglib.core.errors import EcglibError
+from ecglib.core.precision import Precision
 from ecglib.core.seeds import seed_everything
 from ecglib.data.augment import Views, random_view
 from ecglib.data.mitbih import Beats
@@ -35,6 +36,7 @@ class Settings(Checked):
     batch_size: int = 64
     learning_rate: float = 1e-3  # of Adam
     large_batch: int = 1024  # from this batch size on, LARS with SimCLR's learning rate 0.3 x batch / 256
+    precision: Precision = "float32"  # of hidden layers while they train
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ class EncoderConfig(BeatsConfig):
         loop.restore(model=model, optimizer=optimizer)
         for epoch in loop.epochs():
             order = torch.randperm(len(x))[: steps * settings.batch_size].to(loop.device)
-            total = sum(step(self, model, x[batch], optimizer) for batch in order.split(settings.batch_size))
+            with loop.reduced():
+                total = sum(step(self, model, x[batch], optimizer) for batch in order.split(settings.batch_size))
             if not math.isfinite(total):
                 raise EcglibError(f"Contrastive training diverged in epoch {epoch}: lower the learning rate.")
             loop.record(loss=total / steps)
