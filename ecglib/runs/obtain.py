@@ -89,6 +89,8 @@ def obtain(
         return run
     run.folder.mkdir(parents=True, exist_ok=True)
     with sole_process(store, config.run_id):
+        for leftover in run.folder.glob(".*"):
+            leftover.unlink()  # half-written files of a process that was killed
         if not run.finished(weights):  # another process may have finished it in between
             with tqdm(total=config.training.epochs, desc=config.run_id, unit="epoch", disable=not bar) as own:
                 _train(config, data, run.folder, device, [shown_on(own), *watchers])

@@ -1,0 +1,185 @@
+"""Many trainings side by side on this machine: processes of one thread each, parents before their children.
+
+Two trainings of one thread finish sooner than one training of two threads: a convolution this small waits for its
+slowest thread at every layer.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ecglib.core.errors import EcglibError
+from ecglib.runs.loop import Loop
+from ecglib.runs.obtain import Config, obtain
+
+ATTEMPTS = 3  # at a run whose process is killed, for lack of memory or by somebody
+Load = Callable[[Path], Any]  # data root -> beats or records; a function of a module, which can travel to a process
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training to be done."""
+
+    config: Config
+    load: Load
+    weights: bool = False  # a finished run without weights is trained again
+
+
+@dataclass
+class Outcome:
+    """What became of the jobs, by run id."""
+
+    finished: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)  # and why
+    left: list[str] = field(default_factory=list)  # no time, or a parent failed
+
+
+class OutOfTime(Exception):
+    """The deadline has passed; the checkpoint of the last epoch is kept."""
+
+
+def train(
+    jobs: Sequence[Job],
+    root: Path,
+    store: Path,
+    workers: int,
+    device: str = "auto",
+    deadline: float = float("inf"),
+    report: Callable[[str], object] = lambda run: None,
+) -> Outcome:
+    """Train jobs in their order, each after its parents, in `workers` processes.
+
+    A failed run does not stop the others. After `deadline` (in `time.time()`) every process stops at the end of its
+    epoch. `report` is called with a run's id after each of its epochs. If this process is interrupted or killed, its
+    workers stop at once; the same call goes on from their checkpoints.
+    """
+    pending = {job.config.run_id: job for job in jobs}
+    outcome, kills = Outcome(), dict.fromkeys(pending, 0)
+    while pending and time.time() < deadline:
+        running: dict[Future[None], str] = {}
+        try:
+            with _workers(workers, report) as pool:
+                while pending or running:
+                    for run in _ready(pending, outcome, set(running.values())):
+                        if len(running) < workers and time.time() < deadline:
+                            arguments = (pending[run], root, store, device, deadline)
+                            running[pool.submit(work, *arguments)] = run
+                    if not running:
+                        break
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        _settle(future, running[future], outcome)
+                        del pending[running.pop(future)]
+        except BrokenProcessPool:
+            for run in running.values():
+                kills[run] += 1
+                if kills[run] == ATTEMPTS:
+                    del pending[run]
+                    outcome.failed[run] = f"its process was killed {ATTEMPTS} times, usually for lack of memory"
+            continue
+        break
+    outcome.left += pending
+    return outcome
+
+
+def _ready(pending: Mapping[str, Job], outcome: Outcome, running: set[str]) -> Iterator[str]:
+    """Jobs that can start now: their parents are finished, or were before."""
+    for run, job in pending.items():
+        missing = {*pending, *outcome.failed, *outcome.left}
+        if run not in running and missing.isdisjoint(job.config.parents):
+            yield run
+
+
+def _settle(future: "Future[None]", run: str, outcome: Outcome) -> None:
+    try:
+        future.result()
+        outcome.finished.append(run)
+    except BrokenProcessPool:
+        raise
+    except OutOfTime:
+        outcome.left.append(run)
+    except EcglibError as error:
+        outcome.failed[run] = str(error)
+    except Exception as error:  # a defect: the other runs still finish
+        outcome.failed[run] = f"{type(error).__name__}: {error}"
+
+
+@contextmanager
+def _workers(count: int, report: Callable[[str], object]) -> Iterator[ProcessPoolExecutor]:
+    """A pool of processes that report epochs, and that end with this process, whatever ends it."""
+    context = multiprocessing.get_context("spawn")
+    alive, held = context.Pipe(duplex=False)
+    inbox, events = context.Pipe(duplex=False)
+
+    def read() -> None:
+        with suppress(EOFError):
+            while True:
+                report(inbox.recv_bytes().decode())
+
+    pool = ProcessPoolExecutor(count, context, _start, (alive, events))
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        yield pool
+    except BaseException:
+        held.close()  # the workers see it, and exit
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+        held.close()
+        events.close()
+        reader.join()
+
+
+# Of a worker process: where it reports epochs. A short message is written at once, so the workers need no lock, which
+# a killed one would never give back.
+_events: Connection | None = None
+
+
+def _start(alive: Connection, events: Connection) -> None:
+    global _events
+    _events = events
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    torch.set_num_threads(1)
+
+    def exit_with_parent() -> None:
+        try:
+            alive.recv()
+        except EOFError:
+            os._exit(1)
+
+    threading.Thread(target=exit_with_parent, daemon=True).start()
+
+
+@lru_cache(maxsize=2)
+def _loaded(load: Load, root: Path) -> Any:
+    return load(root)
+
+
+def work(job: Job, root: Path, store: Path, device: str, deadline: float) -> None:
+    """Train one job in a worker process.
+
+    Raises:
+        OutOfTime: the deadline passed before the last epoch.
+        EcglibError: as `obtain`.
+    """
+
+    def watch(loop: Loop) -> None:
+        if _events is not None:
+            _events.send_bytes(loop.folder.name.encode())
+        if time.time() > deadline and len(loop.history) < loop.total:
+            raise OutOfTime
+
+    obtain(job.config, _loaded(job.load, root), store, device, job.weights, [watch], bar=False)
