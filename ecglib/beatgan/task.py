@@ -1,6 +1,6 @@
 """A BeatGAN as a run: its config, its training from the first epoch to the last, and what the store keeps of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ from ecglib.data.augment import warp_most
 from ecglib.data.mitbih import CLASSES, RECORDS, Beats
 from ecglib.data.split import Split
 from ecglib.runs.loop import Best, Loop
-from ecglib.runs.obtain import Result
+from ecglib.runs.obtain import Clock, Result
 from ecglib.runs.store import PUBLISHED, StoredRun, publish, read_tensors
 from ecglib.stats import metrics
 
@@ -112,22 +112,34 @@ class BeatGANConfig(BeatsConfig):
         )
         return Split(train, validation, shuffled.test[: self.test_beats] if self.test_beats else whole.test)
 
-    def terms(self, state: State, x: Tensor, store: Path) -> list[Term]:
-        """The distillation term, if any, of a new `state` that learns from x (N, C, 320).
+    def terms(self, state: State, x: Tensor, teacher: Callable[[], Generator]) -> list[Term]:
+        """The distillation term, if any, of a new `state` that learns from x (N, C, 320)."""
+        if self.distillation is None:
+            return []
+        return [Distiller(self.distillation, state.generator, teacher() if self.parents else None, x)]
+
+    def teacher(self, store: Path) -> Generator:
+        """The generator that teaches.
 
         Raises:
             EcglibError: the teacher is not in the store, has no weights, or is no better than chance.
         """
-        if self.distillation is None:
-            return []
-        if not self.parents:
-            return [Distiller(self.distillation, state.generator, None, x)]
-        teacher = BeatGANRun(store / self.distillation.teacher)
-        if not teacher.finished(weights=True):
-            raise EcglibError(f"The teacher {teacher.folder.name} is not in {store}: train it first, with weights.")
-        stored = teacher.predictions
-        check_teacher(stored["validation_labels"] != "N", stored["validation_scores_corrected"], teacher.folder.name)
-        return [Distiller(self.distillation, state.generator, teacher.generator().to(x.device), x)]
+        (name,) = self.parents
+        run = BeatGANRun(store / name)
+        if not run.finished(weights=True):
+            raise EcglibError(f"The teacher {name} is not in {store}: train it first, with weights.")
+        check_teacher(run.predictions["validation_labels"] != "N", run.predictions["validation_scores_corrected"], name)
+        return run.generator()
+
+    def seconds_per_epoch(self, beats: Beats, device: torch.device, clock: Clock) -> float:
+        """An estimate: steps and validation, timed on one batch of noise."""
+        settings, split = self.training, self.choose(beats)
+        state = training.new_state(settings, len(self.leads), device, self.width)
+        x = 2 * torch.rand(settings.batch_size, len(self.leads), mitbih.WINDOW, device=device) - 1
+        terms = self.terms(state, x, lambda: Generator(len(self.leads)).to(device))
+        step = clock(lambda: training.update(state, x, settings, terms))
+        scored = clock(lambda: anomaly_scores(state.generator, x))
+        return (len(split.train) * step + 2 * len(split.validation) * scored) / settings.batch_size
 
     def before(self, state: State, terms: Sequence[Term], x: Tensor) -> None:
         """Called before the first epoch: the place for pretraining."""
@@ -150,7 +162,7 @@ class BeatGANConfig(BeatsConfig):
                 f"{len(x)} training beats do not fill one batch of {settings.batch_size}: use more beats."
             )
         state = training.new_state(settings, len(self.leads), loop.device, self.width)
-        terms = self.terms(state, x, loop.store)
+        terms = self.terms(state, x, lambda: self.teacher(loop.store).to(loop.device))
         best = {rule: Best() for rule in training.ALL_RULES}
         own = {name: part for term in terms for name, part in term.parts.items()}
         loop.restore(**vars(state), **{f"best_{rule}": one for rule, one in best.items()}, **own)

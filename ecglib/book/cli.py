@@ -1,9 +1,11 @@
 """The command line: run the notebooks under a profile, fetch and verify the databases, export and use a classifier.
 
-Exit codes: 0 done; 1 something is wrong and the message on stderr says what to do; 2 wrong usage; 130 interrupted.
+Exit codes: 0 done; 1 something is wrong and the message on stderr says what to do; 2 wrong usage; 75 the budget of
+`ecglib train` ended before its work, and the same command goes on; 130 interrupted.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+OUT_OF_TIME = 75  # EX_TEMPFAIL of sysexits.h: try again
+
+
 # The commands import what they need themselves, so that --help and a wrong option answer at once.
 
 
@@ -49,6 +54,38 @@ def _run(arguments: argparse.Namespace) -> int:
         output=arguments.output,
     )
     return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from ecglib.book import train
+    from ecglib.book.parameters import data_root, find_notebooks, plan
+
+    device = arguments.device or "auto"
+    options = {"seeds": arguments.seeds, "device": arguments.device}
+    planned = plan(find_notebooks(arguments.notebooks), arguments.profile, dict(arguments.parameters), options)
+    root = data_root(arguments.profile, arguments.data_root)
+    store = Path(arguments.output or output_root()).absolute() / "papermill_runs" / arguments.profile / "runs"
+    trainings = train.grid(planned, root, arguments.only)
+    rest = train.unfinished(trainings, root, store, device)
+    if arguments.list:
+        hours = sum(one.epochs * one.seconds for one in rest) / 3600
+        print(train.listing(trainings, rest).to_string(float_format="{:.2f}".format))
+        jobs = f"; with --jobs {arguments.jobs} about {hours / arguments.jobs:.1f}" if arguments.jobs > 1 else ""
+        print(f"{len(rest)} of {len(trainings)} trainings are left: about {hours:.1f} hours on one thread{jobs}")
+        return 0
+    print(f"{len(rest)} of {len(trainings)} trainings are left", flush=True)
+    done = train.train(
+        rest,
+        root,
+        store,
+        arguments.jobs,
+        device=device,
+        minutes=arguments.budget,
+        scheduler=arguments.scheduler,
+    )
+    if not done:
+        print("out of time; the same command goes on from here", flush=True)
+    return 0 if done else OUT_OF_TIME
 
 
 def _download(arguments: argparse.Namespace) -> int:
@@ -116,23 +153,30 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     run = commands.add_parser("run", help="run notebooks headless; finished ones are skipped")
-    run.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="number, name or unique prefix (default: all)")
-    run.add_argument("--profile", choices=PROFILES, default=SMOKE, help="how much to run (default: %(default)s)")
-    _add_data_root(run)
-    run.add_argument("--seeds", type=_positive, metavar="N", help="how many seeds, where a notebook trains")
-    run.add_argument("--device", metavar="NAME", help="auto, cpu or cuda (default: the notebook's own, auto)")
-    run.add_argument(
-        "-p",
-        dest="parameters",
-        type=_assignment,
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="set a parameter of every chosen notebook; may be repeated",
-    )
-    _add_output(run)
+    _add_notebooks(run)
     run.add_argument("--force", action="store_true", help="run finished notebooks again")
     run.set_defaults(command=_run)
+
+    train = commands.add_parser("train", help="do the trainings of notebooks apart from these; finished ones are kept")
+    _add_notebooks(train)
+    train.add_argument("--list", action="store_true", help="say what is left, with estimated hours, and train nothing")
+    train.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="arms such as A or 'H*', by key, name or run id, and what they need; may be repeated, in order of urgency",
+    )
+    train.add_argument(
+        "--jobs",
+        type=_positive,
+        metavar="N",
+        default=os.cpu_count() or 1,
+        help="trainings at the same time, one thread each (default: %(default)s)",
+    )
+    train.add_argument("--budget", type=float, metavar="MINUTES", help="then stop after an epoch; exit code 75")
+    train.add_argument("--scheduler", metavar="ADDRESS", help="train on a dask cluster, such as tcp://node1:8786")
+    train.set_defaults(command=_train)
 
     data = commands.add_parser("data", help="fetch and verify the databases").add_subparsers(
         metavar="COMMAND", required=True
@@ -171,6 +215,24 @@ def _parser() -> argparse.ArgumentParser:
     readme = commands.add_parser("readme", help="write the committed results into README.md and RESULTS.md")
     readme.set_defaults(command=_readme)
     return parser
+
+
+def _add_notebooks(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="number, name or unique prefix (default: all)")
+    parser.add_argument("--profile", choices=PROFILES, default=SMOKE, help="how much to run (default: %(default)s)")
+    _add_data_root(parser)
+    parser.add_argument("--seeds", type=_positive, metavar="N", help="how many seeds, where a notebook trains")
+    parser.add_argument("--device", metavar="NAME", help="auto, cpu or cuda (default: the notebook's own, auto)")
+    parser.add_argument(
+        "-p",
+        dest="parameters",
+        type=_assignment,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a parameter of every chosen notebook; may be repeated",
+    )
+    _add_output(parser)
 
 
 def _add_data_root(parser: argparse.ArgumentParser) -> None:

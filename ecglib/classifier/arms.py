@@ -130,6 +130,30 @@ COMPARED: tuple[dict[str, dict[str, object]], ...] = (
 CHOSEN = ("Adadelta", "batch 64")  # by R3, one of each group
 
 
+def every_arm(
+    base: ClassifierConfig,
+    teacher: str,
+    networks: Sequence[str],
+    coded_networks: Sequence[str],
+    main_seeds: int,
+    other_seeds: int,
+) -> dict[str, Arm]:
+    """All trainings of notebook 05."""
+    others = network_arms(base, [teacher, *networks], other_seeds)
+    coded = report_arms(base, [teacher, "614K", *coded_networks], other_seeds)
+    pupils = student_arms(base, teacher, main_seeds, other_seeds)
+    ways = setting_arms(comparing(base), other_seeds)
+    settings = {f"{way}: {name}": arm for way, tried in ways.items() for name, arm in tried.items()}
+    pruned = pruned_arms(pupils, other_seeds) | pruned_arms(coded, other_seeds, ["R3 614K"])
+    rounding = {"R3 614K QAT": fake_quantised_arm(coded["R3 614K"])}
+    return others | coded | pupils | settings | rounding | pruned
+
+
+def comparing(base: ClassifierConfig) -> ClassifierConfig:
+    """The small network and the half budget with which optimizers and batch sizes are compared."""
+    return replace(base, network="57K", training=replace(base.training, epochs=_half(base)))
+
+
 def setting_arms(base: ClassifierConfig, seeds: int) -> dict[str, dict[str, Arm]]:
     """Optimizers and batch sizes (figure 6): as coded, each continuing the training of the one before, and corrected.
 

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -27,7 +27,7 @@ from ecglib.data import ptbxl
 from ecglib.data.ptbxl import LEADS, SUPERCLASSES, Records, Scaler
 from ecglib.data.split import Split
 from ecglib.runs.loop import Best, Loop, copied
-from ecglib.runs.obtain import Result
+from ecglib.runs.obtain import Clock, Result
 from ecglib.runs.store import PUBLISHED, StoredRun, publish, read_facts, read_tensors
 from ecglib.stats import metrics, multilabel
 
@@ -148,10 +148,10 @@ class ClassifierConfig(Checked):
             raise EcglibError(f"{folder.name} is another network than {self.run_id}: go on from one that is the same.")
         return parent
 
-    def learner(self, model: nn.Module, records: Records, loop: Loop, x: Tensor) -> tuple[nn.Module, Loss]:
+    def learner(self, model: nn.Module, records: Records, store: Path, x: Tensor) -> tuple[nn.Module, Loss]:
         """What learns, and its loss: the model itself, or FRSKD's model with its self-teacher.
 
-        `x` (N, L, T) is what the student sees of the training records; the loop's store has the teacher.
+        `x` (N, L, T) is what the student sees of the training records; the store has the teacher.
 
         Raises:
             EcglibError: the teacher is not in the store, or no better than chance on validation.
@@ -168,7 +168,7 @@ class ClassifierConfig(Checked):
             seed_everything(self.training.seed, TEACHER_STREAM)
             network = build(taught.network, len(self.leads), self.dropout).to(x.device).train()
             return model, distilling(taught, lambda batch: network(x[batch]))
-        answers = _answers(loop.store / taught.teacher, records, self.choose(records).train, x.device)
+        answers = _answers(store / taught.teacher, records, self.choose(records).train, x.device)
         return model, distilling(taught, lambda batch: answers[batch])
 
     def train(self, records: Records, loop: Loop) -> Result:
@@ -188,7 +188,7 @@ class ClassifierConfig(Checked):
         x, x_validation, x_test = (self.x(records, members, scaler).to(loop.device) for _, members in split)
         y, y_validation = targets[split.train], targets[split.validation]
         model = self.model(loop)
-        learner, loss = self.learner(model, records, loop, x)
+        learner, loss = self.learner(model, records, loop.store, x)
         optimizer, best = training.new_optimizer(settings, learner), Best()
         loop.restore(learner=learner, optimizer=optimizer, best=best)
         for epoch in loop.epochs():
@@ -218,6 +218,22 @@ class ClassifierConfig(Checked):
         return Result(
             weights, predictions, lambda stored: evaluate(stored, *epochs), {"train_records": len(split.train)}
         )
+
+    def seconds_per_epoch(self, records: Records, device: torch.device, clock: Clock) -> float:
+        """An estimate: steps and validation, timed on one batch of noise; a trained teacher answers once, uncounted."""
+        settings, split = self.training, self.choose(records)
+        x = torch.randn(settings.batch_size, len(self.leads), ptbxl.SAMPLES, device=device)
+        y = torch.zeros(settings.batch_size, len(SUPERCLASSES), device=device)
+        model = build(self.network, len(self.leads), self.dropout).to(device)
+        if self.pruned:
+            model = without_channels(model, len(self.leads), self.pruned).to(device)
+        taught = self.distillation
+        alone = replace(self, distillation=None) if taught and taught.teacher not in (SELF, UNTRAINED) else self
+        learner, loss = alone.learner(model, records, Path(), x)
+        optimizer = training.new_optimizer(settings, learner)
+        step = clock(lambda: training.train_epoch(learner, optimizer, x, y, settings.batch_size, loss))
+        answer = clock(lambda: training.predict(model, x))
+        return (len(split.train) * step + len(split.validation) * answer) / settings.batch_size
 
 
 def distilling(settings: Distillation, ask: Callable[[Tensor], Tensor]) -> Loss:

@@ -6,8 +6,8 @@ from typing import Any
 from ecglib.core.errors import EcglibError
 
 
-def need(name: str) -> Any:
-    """A module of the extra `compress`.
+def need(name: str, extra: str = "compress") -> Any:
+    """A module of an extra of this package.
 
     Raises:
         EcglibError: it is not installed.
@@ -15,4 +15,4 @@ def need(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise EcglibError(f"{name} is missing: pip install -c constraints.txt -e '.[compress]'.") from error
+        raise EcglibError(f"{name} is missing: pip install -c constraints.txt -e '.[{extra}]'.") from error

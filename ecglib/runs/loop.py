@@ -5,7 +5,7 @@ import math
 import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from ecglib.core.files import atomic_path
 from ecglib.core.precision import Precision, reduced
 from ecglib.core.seeds import seed_everything
 
+CHECKPOINT = "checkpoint.pt"
 # What `torch.load` raises for a damaged file, depending on which bytes are damaged.
 UNREADABLE = (pickle.UnpicklingError, EOFError, ValueError, LookupError, RuntimeError, TypeError, AttributeError)
 
@@ -53,6 +54,34 @@ class Best:
 def copied(model: nn.Module) -> dict[str, Tensor]:
     """A copy of a model's weights and statistics on the CPU."""
     return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+
+
+@contextmanager
+def _reading(checkpoint: Path) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except OSError as error:
+        raise EcglibError(f"Checkpoint {checkpoint} cannot be read ({error.strerror or error}): try again.") from error
+    except UNREADABLE as error:
+        if "allocate memory" in str(error) or "CUDA error" in str(error):
+            raise  # the machine's trouble, not the checkpoint's
+        # For bytes that are no checkpoint, torch advises over many lines to load them unsafely.
+        reason = "it is none" if isinstance(error, pickle.UnpicklingError) else error
+        raise EcglibError(f"Checkpoint {checkpoint} is damaged ({reason}): delete it and train again.") from error
+
+
+def epochs_done(folder: Path) -> int:
+    """The number of epochs in the checkpoint of an unfinished run.
+
+    Raises:
+        EcglibError: the checkpoint cannot be read, or is damaged.
+    """
+    if not (checkpoint := folder / CHECKPOINT).exists():
+        return 0
+    with _reading(checkpoint):
+        return len(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["history"])
 
 
 class Loop:
@@ -92,7 +121,7 @@ class Loop:
     @property
     def checkpoint(self) -> Path:
         """The file that the training goes on from."""
-        return self.folder / "checkpoint.pt"
+        return self.folder / CHECKPOINT
 
     def restore(self, **parts: Part) -> None:
         """Keep `parts` in the checkpoint from now on; if there is a checkpoint, load them from it.
@@ -103,25 +132,11 @@ class Loop:
         self.parts = parts
         if not self.checkpoint.exists():
             return
-        try:
+        with _reading(self.checkpoint):
             kept = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
             for name, part in parts.items():
                 part.load_state_dict(kept[name])
             self.history = kept["history"]
-        except torch.OutOfMemoryError:
-            raise
-        except OSError as error:
-            raise EcglibError(
-                f"Checkpoint {self.checkpoint} cannot be read ({error.strerror or error}): try again."
-            ) from error
-        except UNREADABLE as error:
-            if "allocate memory" in str(error) or "CUDA error" in str(error):
-                raise  # the machine's trouble, not the checkpoint's
-            # For bytes that are no checkpoint, torch advises over many lines to load them unsafely.
-            reason = "it is none" if isinstance(error, pickle.UnpicklingError) else error
-            raise EcglibError(
-                f"Checkpoint {self.checkpoint} is damaged ({reason}): delete it and train again."
-            ) from error
 
     def reduced(self) -> AbstractContextManager[None]:
         """The precision of the training, for its steps; see `core.precision`."""

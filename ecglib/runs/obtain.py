@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -19,6 +20,7 @@ from ecglib.runs.store import StoredRun, write_arrays, write_tensors
 
 SHOWN = ("auc", "auc_eval_mode", "loss")  # on a progress bar: the first of these that an epoch has
 Watcher = Callable[[Loop], object]
+Clock = Callable[[Callable[[], object]], float]  # seconds that a call takes
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,9 @@ class Config(Protocol[RunT]):
 
     def train(self, data: Any, loop: Loop) -> Result:
         """Train the epochs that the loop has left."""
+
+    def seconds_per_epoch(self, data: Any, device: torch.device, clock: Clock) -> float:
+        """An estimate, from a few steps."""
 
 
 def obtain(

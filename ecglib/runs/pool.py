@@ -26,6 +26,8 @@ from ecglib.runs.loop import Loop
 from ecglib.runs.obtain import Config, obtain
 
 ATTEMPTS = 3  # at a run whose process is killed, for lack of memory or by somebody
+EPOCH = "epoch"  # the event of a run after each of its epochs; any other one ends it
+Report = Callable[[str, str], object]  # (run id, event)
 Load = Callable[[Path], Any]  # data root -> beats or records; a function of a module, which can travel to a process
 
 
@@ -58,12 +60,12 @@ def train(
     workers: int,
     device: str = "auto",
     deadline: float = float("inf"),
-    report: Callable[[str], object] = lambda run: None,
+    report: Report = lambda run, event: None,
 ) -> Outcome:
     """Train jobs in their order, each after its parents, in `workers` processes.
 
     A failed run does not stop the others. After `deadline` (in `time.time()`) every process stops at the end of its
-    epoch. `report` is called with a run's id after each of its epochs. If this process is interrupted or killed, its
+    epoch. `report` is called after every epoch and when a run ends. If this process is interrupted or killed, its
     workers stop at once; the same call goes on from their checkpoints.
     """
     pending = {job.config.run_id: job for job in jobs}
@@ -80,7 +82,7 @@ def train(
                     if not running:
                         break
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        _settle(future, running[future], outcome)
+                        _settle(future, running[future], outcome, report)
                         del pending[running.pop(future)]
         except BrokenProcessPool:
             for run in running.values():
@@ -102,7 +104,7 @@ def _ready(pending: Mapping[str, Job], outcome: Outcome, running: set[str]) -> I
             yield run
 
 
-def _settle(future: "Future[None]", run: str, outcome: Outcome) -> None:
+def _settle(future: "Future[None]", run: str, outcome: Outcome, report: Report) -> None:
     try:
         future.result()
         outcome.finished.append(run)
@@ -114,10 +116,11 @@ def _settle(future: "Future[None]", run: str, outcome: Outcome) -> None:
         outcome.failed[run] = str(error)
     except Exception as error:  # a defect: the other runs still finish
         outcome.failed[run] = f"{type(error).__name__}: {error}"
+    report(run, "finished" if run in outcome.finished else "out of time" if run in outcome.left else "failed")
 
 
 @contextmanager
-def _workers(count: int, report: Callable[[str], object]) -> Iterator[ProcessPoolExecutor]:
+def _workers(count: int, report: Report) -> Iterator[ProcessPoolExecutor]:
     """A pool of processes that report epochs, and that end with this process, whatever ends it."""
     context = multiprocessing.get_context("spawn")
     alive, held = context.Pipe(duplex=False)
@@ -126,7 +129,7 @@ def _workers(count: int, report: Callable[[str], object]) -> Iterator[ProcessPoo
     def read() -> None:
         with suppress(EOFError):
             while True:
-                report(inbox.recv_bytes().decode())
+                report(inbox.recv_bytes().decode(), EPOCH)
 
     pool = ProcessPoolExecutor(count, context, _start, (alive, events))
     reader = threading.Thread(target=read, daemon=True)
@@ -163,13 +166,25 @@ def _start(alive: Connection, events: Connection) -> None:
     threading.Thread(target=exit_with_parent, daemon=True).start()
 
 
+def _tell(run: str) -> None:
+    if _events is not None:
+        _events.send_bytes(run.encode())
+
+
 @lru_cache(maxsize=2)
 def _loaded(load: Load, root: Path) -> Any:
     return load(root)
 
 
-def work(job: Job, root: Path, store: Path, device: str, deadline: float) -> None:
-    """Train one job in a worker process.
+def work(
+    job: Job,
+    root: Path,
+    store: Path,
+    device: str,
+    deadline: float,
+    epoch: Callable[[str], object] = lambda run: _tell(run),
+) -> None:
+    """Train one job in a worker process; `epoch` is called with the run's id after each epoch.
 
     Raises:
         OutOfTime: the deadline passed before the last epoch.
@@ -177,8 +192,7 @@ def work(job: Job, root: Path, store: Path, device: str, deadline: float) -> Non
     """
 
     def watch(loop: Loop) -> None:
-        if _events is not None:
-            _events.send_bytes(loop.folder.name.encode())
+        epoch(loop.folder.name)
         if time.time() > deadline and len(loop.history) < loop.total:
             raise OutOfTime
 

@@ -5,9 +5,10 @@ Everywhere: `base` gives the budget (its seed is ignored), and every arm has `se
 
 from dataclasses import replace
 
-from ecglib.beatgan.arms import distillation_arms
+from ecglib.beatgan.arms import distillation_arms, protocol_arms
 from ecglib.beatgan.task import BeatGANConfig
 from ecglib.runs.grid import Arm
+from ecglib.simclr.detectors import encoders
 from ecglib.simclr.scenarios import Contrast, Place, ScenarioConfig
 
 # (gamma, tau) around the scenarios' own: the tau of SimCLR's paper, and a gamma fixed before the first test.
@@ -30,6 +31,15 @@ def contrast_arms(base: BeatGANConfig, seeds: int) -> dict[str, Arm]:
         "1p": arm("scenario 1, pretrained", "the same, after D learned contrast alone", "discriminator", pretraining=2),
         "2": arm("scenario 2", "L_G + L_KD + gamma NT-Xent on the codes z", "generator"),
         "12": arm("scenarios 1 and 2", "both", "discriminator", "generator"),
+    }
+
+
+def encoder_arms(base: BeatGANConfig, epochs: int, seeds: int) -> dict[str, Arm]:
+    """SimCLR alone, for the detectors: on R1's split, and on patients that are not tested."""
+    strangers = protocol_arms(base, 1)["patients"].configs[0]
+    return {
+        "encoder": Arm("SimCLR alone", "an encoder that learns contrast only", encoders(base, epochs, seeds)),
+        "encoder, patients": Arm("SimCLR alone, new patients", "the same on DS1", encoders(strangers, epochs, seeds)),
     }
 
 

@@ -226,17 +226,22 @@ def encoder_of(config: BeatsConfig, settings: Settings) -> EncoderConfig:
     return EncoderConfig(**shared, training=settings)
 
 
+def encoders(config: BeatGANConfig, epochs: int, seeds: int) -> list[EncoderConfig]:
+    """One encoder a seed, with the beats, batch size and precision of `config`."""
+    size, precision = config.training.batch_size, config.training.precision
+    return [encoder_of(config, Settings(seed, epochs, batch_size=size, precision=precision)) for seed in range(seeds)]
+
+
 def ladder_scores(
     config: BeatGANConfig, epochs: int, seeds: int, beats: Beats, store: Path, device: str = "auto"
 ) -> dict[str, list[np.ndarray]]:
     """Scores (M,) of every detector of `LADDER`, one for each encoder seed.
 
-    `epochs` and `seeds` are the encoder's; of the training settings of `config` only the batch size is used.
+    `epochs` and `seeds` are the encoder's; see `encoders`.
     """
     found: dict[str, list[np.ndarray]] = {step: [] for step in LADDER}
-    for seed in range(seeds):
-        settings = Settings(seed, epochs, config.training.batch_size)
-        described = Described(config, encoder_of(config, settings), beats, store, device)
+    for encoder in encoders(config, epochs, seeds):
+        described = Described(config, encoder, beats, store, device)
         for step, detector in LADDER.items():
             found[step].append(scores(detector, described))
     return found

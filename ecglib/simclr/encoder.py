@@ -19,9 +19,9 @@ from ecglib.core.errors import EcglibError
 from ecglib.core.precision import Precision
 from ecglib.core.seeds import seed_everything
 from ecglib.data.augment import Views, random_view
-from ecglib.data.mitbih import Beats
+from ecglib.data.mitbih import WINDOW, Beats
 from ecglib.runs.loop import Loop, copied
-from ecglib.runs.obtain import Result
+from ecglib.runs.obtain import Clock, Result
 from ecglib.runs.store import StoredRun, read_tensors
 from ecglib.simclr.losses import nt_xent
 from ecglib.simclr.networks import BaseEncoder, ProjectionHead
@@ -101,6 +101,14 @@ class EncoderConfig(BeatsConfig):
             loop.record(loss=total / steps)
         last = {"train": {"loss": loop.history[-1]["loss"]}}
         return Result({"encoder": (copied(encoder), None)}, {}, lambda _: last)
+
+    def seconds_per_epoch(self, beats: Beats, device: torch.device, clock: Clock) -> float:
+        """An estimate, timed on one batch of noise."""
+        encoder = self.untrained()
+        model = nn.Sequential(encoder, ProjectionHead(encoder.size, self.hidden, self.outputs)).to(device).train()
+        x = 2 * torch.rand(self.training.batch_size, len(self.leads), WINDOW, device=device) - 1
+        optimizer = new_optimizer(self.training, model)
+        return clock(lambda: step(self, model, x, optimizer)) * len(self.choose(beats).train) / len(x)
 
 
 def new_optimizer(settings: Settings, model: nn.Module) -> torch.optim.Optimizer:

@@ -5,16 +5,15 @@ no formula. Here scenario 1 makes D's loss BCE + gamma NT-Xent over D's features
 scenario 2 makes G's loss L_G + L_KD + gamma NT-Xent over the codes z of two views.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, fields
-from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from ecglib.beatgan.networks import LATENT
+from ecglib.beatgan.networks import LATENT, Generator
 from ecglib.beatgan.task import BeatGANConfig
 from ecglib.beatgan.training import State, Step, Term
 from ecglib.core.config import Checked, digest
@@ -65,10 +64,10 @@ class ScenarioConfig(BeatGANConfig):
         """See `BeatGANConfig.run_id`."""
         return f"contrast-{self.split}-seed{self.training.seed}-{digest(self)}"
 
-    def terms(self, state: State, x: Tensor, store: Path) -> list[Term]:
+    def terms(self, state: State, x: Tensor, teacher: Callable[[], Generator]) -> list[Term]:
         """See `BeatGANConfig.terms`: its distillation and the contrast."""
         added = contrast_terms(self.contrast, state)  # first: building the teacher's network draws random numbers, too
-        return [*super().terms(state, x, store), *added]
+        return [*super().terms(state, x, teacher), *added]
 
     def before(self, state: State, terms: Sequence[Term], x: Tensor) -> None:
         """Pretraining of scenario 1: D and its projection head learn only contrast."""
