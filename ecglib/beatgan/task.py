@@ -13,6 +13,7 @@ from torch import Tensor
 from ecglib.beatgan import training
 from ecglib.beatgan.distillation import SELF, Distillation, Distiller, check_teacher
 from ecglib.beatgan.networks import Generator, anomaly_scores
+from ecglib.beatgan.quarter import AVERAGED, LATE, LastQuarter, late_metrics, late_resampled
 from ecglib.beatgan.training import Settings, State, Term, Validation
 from ecglib.core.config import Checked, digest
 from ecglib.core.errors import EcglibError
@@ -20,7 +21,7 @@ from ecglib.data import mitbih
 from ecglib.data.augment import warp_most
 from ecglib.data.mitbih import CLASSES, RECORDS, Beats
 from ecglib.data.split import Split
-from ecglib.runs.loop import Best, Loop
+from ecglib.runs.loop import Best, Loop, copied
 from ecglib.runs.obtain import Clock, Result
 from ecglib.runs.store import PUBLISHED, StoredRun, publish, read_tensors
 from ecglib.stats import metrics
@@ -164,8 +165,9 @@ class BeatGANConfig(BeatsConfig):
         state = training.new_state(settings, len(self.leads), loop.device, self.width)
         terms = self.terms(state, x, lambda: self.teacher(loop.store).to(loop.device))
         best = {rule: Best() for rule in training.ALL_RULES}
+        quarter = LastQuarter(state.generator, settings.epochs)
         own = {name: part for term in terms for name, part in term.parts.items()}
-        loop.restore(**vars(state), **{f"best_{rule}": one for rule, one in best.items()}, **own)
+        loop.restore(**vars(state), **{f"best_{rule}": one for rule, one in best.items()}, quarter=quarter, **own)
         state.generator.train()
         state.discriminator.train()
         if not loop.history:
@@ -178,23 +180,26 @@ class BeatGANConfig(BeatsConfig):
                 for step, batch in enumerate(order.split(settings.batch_size)):
                     part = warp_most(x[batch]) if settings.time_warp else x[batch]
                     rows.append(training.update(state, part, settings, terms, compare=step == 0, epoch=epoch))
+                    quarter.after_step(epoch, state.generator)
             totals = {name: sum(row[name] for row in rows) for name in rows[-1]}
             means = {name: total if name == "d_resets" else total / steps for name, total in totals.items()}
             ratios = {name: value for name, value in rows[0].items() if name.startswith("gradient_ratio")}
             measured, judged = training.validate(state.generator, validation, settings.batch_size)
             for rule, (criterion, model) in judged.items():
                 best[rule].offer(epoch, criterion, model)
+            quarter.after_epoch(epoch, state.generator, x_test)
             loop.record(**means, **ratios, **measured)
         predictions = {
             "class_codes": _codes(beats.labels[split.test], CLASSES),
             "patient_codes": _codes(beats.patients[split.test], RECORDS),
             "validation_class_codes": _codes(beats.labels[split.validation], CLASSES),
         }
+        averaged = copied(quarter.generator(x, settings.batch_size))
         generator = Generator(len(self.leads), self.width).to(loop.device)
-        for rule, kept in best.items():
-            if rule == "labelled" and kept.epoch == best["corrected"].epoch:
+        for rule, chosen in {**{rule: one.weights for rule, one in best.items()}, AVERAGED: averaged}.items():
+            if rule == "labelled" and best["labelled"].epoch == best["corrected"].epoch:
                 continue  # the same weights
-            generator.load_state_dict(kept.weights)
+            generator.load_state_dict(chosen)
             generator.eval()
             for prefix, seen in (("", x_test), ("validation_", x_validation)):
                 # Half precision halves the size, and its three digits are enough for an AUC.
@@ -202,26 +207,30 @@ class BeatGANConfig(BeatsConfig):
                 predictions[f"{prefix}scores_{rule}"] = scores
         for prefix in ("", "validation_"):
             predictions.setdefault(f"{prefix}scores_labelled", predictions[f"{prefix}scores_corrected"])
+        predictions |= quarter.arrays(beats.labels[split.test], beats.patients[split.test])
         weights = {f"weights_{rule}": (best[rule].weights, None) for rule in training.RULES}
-        epochs = {rule: kept.epoch for rule, kept in best.items()}
+        weights[f"weights_{AVERAGED}"] = (averaged, None)
+        epochs = {rule: kept.epoch for rule, kept in best.items()} | dict.fromkeys(
+            (AVERAGED, LATE), settings.epochs - 1
+        )
         return Result(weights, predictions, lambda stored: evaluate(stored, epochs))
 
 
 def evaluate(predictions: Mapping[str, np.ndarray], epochs: Mapping[str, int]) -> dict[str, dict[str, float]]:
-    """Every metric of a run from `BeatGANRun.predictions`, for the epoch that each rule chose."""
-    return {
-        rule: {
-            "epoch": epoch,
-            **metrics.anomaly_metrics(
-                predictions["labels"],
-                predictions[f"scores_{rule}"],
-                predictions["patients"],
-                predictions["validation_labels"],
-                predictions[f"validation_scores_{rule}"],
-            ),
-        }
-        for rule, epoch in epochs.items()
-    }
+    """Every metric of a run from `BeatGANRun.predictions`: for the epoch that each rule chose, and of `quarter`."""
+
+    def measured(rule: str) -> dict[str, float]:
+        if rule == LATE:
+            return late_metrics(predictions)
+        return metrics.anomaly_metrics(
+            predictions["labels"],
+            predictions[f"scores_{rule}"],
+            predictions["patients"],
+            predictions["validation_labels"],
+            predictions[f"validation_scores_{rule}"],
+        )
+
+    return {rule: {"epoch": epoch, **measured(rule)} for rule, epoch in epochs.items()}
 
 
 def _codes(values: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -252,9 +261,12 @@ class BeatGANRun(StoredRun):
         """AUC and AP of each bootstrap resample of test beats, or of whole patients (see `metrics.resampled`)."""
         if (key, patients) not in self._resampled:
             stored = self.predictions
-            self._resampled[key, patients] = metrics.resampled(
-                stored["labels"] != "N", stored[f"scores_{key}"], stored["patients"] if patients else None
-            )
+            if key == LATE:
+                drawn = late_resampled(stored, patients)
+            else:
+                whose = stored["patients"] if patients else None
+                drawn = metrics.resampled(stored["labels"] != "N", stored[f"scores_{key}"], whose)
+            self._resampled[key, patients] = drawn
         return self._resampled[key, patients]
 
     @cached_property

@@ -129,32 +129,27 @@ def update(
     `epoch` is only for the error message.
 
     Raises:
-        EcglibError: training diverged: the discriminator's output is no longer finite.
+        EcglibError: training diverged: an output of D or the loss of G is no longer finite.
     """
-    generator, discriminator = state.generator, state.discriminator
-    x_hat, z = generator(x)
+    x_hat, z = state.generator(x)
     step = Step(state, x, x_hat, z)
-
-    p_real, _ = discriminator(x)
-    p_fake, _ = discriminator(x_hat.detach())
-    if not torch.isfinite(p_real + p_fake).all():
-        raise EcglibError(f"Training diverged in epoch {epoch}: lower the learning rate or change the seed.")
-    loss_d = losses.discriminator(p_real, p_fake)
-    added_d, row_d = _added("discriminator", terms, step, loss_d, compare)
-    state.discriminator_optimizer.zero_grad()
-    losses.equation_3(loss_d, added_d).backward()
-    state.discriminator_optimizer.step()
+    # Without an adversary nothing looks at D. Terms may look at its features.
+    row = _learn_to_judge(step, settings, terms, compare, epoch) if settings.adversarial_weight or terms else {}
 
     # D only judges here. Fake before real: the order in which the report's program moved D's running statistics.
-    discriminator.requires_grad_(False)
-    features_fake = discriminator.features(x_hat)
-    with torch.no_grad():
-        features_real = discriminator.features(x)
-    error = losses.reconstruction(x_hat, x)
-    adversarial = losses.feature_matching(features_fake, features_real)
-    equation_1 = losses.equation_1(error, adversarial, settings.adversarial_weight)
-    added_g, row_g = _added("generator", terms, step, equation_1, compare)
-    loss_g = losses.equation_3(equation_1, added_g)
+    discriminator = state.discriminator.requires_grad_(False)
+    error = equation_1 = losses.reconstruction(x_hat, x)
+    if settings.adversarial_weight:
+        features_fake = discriminator.features(x_hat)
+        with torch.no_grad():
+            features_real = discriminator.features(x)
+        adversarial = losses.feature_matching(features_fake, features_real)
+        equation_1 = losses.equation_1(error, adversarial, settings.adversarial_weight)
+        row["loss_adversarial"] = adversarial.item()
+    added, pulls = _added("generator", terms, step, equation_1, compare)
+    loss_g = losses.equation_3(equation_1, added)
+    if not torch.isfinite(loss_g):
+        raise _diverged(epoch)
     state.generator_optimizer.zero_grad()
     loss_g.backward()
     state.generator_optimizer.step()
@@ -162,18 +157,31 @@ def update(
     for term in terms:
         term.after_step(state)
 
-    reset = loss_d.item() < settings.reset_discriminator_below
-    if reset:
+    if row.get("loss_d", math.inf) < settings.reset_discriminator_below:
         discriminator.apply(initialise)
-    return {
-        "loss_d": loss_d.item(),
-        "loss_g": loss_g.item(),
-        "loss_reconstruction": error.item(),
-        "loss_adversarial": adversarial.item(),
-        "d_resets": float(reset),
-        **row_d,
-        **row_g,
-    }
+        row["d_resets"] = 1.0
+    return {**row, "loss_g": loss_g.item(), "loss_reconstruction": error.item(), **pulls}
+
+
+def _learn_to_judge(
+    step: Step, settings: Settings, terms: Sequence[Term], compare: bool, epoch: int
+) -> dict[str, float]:
+    """D's part of `update`."""
+    discriminator, optimizer = step.state.discriminator, step.state.discriminator_optimizer
+    p_real, _ = discriminator(step.x)
+    p_fake, _ = discriminator(step.x_hat.detach())
+    if not torch.isfinite(p_real + p_fake).all():
+        raise _diverged(epoch)
+    loss = losses.discriminator(p_real, p_fake)
+    added, row = _added("discriminator", terms, step, loss, compare)
+    optimizer.zero_grad()
+    losses.equation_3(loss, added).backward()
+    optimizer.step()
+    return {"loss_d": loss.item(), "d_resets": 0.0, **row}
+
+
+def _diverged(epoch: int) -> EcglibError:
+    return EcglibError(f"Training diverged in epoch {epoch}: lower the learning rate or change the seed.")
 
 
 def _added(

@@ -109,6 +109,7 @@ class Loop:
     ) -> None:
         self.folder, self.seed, self.total, self.device, self.watchers = folder, seed, total, device, watchers
         self.precision = precision
+        self.precisions: list[str] = []  # that epochs were trained in: a resumed training may be on another machine
         self.history: list[dict[str, Any]] = []
         self.parts: dict[str, Part] = {}
         self._started = 0.0
@@ -136,7 +137,7 @@ class Loop:
             kept = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
             for name, part in parts.items():
                 part.load_state_dict(kept[name])
-            self.history = kept["history"]
+            self.history, self.precisions = kept["history"], kept["precisions"]
 
     def reduced(self) -> AbstractContextManager[None]:
         """The precision of the training, for its steps; see `core.precision`."""
@@ -153,9 +154,11 @@ class Loop:
         """End an epoch: add its row to the history and write the checkpoint."""
         seconds = time.perf_counter() - self._started
         self.history.append({"epoch": len(self.history), **row, "seconds": seconds})
+        if self.precision not in self.precisions:
+            self.precisions.append(self.precision)
         kept = {name: part.state_dict() for name, part in self.parts.items()}
         buffer = io.BytesIO()  # torch.save to a file would hide the disk's own error
-        torch.save({"history": self.history, **kept}, buffer)
+        torch.save({"history": self.history, "precisions": self.precisions, **kept}, buffer)
         with atomic_path(self.checkpoint) as temporary:
             temporary.write_bytes(buffer.getbuffer())
         for watcher in self.watchers:

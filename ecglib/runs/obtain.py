@@ -115,7 +115,7 @@ def _train(config: Config, data: Any, folder: Path, device: str, watchers: Seque
     history = pd.DataFrame(loop.history)
     write_text(folder / "history.csv", history.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     spent = {"seconds": round(float(history["seconds"].sum()), 1), **(result.facts or {})}
-    write_json(folder / "env.json", {**environment(place), "precision": loop.precision, **spent})
+    write_json(folder / "env.json", {**environment(place), "precision": ", ".join(loop.precisions), **spent})
     write_json(folder / "metrics.json", result.measure(config.run(folder.parent).predictions))
     loop.checkpoint.unlink(missing_ok=True)
 

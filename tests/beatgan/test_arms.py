@@ -381,7 +381,10 @@ def test_the_files_of_a_run_stand_beside_figure_10(runs):
     weights = runs["A"][0].folder / table.loc["weights of G", "here"]
     assert table.loc["weights of G", "size here"] == show_ledger.number(weights.stat().st_size / 1024, "KiB")
     assert table.loc["losses and validation numbers", "R1, figure 10"] == "beatgan_s_history.pkl"
-    kept = {path.name for path in runs["A"][0].folder.iterdir()} - {"weights_as_coded.safetensors"}
+    kept = {path.name for path in runs["A"][0].folder.iterdir()} - {
+        "weights_as_coded.safetensors",
+        "weights_averaged.safetensors",
+    }
     assert set(table["here"]) - {"-"} == kept
 
 

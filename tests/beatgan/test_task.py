@@ -46,7 +46,7 @@ def test_a_run_leaves_all_its_files_and_no_working_ones(finished):
     names = {path.name for path in finished.folder.iterdir()}
     assert names == {
         "config.json", "env.json", "history.csv", "metrics.json", "predictions.npz",
-        "weights_as_coded.safetensors", "weights_corrected.safetensors",
+        "weights_as_coded.safetensors", "weights_averaged.safetensors", "weights_corrected.safetensors",
     }  # fmt: skip
     assert finished.config["training"]["seed"] == 0
     assert len(finished.history) == 2
@@ -62,7 +62,7 @@ def test_metrics_and_scores_follow_from_the_stored_files(finished, beats):
     epochs = {rule: int(found["epoch"]) for rule, found in finished.metrics.items()}
     for rule, found in task.evaluate(stored, epochs).items():
         assert found == pytest.approx(finished.metrics[rule])
-    for rule in ("as_coded", "corrected"):
+    for rule in ("as_coded", "corrected", "averaged"):
         again = anomaly_scores(finished.generator(rule), x).numpy()
         np.testing.assert_allclose(stored[f"scores_{rule}"], again, rtol=1e-3)
 
