@@ -88,6 +88,7 @@ GRIDS: dict[str, tuple[pool.Load, Callable[[Values, str], dict[str, Arm]]]] = {
 class Training:
     """One training of the grid."""
 
+    notebook: str  # its number, such as 03
     arm: str  # its key
     name: str  # the arm's name
     seed: int  # its position in the arm
@@ -110,7 +111,7 @@ def grid(planned: Iterable[Planned], root: Path, only: Sequence[str] = ()) -> li
             load, arms = GRIDS[notebook.path.stem]
             for key, arm in arms(notebook.values, load(root).fingerprint).items():
                 for seed, config in enumerate(arm.configs):
-                    found.setdefault(config.run_id, Training(key, arm.name, seed, config, load))
+                    found.setdefault(config.run_id, Training(notebook.path.stem[:2], key, arm.name, seed, config, load))
     ordered: dict[str, Training] = {}
 
     def add(training: Training) -> None:
@@ -150,27 +151,29 @@ def unfinished(trainings: Sequence[Training], root: Path, store: Path, device: s
         for one in trainings:
             run, weights = one.config.run(store), one.config.run_id in needed
             if not run.finished(weights):
-                if one.arm not in per_epoch:
+                kind = (one.notebook, one.arm)
+                if kind not in per_epoch:
                     with reduced(resolved(one.config.training.precision, place)):
-                        per_epoch[one.arm] = one.config.seconds_per_epoch(one.load(root), place, _clock)
+                        per_epoch[kind] = one.config.seconds_per_epoch(one.load(root), place, _clock)
                 left = one.config.training.epochs - epochs_done(run.folder)
-                found.append(Rest(one, weights, left, per_epoch[one.arm]))
+                found.append(Rest(one, weights, left, per_epoch[kind]))
     return found
 
 
 def listing(trainings: Sequence[Training], rest: Sequence[Rest]) -> pd.DataFrame:
     """For every arm its runs, how many are finished, and the epochs and hours on one thread that are left."""
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
     for one in trainings:
-        rows.setdefault(one.arm, {"name": one.name, "runs": 0, "finished": 0, "epochs left": 0, "hours left": 0.0})
-        rows[one.arm]["runs"] += 1
-        rows[one.arm]["finished"] += 1
+        new = {"name": one.name, "runs": 0, "finished": 0, "epochs left": 0, "hours left": 0.0}
+        row = rows.setdefault((one.notebook, one.arm), new)
+        row["runs"] += 1
+        row["finished"] += 1
     for left in rest:
-        row = rows[left.training.arm]
+        row = rows[left.training.notebook, left.training.arm]
         row["finished"] -= 1
         row["epochs left"] += left.epochs
         row["hours left"] += left.epochs * left.seconds / 3600
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm")
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["notebook", "arm"])
 
 
 def train(
