@@ -7,6 +7,7 @@ back, and get those of its parents. Either way a run whose worker dies is traine
 import time
 import uuid
 from collections.abc import Sequence
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,10 @@ def train_on(
     with client:
         client.subscribe_topic(TOPIC, lambda event: report(event[1], EPOCH))
         futures: dict[str, Any] = {}
-        for job in jobs:
-            run, parents = job.config.run_id, job.config.parents
+        by_run = {job.config.run_id: job for job in jobs}
+        graph = {run: [one for one in job.config.parents if one in by_run] for run, job in by_run.items()}
+        for run in TopologicalSorter(graph).static_order():
+            job, parents = by_run[run], by_run[run].config.parents
             before = [(one, "finished", _files(store / one)) for one in parents if one not in futures]
             futures[run] = client.submit(
                 remote,

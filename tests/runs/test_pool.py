@@ -162,7 +162,7 @@ def test_killed_at_random_moments_the_store_ends_the_same(tmp_path):
     command = [sys.executable, str(tmp_path / "grid.py")]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     subprocess.run([*command, str(tmp_path / "whole")], check=True, env=environment)
-    moments = np.random.default_rng(0).uniform(2, 6, 10)
+    moments = np.random.default_rng(0).uniform(2, 6, 3)
     for moment in moments:
         process = subprocess.Popen([*command, str(tmp_path / "killed")], env=environment, stderr=subprocess.DEVNULL)
         time.sleep(moment)

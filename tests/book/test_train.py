@@ -1,0 +1,119 @@
+"""`ecglib train`: the grid is that of the notebooks, in a useful order; what is left, within a budget, resumed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ecglib.book import cli, parameters, train
+from ecglib.core.errors import EcglibError
+from ecglib.core.files import project_root
+from ecglib.core.profiles import PROFILES
+from ecglib.data import mitbih, ptbxl
+
+TINY = ["-p", "epochs=2", "-p", "train_beats=128", "-p", "validation_beats=200", "-p", "width=0.125"]
+
+
+def planned(profile, *names, **overrides):
+    return parameters.plan(parameters.find_notebooks(names), profile, overrides, {})
+
+
+class Named:
+    """Data of which only the fingerprint counts."""
+
+    def __init__(self, fingerprint):
+        self.fingerprint = fingerprint
+
+
+@pytest.mark.parametrize("profile", ["quick", "desk"])
+def test_the_grid_has_every_committed_run_and_no_other(profile, monkeypatch):
+    lines = (project_root() / "papermill_runs" / profile / "runs.jsonl").read_text("utf-8").splitlines()
+    stored = {row["run"]: row["config"] for row in map(json.loads, lines)}
+    beats = {config["data"] for config in stored.values() if "network" not in config and "lesson" not in config}
+    (of_beats,) = {one for one in beats if any(stored[run]["data"] == one for run in stored if "beatgan" in run)}
+    (of_records,) = {config["data"] for config in stored.values()} - {of_beats}
+    loads = {mitbih.load_beats: of_beats, ptbxl.load_records: of_records}
+    grids = {name: (lambda root, load=load: Named(loads[load]), arms) for name, (load, arms) in train.GRIDS.items()}
+    monkeypatch.setattr(train, "GRIDS", grids)
+    found = {one.config.run_id for one in train.grid(planned(profile), None)}
+    # A demonstration in 03 on few beats, which starts from the teacher that turned out best.
+    twins = {run for run, config in stored.items() if config.get("train_beats") == 1920}
+    assert found == stored.keys() - twins
+    assert len(twins) == 2
+
+
+def test_first_seeds_come_first_and_parents_before_their_children(simulated_root):
+    grid = train.grid(planned("smoke", "03", seeds="2", other_seeds="2"), simulated_root)
+    position = {one.config.run_id: number for number, one in enumerate(grid)}
+    for one in grid:
+        assert all(position[parent] < position[one.config.run_id] for parent in one.config.parents)
+    seeds = [one.seed for one in grid]
+    assert seeds == sorted(seeds) and set(seeds) == {0, 1}
+
+
+def test_patterns_choose_arms_in_their_order_with_what_they_need(simulated_root):
+    everything = planned("smoke", "03", seeds="2", other_seeds="2")
+    grid = train.grid(everything, simulated_root, ["H4+", "B"])
+    assert [one.arm for one in grid] == ["A", "H4+", "A", "H4+", "B", "B"]
+    assert [one.arm for one in train.grid(everything, simulated_root, ["time warp"])] == ["warp", "warp"]
+    with pytest.raises(EcglibError, match="No training fits 'Z'"):
+        train.grid(everything, simulated_root, ["Z"])
+
+
+def test_the_list_says_what_is_left_and_trains_nothing(tmp_path, simulated_root, capsys):
+    command = ["train", "03", "--only", "H4+", "--output", str(tmp_path), "--jobs", "2"]
+    assert cli.main([*command, "--list"]) == 0
+    said = capsys.readouterr().out
+    assert "H 1/4 width + KD" in said and "of 2 trainings are left" in said and "--jobs 2" in said
+    assert not list(tmp_path.rglob("runs/*/"))
+    assert cli.main(command) == 0
+    assert cli.main([*command, "--list"]) == 0
+    assert "0 of 2 trainings are left: about 0.0 hours" in capsys.readouterr().out
+
+
+def test_a_failed_training_is_named_and_the_exit_code_is_1(tmp_path, simulated_root, capsys):
+    command = ["train", "03", *TINY, "-p", "train_beats=32", "--only", "B", "--output", str(tmp_path)]
+    assert cli.main(command) == 1
+    assert "trainings failed" in (said := capsys.readouterr().err)
+    assert "do not fill one batch" in said
+
+
+def test_a_budget_that_ends_says_so_by_its_exit_code(tmp_path, simulated_root, capsys):
+    command = ["train", "03", *TINY, "--only", "B", "--output", str(tmp_path), "--jobs", "1"]
+    assert cli.main([*command, "--budget", "0"]) == cli.OUT_OF_TIME
+    assert "the same command goes on" in capsys.readouterr().out
+    assert cli.main(command) == 0
+
+
+def test_an_interrupted_command_stops_its_workers_and_goes_on(tmp_path, simulated_root):
+    command = [sys.executable, "-m", "ecglib.book.cli", "train", "03", *TINY, "-p", "epochs=30", "--only", "B"]
+    command += ["--output", str(tmp_path), "--jobs", "2"]
+    store = tmp_path / "papermill_runs" / "smoke" / "runs"
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    deadline = time.monotonic() + 240
+    while not list(store.glob("*/checkpoint.pt")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    os.kill(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130 and "goes on from there" in said and "Traceback" not in said
+    (checkpoint,) = store.glob("*/checkpoint.pt")
+    before = checkpoint.stat().st_mtime
+    time.sleep(2)
+    assert checkpoint.stat().st_mtime == before  # nobody trains on
+
+
+def test_every_profile_plans_its_grid(simulated_root):
+    for profile in PROFILES:
+        if profile != "paper":  # which refuses a machine without a GPU
+            notebooks = planned(profile)
+            assert train.grid(notebooks, simulated_root)

@@ -1,0 +1,85 @@
+"""Trainings on a dask cluster of two worker processes, one of which is killed in the middle."""
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ecglib.core.errors import EcglibError
+from ecglib.runs import cluster, pool
+from tests.runs.test_pool import Line, Settings, jobs, lines, snapshot
+
+distributed = pytest.importorskip("distributed", exc_type=ImportError)
+
+
+@pytest.fixture(scope="module")
+def scheduler():
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as workers:
+        yield workers.scheduler_address
+    os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
+
+
+@pytest.fixture
+def family():
+    parents = lines(3, seconds=0.2)
+    return [*(replace(one, teacher=one.run_id) for one in parents), *parents]
+
+
+@pytest.fixture(params=["a shared store", "a store of its own"])
+def sharing(request, monkeypatch):
+    if request.param != "a shared store":
+        monkeypatch.setattr(cluster, "SHARED", ".another")  # workers look for `.shared` and do not find it
+    return request.param
+
+
+@pytest.fixture
+def alone(tmp_path, family):
+    assert not pool.train(jobs(family), tmp_path, tmp_path / "alone", 1).failed
+    return snapshot(tmp_path / "alone")
+
+
+def test_one_worker_is_killed_and_every_run_ends_once(tmp_path, scheduler, family, sharing, alone):
+    events, killed = [], []
+
+    def report(run, event):
+        events.append((run, event))
+        if not killed:
+            with distributed.Client(scheduler) as client:
+                killed.append(next(iter(client.run(os.getpid).values())))
+            os.kill(killed[0], signal.SIGKILL)
+
+    store = tmp_path / "runs"
+    outcome = cluster.train_on(scheduler, jobs(family), tmp_path, store, "cpu", float("inf"), report)
+    assert killed and not outcome.failed and not outcome.left
+    assert sorted(outcome.finished) == sorted(one.run_id for one in family)
+    assert sorted(run for run, event in events if event == "finished") == sorted(outcome.finished)
+    assert snapshot(store) == alone
+    assert not (store / cluster.SHARED).exists()
+
+
+def test_parents_that_were_finished_before_are_handed_over(tmp_path, scheduler, family, sharing, alone):
+    store = tmp_path / "runs"
+    assert not pool.train(jobs(family[3:]), tmp_path, store, 1).failed
+    outcome = cluster.train_on(scheduler, jobs(family[:3]), tmp_path, store, "cpu", float("inf"), lambda *_: None)
+    assert len(outcome.finished) == 3 and not outcome.failed
+    assert snapshot(store) == alone
+
+
+def test_a_failure_stops_only_its_children(tmp_path, scheduler):
+    bad = Line(Settings(7), trouble="error")
+    child, good = Line(Settings(9), teacher=bad.run_id), Line(Settings(10))
+    found = cluster.train_on(
+        scheduler, jobs([bad, child, good]), tmp_path, tmp_path / "runs", "cpu", float("inf"), lambda *_: None
+    )
+    assert found.failed == {bad.run_id: "this one fails"}
+    assert (found.finished, found.left) == ([good.run_id], [child.run_id])
+
+
+def test_no_scheduler_is_one_clear_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "WAIT", 1)
+    with pytest.raises(EcglibError, match="No dask scheduler answers"):
+        cluster.train_on("tcp://127.0.0.1:1", [], tmp_path, tmp_path, "cpu", float("inf"), lambda *_: None)
