@@ -21,7 +21,7 @@ from scipy.ndimage import median_filter
 from tqdm.auto import tqdm
 
 from ecglib.core.errors import EcglibError
-from ecglib.data import wfdb_files
+from ecglib.data import r_peaks, wfdb_files
 from ecglib.data.split import Split
 
 DATABASE = "mitdb"  # in `physionet.DATABASES`
@@ -145,12 +145,8 @@ def bandpass(signals: np.ndarray) -> np.ndarray:
 
 
 def find_r_peaks(lead: np.ndarray) -> np.ndarray:
-    """Indices of the R peaks of a filtered lead (T,): Hamilton's segmenter, corrected within 50 ms."""
-    from biosppy.signals.ecg import correct_rpeaks, hamilton_segmenter  # here: as wfdb in `wfdb_files.read`
-
-    (peaks,) = hamilton_segmenter(lead, float(FS))
-    (peaks,) = correct_rpeaks(lead, peaks, float(FS), tol=0.05)
-    return peaks
+    """Indices of the R peaks of a filtered lead (T,), see `r_peaks`."""
+    return r_peaks.find_r_peaks(lead, FS)
 
 
 def is_near_peak(record: Record, peaks: np.ndarray) -> np.ndarray:
@@ -210,7 +206,7 @@ def prepare_record(root: str | Path, name: str) -> dict[str, np.ndarray]:
     }
 
 
-STEPS = (read_record, bandpass, find_r_peaks, is_near_peak, select_beats, relative_rr, cut_beats, prepare_record)
+STEPS = (read_record, bandpass, r_peaks, is_near_peak, select_beats, relative_rr, cut_beats, prepare_record)
 CONSTANTS = (FS, BEFORE, AFTER, FILTER_TAPS, PASS_BAND, R_PEAK_TOLERANCE, CLASS_OF_SYMBOL, BEAT_SYMBOLS, USUAL_RR)
 
 

@@ -63,7 +63,9 @@ def cached(
     """
     digest = hashlib.blake2b(digest_size=12)
     for part in (read, *version):
-        digest.update((inspect.getsource(part) if callable(part) else json.dumps(part)).encode())
+        digest.update(
+            (inspect.getsource(part) if callable(part) or inspect.ismodule(part) else json.dumps(part)).encode()
+        )
     folder = physionet.database_dir(root, database)
     for name in files:
         try:
