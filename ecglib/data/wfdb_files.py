@@ -9,6 +9,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -50,22 +51,21 @@ def cached(
     root: str | Path,
     database: str,
     files: Iterable[str],
-    version: Sequence[Callable[..., Any] | str | float | Sequence[Any] | Mapping[str, Any]],
+    version: Sequence[Callable[..., Any] | ModuleType | str | float | Sequence[Any] | Mapping[str, Any]],
     make: Callable[[], Mapping[str, np.ndarray]],
 ) -> dict[str, np.ndarray]:
     """The arrays of `make()`, memory-mapped and read-only, from the folder `kind` of the cache or made and cached.
 
     They are made anew when the size or time of one of `files` changes (names in the database's folder), or when
-    `version` does: the functions that decide the result, compared by their source, and constants.
+    `version` does: the functions and modules that decide the result, compared by their source, and constants.
 
     Raises:
         EcglibError: a file is missing, or the cache is damaged or cannot be written; or as `make`.
     """
     digest = hashlib.blake2b(digest_size=12)
     for part in (read, *version):
-        digest.update(
-            (inspect.getsource(part) if callable(part) or inspect.ismodule(part) else json.dumps(part)).encode()
-        )
+        code = callable(part) or isinstance(part, ModuleType)
+        digest.update((inspect.getsource(part) if code else json.dumps(part)).encode())
     folder = physionet.database_dir(root, database)
     for name in files:
         try:
