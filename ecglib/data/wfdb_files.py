@@ -64,8 +64,8 @@ def cached(
     """
     digest = hashlib.blake2b(digest_size=12)
     for part in (read, *version):
-        code = callable(part) or isinstance(part, ModuleType)
-        digest.update((inspect.getsource(part) if code else json.dumps(part)).encode())
+        code = inspect.getsource(part) if callable(part) or isinstance(part, ModuleType) else json.dumps(part)
+        digest.update(code.encode())
     folder = physionet.database_dir(root, database)
     for name in files:
         try:
