@@ -29,7 +29,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 def environment(device: torch.device) -> dict[str, str]:
     """Versions, device and commit, which a reader needs to judge a number; the machine is not named."""
-    packages = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "wfdb", "biosppy")
+    packages = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "wfdb")
     versions = {}
     for package in packages:
         try:

@@ -230,7 +230,7 @@ def load_beats(root: str | Path, records: Sequence[str] = PATIENTS) -> Beats:
         return {field: np.concatenate([part[field] for part in parts]) for field in parts[0]}
 
     files = [f"{name}{suffix}" for name in records for suffix in (".hea", ".dat", ".atr")]
-    made_by = (*STEPS, CONSTANTS, version("biosppy"), version("scipy"))
+    made_by = (*STEPS, CONSTANTS, version("scipy"))
     arrays = wfdb_files.cached("beats", root, DATABASE, files, made_by, make)
     # The signals, 250 MB, stay on disk until they are used.
     return Beats(**{name: values if name == "signals" else np.array(values) for name, values in arrays.items()})

@@ -9,6 +9,7 @@ from collections import deque
 from statistics import median
 
 import numpy as np
+from scipy import signal
 from scipy.ndimage import maximum_filter1d
 
 LOWPASS, HIGHPASS = 25.0, 3.0  # Hz, Butterworth filters of order 4, forward and backward
@@ -31,15 +32,9 @@ def find_r_peaks(lead: np.ndarray, fs: int) -> np.ndarray:
 
 def qrs_complexes(lead: np.ndarray, fs: int) -> list[int]:
     """Indices of the QRS complexes of a filtered lead (T,): peaks of its slope that pass Hamilton's rules."""
-    from biosppy.signals.tools import filter_signal, find_extrema, smoother  # here: as wfdb in `wfdb_files.read`
-
-    filtered = lead
-    for band, frequency in (("lowpass", LOWPASS), ("highpass", HIGHPASS)):
-        filtered = filter_signal(filtered, "butter", band, 4, frequency, float(fs))["signal"]
-    slope = smoother(np.abs(np.diff(filtered) * float(fs)), "hamming", int(SMOOTHING * fs), mirror=True)["signal"]
-    seconds = min(MEMORY, len(lead) // fs)
-    first = [find_extrema(slope[n * fs : (n + 1) * fs], "max")["values"] for n in range(seconds)]
-    heights = deque((values.max() if len(values) else 0.0 for values in first), maxlen=seconds)
+    slope, seconds = _slope(lead, fs), min(MEMORY, len(lead) // fs)
+    first = [slope[n * fs : (n + 1) * fs] for n in range(seconds)]
+    heights = deque((one[_maxima(one)].max(initial=0.0) for one in first), maxlen=seconds)
     noise, intervals = deque([0.0] * seconds, maxlen=seconds), deque([float(fs)] * seconds, maxlen=seconds)
     threshold = _threshold(heights, noise)
     beats: list[int] = []
@@ -51,7 +46,7 @@ def qrs_complexes(lead: np.ndarray, fs: int) -> list[int]:
         heights.append(slope[peak])
 
     # As biosppy has it, the buffers are rings in which the oldest entry is replaced; their medians ignore the order.
-    for peak in _steepest(slope, find_extrema(slope, "max")["extrema"], int(np.ceil(NEIGHBOURHOOD * fs))):
+    for peak in _steepest(slope, _maxima(slope), int(np.ceil(NEIGHBOURHOOD * fs))):
         elapsed = peak - beats[-1] if beats else 0
         if slope[peak] > threshold:
             steps = _steps(lead, peak, int(np.ceil(SLOPES * fs)))
@@ -69,6 +64,20 @@ def qrs_complexes(lead: np.ndarray, fs: int) -> list[int]:
             take(peak)  # after a long pause a lower peak is a beat, too
         threshold = _threshold(heights, noise)
     return beats
+
+
+def _slope(lead: np.ndarray, fs: int) -> np.ndarray:
+    """The smoothed steepness of a lead (T,) between 3 and 25 Hz, (T - 1,)."""
+    for band, frequency in (("lowpass", LOWPASS), ("highpass", HIGHPASS)):
+        lead = signal.filtfilt(*signal.butter(4, 2 * frequency / fs, band), lead)
+    steepness, size = np.abs(np.diff(lead) * fs), int(SMOOTHING * fs)
+    window = signal.windows.hamming(size)
+    return np.convolve(window / window.sum(), np.pad(steepness, size, "edge"), "same")[size:-size]
+
+
+def _maxima(values: np.ndarray) -> np.ndarray:
+    """Indices of local maxima, of a plateau both ends."""
+    return np.flatnonzero(np.diff(np.sign(np.diff(values))) < 0) + 1
 
 
 def _threshold(heights: deque[float], noise: deque[float]) -> float:
@@ -94,11 +103,9 @@ class _Turns:
     """Where a lead turns: its maxima, its minima, and level samples, which count as both."""
 
     def __init__(self, lead: np.ndarray) -> None:
-        steps = np.diff(lead)
-        turns = np.diff(np.sign(steps))
         self.lead = lead.tolist()
-        self.level = np.flatnonzero(steps == 0).tolist()
-        self.extrema = [(np.flatnonzero(sign * turns < 0) + 1).tolist() for sign in (1, -1)]
+        self.level = np.flatnonzero(np.diff(lead) == 0).tolist()
+        self.extrema = {sign: _maxima(sign * lead).tolist() for sign in (1, -1)}
 
     def r_peak(self, beat: int, near: int, apart: float) -> int | None:
         """The R peak of a QRS complex, a maximum or a minimum less than `near` samples away."""
@@ -112,7 +119,7 @@ class _Turns:
 
     def _largest(self, sign: int, start: int, end: int, apart: float) -> tuple[int | None, float | None]:
         """The largest extremum of a sign, and how far the next one that is `apart` samples away stays behind it."""
-        extrema, level = self.extrema[0 if sign == 1 else 1], self.level
+        extrema, level = self.extrema[sign], self.level
         found = extrema[bisect_left(extrema, start + 1) : bisect_left(extrema, end - 1)]
         found += level[bisect_left(level, start) : bisect_left(level, end - 1)]
         # Of equal ones the later maximum, but the earlier minimum.
