@@ -28,7 +28,7 @@ from ecglib.book.parameters import Planned, find_notebooks, plan, read_notebook
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import output_root, write_text
 from ecglib.core.profiles import SMOKE
-from ecglib.data.physionet import listing
+from ecglib.data import physionet
 
 
 def run_notebooks(
@@ -68,7 +68,7 @@ def run_notebooks(
     beside = {"ecglib": _library()}
     databases = parameters.data_root(profile, data_root)
     if profile != SMOKE:
-        variables["ECGLIB_DATA"], beside["the data"] = str(databases), listing(databases)
+        variables["ECGLIB_DATA"], beside["the data"] = str(databases), physionet.listing(databases)
     folder = root / "papermill_runs" / profile
     finished = []
     with _environment(variables):

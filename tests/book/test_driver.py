@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from ecglib.book import driver
+from ecglib.book import driver, parameters
 from ecglib.core.errors import EcglibError
 from ecglib.core.profiles import PROFILES
 from ecglib.data import physionet
@@ -104,7 +104,7 @@ def test_a_finished_notebook_says_when_the_library_or_the_data_changed_since(
     monkeypatch.setattr(driver, "_library", lambda: "another version")
     driver.run_notebooks(seeds=2)
     assert "already finished, but ecglib changed since (--force repeats it)" in capsys.readouterr().out
-    monkeypatch.setitem(driver.PROFILES, "quick", {"01_data": {"profile": "quick"}})
+    monkeypatch.setitem(parameters.PROFILES, "quick", {"01_data": {"profile": "quick"}})
     driver.run_notebooks(profile="quick", data_root=simulated_root)
     monkeypatch.setattr(physionet, "listing", lambda root: "other files")
     driver.run_notebooks(profile="quick", data_root=simulated_root)
@@ -123,12 +123,12 @@ def test_the_listing_of_the_data_changes_with_a_file(tmp_path):
 
 def test_other_parameters_or_an_edited_source_are_another_run(checkout):
     path = write_notebook(checkout / "notebooks/01_data.ipynb", REPORT)
-    ((job,), (other,)) = (driver._plan([path], "smoke", {}, {"seeds": seeds}) for seeds in (1, 2))
+    ((job,), (other,)) = (parameters.plan([path], "smoke", {}, {"seeds": seeds}) for seeds in (1, 2))
     assert job.entry != other.entry
     nbformat.write(nbformat.read(path, as_version=4), path)
-    assert driver._plan([path], "smoke", {}, {"seeds": 1})[0].entry == job.entry
+    assert parameters.plan([path], "smoke", {}, {"seeds": 1})[0].entry == job.entry
     write_notebook(path, REPORT + "\n")
-    assert driver._plan([path], "smoke", {}, {"seeds": 1})[0].entry["source"] != job.entry["source"]
+    assert parameters.plan([path], "smoke", {}, {"seeds": 1})[0].entry["source"] != job.entry["source"]
 
 
 def test_a_failing_cell_is_named_and_earlier_results_stay(checkout):
@@ -222,19 +222,19 @@ def test_a_profile_is_checked_as_the_command_line_is(checkout, monkeypatch):
     path = write_notebook(checkout / "notebooks/01_data.ipynb")
     monkeypatch.setitem(PROFILES["quick"], "01_data", {"profile": "quick", "epochs": "3"})
     with pytest.raises(EcglibError, match="parameter 'epochs' is of type int"):
-        driver._plan([path], "quick", {}, {})
+        parameters.plan([path], "quick", {}, {})
     monkeypatch.delitem(PROFILES["quick"], "01_data")
     with pytest.raises(EcglibError, match="'quick' has no settings for 01_data"):
-        driver._plan([path], "quick", {}, {})
+        parameters.plan([path], "quick", {}, {})
     with pytest.raises(EcglibError, match="no profile 'fast': choose smoke, quick, desk, paper"):
-        driver._plan([path], "fast", {}, {})
+        parameters.plan([path], "fast", {}, {})
 
 
 def test_the_order_of_precedence_is_profile_then_option_then_override(checkout, monkeypatch):
     path = write_notebook(checkout / "notebooks/01_data.ipynb")
     monkeypatch.setitem(PROFILES["quick"], "01_data", {"profile": "quick", "seeds": 3, "epochs": 6, "rate": 2})
     options = {"seeds": 4, "device": None}
-    (job,) = driver._plan([path], "quick", {"epochs": "7"}, options)
+    (job,) = parameters.plan([path], "quick", {"epochs": "7"}, options)
     assert job.parameters == {"profile": "quick", "seeds": 4, "epochs": 7, "rate": 2.0}
     assert type(job.parameters["rate"]) is float
 
@@ -250,10 +250,10 @@ def test_other_arms_never_have_more_seeds_than_their_controls(checkout):
         None: {},
     }
     for seeds, expected in cases.items():
-        (job,) = driver._plan([path], "smoke", {}, {"seeds": seeds})
+        (job,) = parameters.plan([path], "smoke", {}, {"seeds": seeds})
         assert job.parameters == expected
     with pytest.raises(EcglibError, match="other_seeds=3 arms would have no control with seeds=2"):
-        driver._plan([path], "smoke", {"other_seeds": "3"}, {"seeds": 2})
+        parameters.plan([path], "smoke", {"other_seeds": "3"}, {"seeds": 2})
 
 
 def test_a_device_is_checked_before_anything_runs(checkout, monkeypatch):
@@ -301,12 +301,12 @@ def test_the_data_root_reaches_the_kernel_but_not_the_notebook(checkout, monkeyp
 def test_a_parameters_cell_holds_plain_assignments_only(tmp_path, source, message):
     path = write_notebook(tmp_path / "x.ipynb", parameters=source)
     with pytest.raises(EcglibError, match=message):
-        driver.read_parameters(path)
+        parameters.read_parameters(path)
 
 
 def test_read_parameters_gives_names_and_defaults(tmp_path):
     path = write_notebook(tmp_path / "x.ipynb", parameters=PARAMETERS + "margin = -0.5\n# the end\n")
-    assert driver.read_parameters(path) == {
+    assert parameters.read_parameters(path) == {
         "profile": "smoke",
         "seeds": 1,
         "epochs": 2,
@@ -323,12 +323,12 @@ def test_read_parameters_refuses_what_is_no_notebook_or_has_no_single_cell(tmp_p
     notebook.cells.append(new_code_cell("a = 1", metadata={"tags": ["parameters"]}))
     nbformat.write(notebook, path)
     with pytest.raises(EcglibError, match="2 code cells tagged 'parameters'"):
-        driver.read_parameters(path)
+        parameters.read_parameters(path)
     path.write_text("{")
     with pytest.raises(EcglibError, match="is not a notebook"):
-        driver.read_parameters(path)
+        parameters.read_parameters(path)
     with pytest.raises(EcglibError, match="Cannot read the notebook"):
-        driver.read_parameters(tmp_path / "absent.ipynb")
+        parameters.read_parameters(tmp_path / "absent.ipynb")
 
 
 def test_notebooks_are_found_by_number_stem_prefix_or_file(checkout):
@@ -336,7 +336,7 @@ def test_notebooks_are_found_by_number_stem_prefix_or_file(checkout):
         write_notebook(checkout / f"notebooks/{stem}.ipynb")
 
     def found(*names):
-        return [path.stem for path in driver.find_notebooks(names)]
+        return [path.stem for path in parameters.find_notebooks(names)]
 
     assert found() == ["01_data", "02_beatgan_teacher", "03_kd_student", "04_kd_more"]
     assert found("03", "1", "01_data") == ["01_data", "03_kd_student"]

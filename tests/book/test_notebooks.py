@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from ecglib.book.driver import check_parameters, read_parameters
+from ecglib.book.parameters import check_parameters, read_parameters
 from ecglib.core.errors import EcglibError
 from ecglib.core.profiles import PROFILES, SMOKE
 
