@@ -114,6 +114,15 @@ def _verify(arguments: argparse.Namespace) -> int:
     return 0 if all(result.ok for result in results) else 1
 
 
+def _pack_data(arguments: argparse.Namespace) -> int:
+    from ecglib.data import pack
+    from ecglib.data.physionet import find_root
+
+    for path in pack.write(find_root(arguments.data_root), arguments.database, Path(arguments.folder)):
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
 def _export(arguments: argparse.Namespace) -> int:
     from ecglib.classifier.export import export_best
 
@@ -190,6 +199,12 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("database", choices=DATABASES, nargs="?", help="default: every database there")
     _add_data_root(verify)
     verify.set_defaults(command=_verify)
+
+    packing = data.add_parser("pack", help="put a database into a few files that need no WFDB, such as for a cluster")
+    packing.add_argument("database", choices=DATABASES)
+    packing.add_argument("folder", help="to write into; as a --data-root it serves like the database itself")
+    _add_data_root(packing)
+    packing.set_defaults(command=_pack_data)
 
     export = commands.add_parser("export", help="write a trained classifier as ONNX, with its input contract inside")
     export.add_argument("kind", help="of run: student, student-1lead, resnet, ...; the one best on validation is taken")

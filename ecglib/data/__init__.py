@@ -2,6 +2,7 @@
 
 - `physionet`: the registry `DATABASES`, the data root, download and verification
 - `wfdb_files`: reading WFDB records, and a cache of prepared arrays
+- `pack`: a database in a few files that need no WFDB
 - `mitbih`: MIT-BIH as beats under R1's protocol
 - `r_peaks`: Hamilton's R-peak detector
 - `ptbxl`: PTB-XL as 12-lead records under R3's protocol

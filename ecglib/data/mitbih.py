@@ -126,16 +126,16 @@ def read_record(root: str | Path, name: str) -> Record:
     Raises:
         EcglibError: the record is missing, truncated, corrupt or not at 360 Hz.
     """
-    header, annotation = wfdb_files.read(root, DATABASE, name, "atr")
-    signals = header.p_signal.T
-    if header.fs != FS or signals.shape[0] != 2 or not np.isfinite(signals).all():
+    raw = wfdb_files.read(root, DATABASE, name, "atr")
+    signals = raw.physical.T
+    if raw.fs != FS or signals.shape[0] != 2 or not np.isfinite(signals).all():
         raise EcglibError(
             f"Record {name} is not two leads of finite samples at {FS} Hz: {wfdb_files.mend(root, DATABASE)}."
         )
-    leads = tuple(header.sig_name)
+    leads = raw.leads
     if leads[1] == "MLII":  # as in record 114
         leads, signals = leads[::-1], signals[::-1]
-    return Record(name, leads, signals, np.asarray(annotation.sample), np.asarray(annotation.symbol))
+    return Record(name, leads, signals, raw.samples, raw.symbols)
 
 
 def bandpass(signals: np.ndarray) -> np.ndarray:

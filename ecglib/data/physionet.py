@@ -110,7 +110,7 @@ def find_root(data_root: str | Path | None = None) -> Path:
         EcglibError: it holds none. Simulated data never replace real ones unasked.
     """
     chosen, source = choose_root(data_root)
-    if not any(database.folder(chosen).is_dir() for database in DATABASES.values()):
+    if not any(database.folder(chosen).is_dir() or packed(chosen, name) for name, database in DATABASES.items()):
         raise EcglibError(
             f"No database in {chosen} ({source}), where mitdb/1.0.0 or ptb-xl/1.0.3 should be: "
             f"'ecglib data download mitdb --data-root {chosen}' fetches MIT-BIH."
@@ -121,11 +121,19 @@ def find_root(data_root: str | Path | None = None) -> Path:
 def listing(root: str | Path) -> str:
     """A digest of the names and sizes of all files of the databases below `root`."""
     digest = hashlib.sha256()
-    for database in DATABASES.values():
+    for name, database in DATABASES.items():
         folder = database.folder(Path(root))
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        for path in packed(root, name) or sorted(path for path in folder.rglob("*") if path.is_file()):
             digest.update(f"{path.relative_to(root).as_posix()} {path.stat().st_size}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def packed(root: str | Path, database: str) -> tuple[Path, ...]:
+    """The parts of a database that `pack` wrote, if the root has these and not the database's own folder."""
+    known = DATABASES[database]
+    if known.folder(root).is_dir():
+        return ()
+    return tuple(sorted(Path(root).glob(f"{known.name}-{known.version}.part*.zip")))
 
 
 def database_dir(root: str | Path, database: str) -> Path:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ecglib.core.errors import EcglibError
-from ecglib.data import physionet, wfdb_files
+from ecglib.data import pack, physionet, wfdb_files
 from ecglib.data.split import Split
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -34,10 +34,14 @@ def load_index(root: str | Path, with_waveforms: bool = False) -> pd.DataFrame:
     Raises:
         EcglibError: a CSV file is missing or is not PTB-XL's.
     """
-    folder = physionet.database_dir(root, DATABASE)
+    parts = physionet.packed(root, DATABASE)
+    folder = None if parts else physionet.database_dir(root, DATABASE)
+
+    def table(name: str, column: str | int) -> pd.DataFrame:
+        return pd.read_csv(folder / name if folder else pack.table(root, DATABASE, name), index_col=column)
+
     try:
-        index = pd.read_csv(folder / "ptbxl_database.csv", index_col="ecg_id")
-        statements = pd.read_csv(folder / "scp_statements.csv", index_col=0)
+        index, statements = table("ptbxl_database.csv", "ecg_id"), table("scp_statements.csv", 0)
         index["scp_codes"] = index["scp_codes"].map(ast.literal_eval)
         superclass = statements.loc[statements["diagnostic"] == 1, "diagnostic_class"]
     except (OSError, ValueError, KeyError, SyntaxError) as error:
@@ -47,7 +51,9 @@ def load_index(root: str | Path, with_waveforms: bool = False) -> pd.DataFrame:
     found = [{superclass[code] for code in codes if code in superclass.index} for codes in index["scp_codes"]]
     for name in SUPERCLASSES:
         index[name] = [name in classes for classes in found]
-    if with_waveforms:
+    if with_waveforms and folder is None:
+        index = index[index["filename_lr"].isin(pack.names(root, DATABASE))]
+    elif with_waveforms and folder:
         # One listing is faster than two look-ups for each of 21,799 records.
         files = {path.relative_to(folder).as_posix() for path in (folder / "records100").glob("*/*")}
         there = [f"{name}.hea" in files and f"{name}.dat" in files for name in index["filename_lr"]]
@@ -69,14 +75,14 @@ def load_signals(root: str | Path, index: pd.DataFrame) -> np.ndarray:
     leads = [lead.lower() for lead in LEADS]  # PhysioNet's headers write AVR for aVR
     signals = np.empty((len(index), len(LEADS), SAMPLES), dtype=np.float32)
     for position, name in enumerate(index["filename_lr"]):
-        record, _ = wfdb_files.read(root, DATABASE, name)
+        record = wfdb_files.read(root, DATABASE, name)
         mend = wfdb_files.mend(root, DATABASE)
-        found = [lead.lower() for lead in record.sig_name]
-        if record.fs != FS or record.p_signal.shape != (SAMPLES, len(LEADS)) or found != leads:
+        values, found = record.physical, [lead.lower() for lead in record.leads]
+        if record.fs != FS or values.shape != (SAMPLES, len(LEADS)) or found != leads:
             raise EcglibError(f"PTB-XL record {name} is not 12 leads of 10 s at 100 Hz in the usual order: {mend}.")
-        if set(record.units) != {"mV"} or not np.isfinite(record.p_signal).all():
+        if set(record.units) != {"mV"} or not np.isfinite(values).all():
             raise EcglibError(f"PTB-XL record {name} is not in mV throughout, or has missing samples: {mend}.")
-        signals[position] = record.p_signal.T
+        signals[position] = values.T
     return signals
 
 

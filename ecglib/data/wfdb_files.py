@@ -8,6 +8,7 @@ import inspect
 import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,11 +19,46 @@ from ecglib.core.errors import EcglibError
 from ecglib.core.files import atomic_path, cache_dir
 from ecglib.data import physionet
 
+MISSING = {"16": -(2**15), "212": -(2**11)}  # of a format: the digital value of a missing sample
 
-def read(root: str | Path, database: str, name: str, annotator: str = "") -> tuple[Any, Any]:
-    """WFDB's record `name`, and its annotations or None.
 
-    `name` is relative to the database's folder; `annotator` is the suffix of the annotation file.
+@dataclass(frozen=True)
+class Raw:
+    """A record as it is stored: integers, and how they become physical values."""
+
+    digital: np.ndarray  # (T, leads) int16
+    fs: float  # Hz
+    leads: tuple[str, ...]
+    units: tuple[str, ...]
+    gains: tuple[float, ...]  # digital steps a unit
+    baselines: tuple[int, ...]  # the digital value of 0
+    missing: tuple[int, ...]  # the digital value of a missing sample
+    samples: np.ndarray  # (A,) indices of the annotations
+    symbols: np.ndarray  # (A,)
+
+    @property
+    def physical(self) -> np.ndarray:
+        """(T, leads) float64 in `units`, NaN for missing samples."""
+        values = (self.digital.astype(np.float64) - self.baselines) / self.gains
+        return np.where(self.digital == self.missing, np.nan, values)
+
+    def header(self) -> dict[str, Any]:
+        """All but the digital values, JSON-ready."""
+        found = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "digital"}
+        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in found.items()}
+
+    @classmethod
+    def of(cls, digital: np.ndarray, header: Mapping[str, Any]) -> "Raw":
+        """A record from digital values and a `header`."""
+        facts: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in header.items()
+        }
+        facts |= {"samples": np.array(header["samples"], dtype=np.int64), "symbols": np.array(header["symbols"])}
+        return cls(digital, **facts)
+
+
+def read_wfdb(root: str | Path, database: str, name: str, annotator: str = "") -> Raw:
+    """The record `name` (relative to the database's folder), with the annotations of the suffix `annotator`.
 
     Raises:
         EcglibError: the record is missing, truncated or corrupt.
@@ -34,11 +70,32 @@ def read(root: str | Path, database: str, name: str, annotator: str = "") -> tup
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # wfdb under pandas 3
-            return wfdb.rdrecord(path), wfdb.rdann(path, annotator) if annotator else None
+            found = wfdb.rdrecord(path, physical=False)
+            marks = wfdb.rdann(path, annotator) if annotator else None
+            return Raw(
+                found.d_signal.astype(np.int16),
+                found.fs,
+                tuple(found.sig_name),
+                tuple(found.units),
+                tuple(found.adc_gain),
+                tuple(found.baseline),
+                tuple(MISSING[kind] for kind in found.fmt),
+                np.asarray(marks.sample if marks else [], dtype=np.int64),
+                np.asarray(marks.symbol if marks else [], dtype=str),
+            )
     except FileNotFoundError as error:
         raise EcglibError(f"{record} lacks {error.filename}: {mend(root, database)}.") from error
     except Exception as error:  # wfdb lets all errors of its parsing through
         raise EcglibError(f"{record} cannot be read ({error}): {mend(root, database)}.") from error
+
+
+def read(root: str | Path, database: str, name: str, annotator: str = "") -> Raw:
+    """As `read_wfdb`, or from the database's parts (`pack`) if only these are below the data root."""
+    if physionet.packed(root, database):
+        from ecglib.data import pack  # here: it reads WFDB, too, to write the parts
+
+        return pack.read(root, database, name)
+    return read_wfdb(root, database, name, annotator)
 
 
 def mend(root: str | Path, database: str) -> str:
@@ -63,16 +120,20 @@ def cached(
         EcglibError: a file is missing, or the cache is damaged or cannot be written; or as `make`.
     """
     digest = hashlib.blake2b(digest_size=12)
-    for part in (read, *version):
+    for part in (read_wfdb, Raw, *version):
         code = inspect.getsource(part) if callable(part) or isinstance(part, ModuleType) else json.dumps(part)
         digest.update(code.encode())
-    folder = physionet.database_dir(root, database)
-    for name in files:
+    parts = physionet.packed(root, database)
+    paths = {part.name: part for part in parts}
+    if not parts:
+        folder = physionet.database_dir(root, database)
+        paths = {name: folder / name for name in files}
+    for name, path in paths.items():
         try:
-            found = (folder / name).stat()
+            found = path.stat()
         except OSError as error:
             title = physionet.DATABASES[database].title
-            raise EcglibError(f"{title} has no readable {name} in {folder}: {mend(root, database)}.") from error
+            raise EcglibError(f"{title} has no readable {name} in {path.parent}: {mend(root, database)}.") from error
         digest.update(f"{name} {found.st_size} {found.st_mtime_ns}\n".encode())
     place = cache_dir() / kind / digest.hexdigest()
     if not place.is_dir():

@@ -1,0 +1,119 @@
+"""A database in a few files without WFDB: `ecglib data pack` writes them, and reading needs nothing but NumPy.
+
+A part is a ZIP file below `PART` bytes. It holds each record's samples as differences of integers, its header and
+annotations as JSON, and the database's tables. Nothing is lost: a record is the same to the last bit, so beats, records
+and the ids of runs are. Parts stand in the data root, as `mitdb-1.0.0.part00.zip`.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from ecglib.core.errors import EcglibError
+from ecglib.core.files import atomic_path
+from ecglib.data import physionet
+from ecglib.data.wfdb_files import Raw, read_wfdb
+
+PART = 45_000_000  # bytes
+TABLES = {"mitdb": (), "ptb-xl": ("ptbxl_database.csv", "scp_statements.csv")}
+ANNOTATORS = {"mitdb": "atr", "ptb-xl": ""}
+
+
+def write(root: str | Path, database: str, target: Path) -> list[Path]:
+    """Pack the records of a database that are below `root` into parts in the folder `target`.
+
+    Raises:
+        EcglibError: there is no record, one is damaged, or the disk refused.
+    """
+    folder, known = physionet.database_dir(root, database), physionet.DATABASES[database]
+    names = sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.hea"))
+    if not names:
+        raise EcglibError(f"{folder} has no record: 'ecglib data download {database} --data-root {root}' fetches them.")
+    tables = {name: (folder / name).read_bytes() for name in TABLES[database]}
+    entries = iter(tqdm(_entries(root, database, names), total=len(names), desc="packing", unit="record"))
+    parts: list[Path] = []
+    record = next(entries, None)
+    while record is not None:
+        path = target / f"{known.name}-{known.version}.part{len(parts):02d}.zip"
+        with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_BZIP2) as archive:
+            for name, content in tables.items():
+                _add(archive, name, content)
+            tables = {}
+            while record is not None and (not archive.filelist or archive.start_dir + len(record[1]) < PART):
+                name, content, header = record
+                _add(archive, f"{name}.json", header)
+                _add(archive, f"{name}.bin", content)
+                record = next(entries, None)
+        parts.append(path)
+    return parts
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    entry = zipfile.ZipInfo(name)  # dated 1980, so that equal databases give equal parts
+    entry.compress_type = zipfile.ZIP_BZIP2
+    archive.writestr(entry, content)
+
+
+def _entries(root: str | Path, database: str, names: list[str]) -> Iterator[tuple[str, bytes, bytes]]:
+    """Name, samples and header of each record."""
+    for name in names:
+        raw = read_wfdb(root, database, name, ANNOTATORS[database])
+        steps = np.ascontiguousarray(np.diff(raw.digital, axis=0, prepend=raw.digital.dtype.type(0)).T)
+        # Low bytes before high ones: these are nearly all alike, which compresses best.
+        content = np.ascontiguousarray(steps.view(np.uint8).reshape(-1, 2).T).tobytes()
+        yield name, content, json.dumps(raw.header(), ensure_ascii=True).encode()
+
+
+@lru_cache(maxsize=4)
+def _where(parts: tuple[Path, ...]) -> dict[str, zipfile.ZipFile]:
+    found: dict[str, zipfile.ZipFile] = {}
+    for path in parts:
+        try:
+            archive = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise EcglibError(f"{path} cannot be read ({error}): copy it again.") from error
+        found |= dict.fromkeys(archive.namelist(), archive)
+    return found
+
+
+def names(root: str | Path, database: str) -> set[str]:
+    """The names of the records in the parts."""
+    entries = _where(physionet.packed(root, database))
+    return {name.removesuffix(".json") for name in entries if name.endswith(".json")}
+
+
+def table(root: str | Path, database: str, name: str) -> io.BytesIO:
+    """A table of the database.
+
+    Raises:
+        EcglibError: the parts lack it.
+    """
+    return io.BytesIO(_content(root, database, name))
+
+
+def read(root: str | Path, database: str, name: str) -> Raw:
+    """A record from the parts.
+
+    Raises:
+        EcglibError: the parts lack it, or are damaged.
+    """
+    header = json.loads(_content(root, database, f"{name}.json"))
+    content = np.frombuffer(_content(root, database, f"{name}.bin"), dtype=np.uint8)
+    steps = np.ascontiguousarray(content.reshape(2, -1).T).view(np.int16).reshape(len(header["leads"]), -1)
+    return Raw.of(steps.cumsum(axis=1, dtype=np.int16).T, header)
+
+
+def _content(root: str | Path, database: str, name: str) -> bytes:
+    entries, title = _where(physionet.packed(root, database)), physionet.DATABASES[database].title
+    if name not in entries:
+        raise EcglibError(f"The parts of {title} in {root} lack {name}: copy all of them into one folder.")
+    try:
+        return entries[name].read(name)
+    except (OSError, zipfile.BadZipFile, EOFError) as error:
+        raise EcglibError(f"{entries[name].filename} is damaged at {name} ({error}): copy it again.") from error

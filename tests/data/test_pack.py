@@ -1,0 +1,107 @@
+"""A packed database is the database: records to the last bit, beats, fingerprints; damage is one clear error."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import wfdb
+
+from ecglib.book import cli
+from ecglib.core.errors import EcglibError
+from ecglib.data import mitbih, pack, physionet, ptbxl, wfdb_files
+
+
+@pytest.fixture(scope="module")
+def packed(simulated_root, tmp_path_factory):
+    """Parts of both simulated databases, small ones, so that there are several."""
+    folder = tmp_path_factory.mktemp("packed")
+    whole, pack.PART = pack.PART, 300_000
+    try:
+        for database in physionet.DATABASES:
+            assert len(pack.write(simulated_root, database, folder)) > 1
+    finally:
+        pack.PART = whole
+    return folder
+
+
+def test_records_are_those_of_wfdb_to_the_last_bit(simulated_root, packed):
+    names = {"mitdb": ["100", "114"], "ptb-xl": sorted(pack.names(packed, "ptb-xl"))[:2]}
+    for database, annotator in pack.ANNOTATORS.items():
+        for name in names[database]:
+            path = str(physionet.database_dir(simulated_root, database) / name)
+            literal, found = wfdb.rdrecord(path), wfdb_files.read(packed, database, name, annotator)
+            np.testing.assert_array_equal(found.physical, literal.p_signal)
+            assert (list(found.leads), list(found.units), found.fs) == (literal.sig_name, literal.units, literal.fs)
+            if annotator:
+                marks = wfdb.rdann(path, annotator)
+                assert found.samples.tolist() == marks.sample.tolist() and found.symbols.tolist() == marks.symbol
+
+
+def test_a_missing_sample_is_nan_as_in_wfdb(tmp_path):
+    folder = tmp_path / "mitdb" / "1.0.0"
+    folder.mkdir(parents=True)
+    signal = np.array([[0.1, np.nan], [0.2, 0.3], [np.nan, -0.1]])
+    wfdb.wrsamp("1", 360, ["mV", "mV"], ["MLII", "V1"], signal, fmt=["16", "16"], write_dir=str(folder))
+    literal = wfdb.rdrecord(str(folder / "1")).p_signal
+    np.testing.assert_array_equal(wfdb_files.read_wfdb(tmp_path, "mitdb", "1").physical, literal)
+    assert np.isnan(literal).sum() == 2
+
+
+def test_beats_and_records_have_the_same_fingerprints_and_values(simulated_root, packed):
+    for load in (mitbih.load_beats, ptbxl.load_records):
+        ours, theirs = load(packed), load(simulated_root)
+        assert ours.fingerprint == theirs.fingerprint
+        np.testing.assert_array_equal(ours.signals, theirs.signals)
+    np.testing.assert_array_equal(mitbih.load_beats(packed).rhythm, mitbih.load_beats(simulated_root).rhythm)
+
+
+def test_no_package_that_reads_wfdb_is_needed(packed, tmp_path):
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('wfdb', 'pooch', 'biosppy')));"
+        "from ecglib.data import mitbih, ptbxl;"
+        "print(len(mitbih.load_beats(sys.argv[1], ['100', '114'])), len(ptbxl.load_records(sys.argv[1])))"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code, str(packed)]
+    environment = {"ECGLIB_CACHE": str(tmp_path), "PATH": "", "PYTHONPATH": ":".join(sys.path)}
+    found = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert found.returncode == 0, found.stderr
+    assert all(int(count) > 0 for count in found.stdout.split())
+
+
+def test_the_command_packs_and_equal_databases_give_equal_parts(simulated_root, tmp_path, capsys):
+    for name in ("one", "other"):
+        command = ["data", "pack", "mitdb", str(tmp_path / name), "--data-root", str(simulated_root)]
+        assert cli.main(command) == 0
+    assert "mitdb-1.0.0.part00.zip: " in capsys.readouterr().out
+    one, other = ((tmp_path / name / "mitdb-1.0.0.part00.zip").read_bytes() for name in ("one", "other"))
+    assert one == other and len(one) < pack.PART
+
+
+def test_missing_and_damaged_parts_are_one_clear_error(packed, tmp_path):
+    (part,) = sorted(packed.glob("mitdb*"))[:1]
+    content = bytearray(part.read_bytes())
+    (tmp_path / part.name).write_bytes(content)
+    with pytest.raises(EcglibError, match="copy all of them"):
+        wfdb_files.read(tmp_path, "mitdb", "234")
+    content[len(content) // 2] ^= 0xFF
+    other = tmp_path / "damaged"
+    other.mkdir()
+    (other / part.name).write_bytes(content)
+    with pytest.raises(EcglibError, match="is damaged at"):
+        for name in sorted(pack.names(other, "mitdb")):
+            wfdb_files.read(other, "mitdb", name)
+    (other / part.name).write_bytes(b"no archive")
+    pack._where.cache_clear()
+    with pytest.raises(EcglibError, match="cannot be read"):
+        pack.names(other, "mitdb")
+    with pytest.raises(EcglibError, match="has no record"):
+        (tmp_path / "mitdb" / "1.0.0").mkdir(parents=True)
+        pack.write(tmp_path, "mitdb", tmp_path)
+
+
+def test_all_of_mit_bih_fits_into_one_part(real_root, tmp_path):
+    (part,) = pack.write(real_root, "mitdb", tmp_path)
+    assert part.stat().st_size < pack.PART
+    ours, theirs = mitbih.load_beats(tmp_path, ["100", "232"]), mitbih.load_beats(real_root, ["100", "232"])
+    np.testing.assert_array_equal(ours.signals, theirs.signals)
