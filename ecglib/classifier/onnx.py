@@ -7,11 +7,8 @@ Everything but `run` raises EcglibError if ONNX or ONNX Runtime is not installed
 """
 
 import json
-import logging
 import tempfile
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ from torch import Tensor, nn
 from ecglib.core.errors import EcglibError
 from ecglib.core.extras import need
 from ecglib.core.files import atomic_path
+from ecglib.core.graph import exported, quiet
 from ecglib.data.ptbxl import FS, LEADS, SAMPLES, SOURCE, SUPERCLASSES, Scaler
 
 CONTRACT = "ecglib.contract"  # the key under which the ONNX metadata hold it
@@ -68,24 +66,9 @@ def export(model: nn.Module, scaler: Scaler, contract: Contract, path: Path) -> 
 
     The model is set to evaluation mode; the contract goes into the metadata.
     """
-    onnx = need("onnx")
-    whole = Scaled(model, scaler).eval().cpu()
     example = torch.zeros(2, len(contract.leads), contract.samples)
-    with tempfile.TemporaryDirectory() as folder, _quiet():
-        exported = Path(folder) / "model.onnx"
-        torch.onnx.export(
-            whole,
-            (example,),
-            exported,
-            dynamo=True,
-            external_data=False,
-            input_names=["ecg"],
-            output_names=["logits"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            verbose=False,
-        )
-        graph = onnx.load(exported)
-    _write(onnx, graph, replace(contract, mean=scaler.mean, deviation=scaler.deviation), path)
+    graph = exported(Scaled(model, scaler), example, "ecg", "logits")
+    _write(need("onnx"), graph, replace(contract, mean=scaler.mean, deviation=scaler.deviation), path)
 
 
 def quantise(source: Path, path: Path, records: np.ndarray, whole: bool = False) -> None:
@@ -109,7 +92,7 @@ def quantise(source: Path, path: Path, records: np.ndarray, whole: bool = False)
             batch = next(self.batches, None)
             return None if batch is None else {"ecg": batch}
 
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet():
         prepared, quantised = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
         shape_inference.quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         last = [node.name for node in onnx.load(prepared).graph.node if node.op_type in ("Gemm", "MatMul")][-1:]
@@ -135,19 +118,6 @@ def relabel(path: Path, contract: Contract) -> None:
     graph = onnx.load(path)
     del graph.metadata_props[:]
     _write(onnx, graph, contract, path)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence deprecations of the exporter, and logs of exporter and quantiser: they say nothing about this model."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
 
 
 def _write(onnx: Any, graph: Any, contract: Contract, path: Path) -> None:
