@@ -1,4 +1,4 @@
-"""Speed against the reference way in the same run: `python -m benchmarks.bench update` (or `beats`).
+"""Speed against the reference way in the same run: `python -m benchmarks.bench update` (or `beats`, `score`).
 
 Ratios carry over to another machine, times do not. Nothing else should run meanwhile.
 """
@@ -12,6 +12,8 @@ from functools import partial
 
 import torch
 
+from ecglib.beatgan.networks import Generator, anomaly_scores
+from ecglib.beatgan.scoring import scorer
 from ecglib.beatgan.training import Settings, new_state, update
 from ecglib.core import cost
 from ecglib.data import mitbih, physionet
@@ -52,7 +54,23 @@ def bench_beats() -> None:
         print(f"{way:18s} {value:7.2f} s   {seconds['one after another'] / value:6.1f} times")
 
 
-BENCHMARKS: dict[str, Callable[[], None]] = {"update": bench_update, "beats": bench_beats}
+def bench_score() -> None:
+    """The anomaly score of one beat, and of many, on one thread: torch layer by layer, and one graph."""
+    torch.set_num_threads(1)
+    generator = Generator().eval()
+    score = scorer(generator)
+    for count in (1, 64):
+        x = 2 * torch.rand(count, 1, 320, generator=torch.Generator().manual_seed(0)) - 1
+        values = x.numpy()
+        ways = {"torch": partial(anomaly_scores, generator, x), "graph": partial(score, values)}
+        median = cost.alternating_medians(ways, 20 * ROUNDS if count == 1 else ROUNDS)
+        for name, value in median.items():
+            print(f"{name:6s} {1000 * value / count:7.3f} ms a beat, {count} at once")
+        print(f"ratio  {median['torch'] / median['graph']:7.2f}")
+        print(f"largest difference {abs(ways['torch']().numpy() - ways['graph']()).max():.1e}")
+
+
+BENCHMARKS: dict[str, Callable[[], None]] = {"update": bench_update, "beats": bench_beats, "score": bench_score}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
