@@ -29,8 +29,6 @@ QRS = slice(BEFORE - 6, BEFORE + 7)  # within 60 ms of the R peak
 BASELINE = slice(BEFORE - 10, BEFORE - 6)  # before the QRS complex, behind the P wave
 ST = slice(BEFORE + 8, BEFORE + 13)  # 80 to 120 ms after the R peak
 T_WAVE = slice(BEFORE + 16, BEFORE + 45)  # 160 to 440 ms after it
-OF_LEAD = 6 + (BEFORE + AFTER) // STEP
-OF_RECORD = 3
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # of logistic regression, chosen on the validation fold
 
 

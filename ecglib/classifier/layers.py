@@ -1,6 +1,5 @@
 """R3's layer tables (figures 7-1, 8-1, 16-1, 17-1) beside the layers of the networks here, row by row."""
 
-import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -11,14 +10,6 @@ from ecglib.core import cost
 from ecglib.data.ptbxl import LEADS, SAMPLES
 from ecglib.reports import Row
 
-KERAS = {
-    "conv1d": "Conv1d",
-    "batch_normalization": "BatchNorm1d",
-    "max_pooling1d": "MaxPool1d",
-    "global_average_pooling1d": "AdaptiveAvgPool1d",
-    "dropout": "Dropout",
-    "dense": "Linear",
-}
 NOT_A_LAYER = ("input_1", "concatenate", "flatten")  # Keras lists them, torch does not
 # The Inception block, branch by branch, as it is called; Keras prints its layers by their distance from the input.
 BRANCHES = ("conv1d_4", "conv1d_5", "conv1d_6", "conv1d_7", "conv1d_8", "max_pooling1d_3", "conv1d_9")
@@ -71,9 +62,3 @@ def in_order(published: Sequence[Row]) -> list[Row]:
         first = [name for name, _, _ in called].index("batch_normalization_3") + 1
         called[first:first] = [rows[name] for name in BRANCHES]
     return called
-
-
-def kind_of(name: str) -> str:
-    """Torch's name of a layer that Keras or torchsummary prints under `name`."""
-    plain = re.sub(r"[-_]\d+$", "", name)
-    return KERAS.get(plain, plain)

@@ -30,7 +30,7 @@ def test_numbers_of_a_known_beat(noise):
     peaks = baselines.r_peaks(record)
     assert np.abs(peaks - np.arange(50, 1000, 100)).max() <= 2
     found = baselines.describe(record)
-    assert found.shape == (30 * 2 + 3,) == (baselines.OF_LEAD * 2 + baselines.OF_RECORD,)
+    assert found.shape == (30 * 2 + 3,) == ((6 + (baselines.BEFORE + baselines.AFTER) // baselines.STEP) * 2 + 3,)
     high, low, _, st, wave, qrs = found[:12].reshape(6, 2)
     assert high == pytest.approx([1.0, 0.0], abs=0.05)
     assert low == pytest.approx([0.0, -0.5], abs=0.05)

@@ -1,5 +1,7 @@
 """R3's networks against the layer tables it printed, cell by cell, and against their published sizes."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -8,6 +10,14 @@ from ecglib import reports
 from ecglib.classifier import layers, measure, networks, quantise
 from ecglib.core import cost
 
+KERAS = {
+    "conv1d": "Conv1d",
+    "batch_normalization": "BatchNorm1d",
+    "max_pooling1d": "MaxPool1d",
+    "global_average_pooling1d": "AdaptiveAvgPool1d",
+    "dropout": "Dropout",
+    "dense": "Linear",
+}
 X = torch.rand(2, 12, 1000, generator=torch.Generator().manual_seed(0))
 
 
@@ -25,7 +35,8 @@ def test_every_layer_is_the_one_that_the_report_prints(build, figure):
     assert len(table) == len([row for row in figure if row[0] not in layers.NOT_A_LAYER])
     for row in table.itertuples(index=False):
         printed, shape_printed, count_printed, here, shape, count, running = row
-        assert here.startswith(layers.kind_of(printed))
+        plain = re.sub(r"[-_]\d+$", "", printed)
+        assert here.startswith(KERAS.get(plain, plain))
         assert shape == shape_printed
         assert count + running == count_printed
     assert set(table["report"]) | set(layers.NOT_A_LAYER) >= {name for name, _, _ in figure}
