@@ -56,10 +56,16 @@ def equation_3(loss_g: Tensor, terms: Sequence[Tensor]) -> Tensor:
 
 
 def discriminator(p_real: Tensor, p_fake: Tensor) -> Tensor:
-    """L_D: binary cross-entropy of D's probabilities (B,), label 1 for real beats and 0 for reconstructions."""
-    return F.binary_cross_entropy(p_real, p_real.new_ones(p_real.shape)) + F.binary_cross_entropy(
-        p_fake, p_fake.new_zeros(p_fake.shape)
-    )
+    """L_D: binary cross-entropy of D's probabilities (B,), label 1 for real beats and 0 for reconstructions.
+
+    It is NaN if a probability is, as after a divergence.
+    """
+    return _cross_entropy(p_real, 1.0) + _cross_entropy(p_fake, 0.0)
+
+
+def _cross_entropy(p: Tensor, label: float) -> Tensor:
+    # torch's own stops the program at a NaN, on a GPU for good; here it passes on.
+    return F.binary_cross_entropy(p.nan_to_num(), torch.full_like(p, label)) + 0 * p.mean()
 
 
 def attention(features: Tensor) -> Tensor:

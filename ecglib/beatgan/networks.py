@@ -19,12 +19,12 @@ WIDTHS = (32, 64, 128, 256, 512)  # 320 -> 160 -> 80 -> 40 -> 20 -> 10 samples
 BOTTLENECK = SAMPLES // 2 ** len(WIDTHS)
 
 
-def initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module, source: torch.Generator | None = None) -> None:
     """Xavier-normal convolutions, BatchNorm weights from N(1, 0.02) and zero biases; for `model.apply`."""
     if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
-        nn.init.xavier_normal_(module.weight)
+        nn.init.xavier_normal_(module.weight, generator=source)
     elif isinstance(module, nn.BatchNorm1d):
-        nn.init.normal_(module.weight, 1.0, 0.02)
+        nn.init.normal_(module.weight, 1.0, 0.02, generator=source)
         nn.init.zeros_(module.bias)
 
 

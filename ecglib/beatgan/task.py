@@ -16,6 +16,7 @@ from ecglib.beatgan.networks import Generator, anomaly_scores
 from ecglib.beatgan.quarter import AVERAGED, LATE, LastQuarter, late_metrics, late_resampled
 from ecglib.beatgan.training import Settings, State, Term, Validation
 from ecglib.core.config import Checked, digest
+from ecglib.core.cuda_graph import Row, Step
 from ecglib.core.errors import EcglibError
 from ecglib.data import mitbih
 from ecglib.data.augment import warp_most
@@ -167,28 +168,32 @@ class BeatGANConfig(BeatsConfig):
         best = {rule: Best() for rule in training.ALL_RULES}
         quarter = LastQuarter(state.generator, settings.epochs)
         own = {name: part for term in terms for name, part in term.parts.items()}
-        loop.restore(**vars(state), **{f"best_{rule}": one for rule, one in best.items()}, quarter=quarter, **own)
+        loop.restore(**state.learned, **{f"best_{rule}": one for rule, one in best.items()}, quarter=quarter, **own)
         state.generator.train()
         state.discriminator.train()
         if not loop.history:
             with loop.reduced():
                 self.before(state, terms, x)
+        step: Step | None = None
         for epoch in loop.epochs():
+            training.draw_spare(state, settings.seed, epoch)
             order = torch.randperm(len(x))[: steps * settings.batch_size].to(loop.device)
-            rows = []
+            rows: list[Row] = []
             with loop.reduced():
-                for step, batch in enumerate(order.split(settings.batch_size)):
+                for batch in order.split(settings.batch_size):
                     part = warp_most(x[batch]) if settings.time_warp else x[batch]
-                    rows.append(training.update(state, part, settings, terms, compare=step == 0, epoch=epoch))
+                    if not rows:
+                        rows.append(training.update(state, part, settings, terms, compare=True))
+                    else:
+                        step = step or training.repeated(state, part, settings, terms)
+                        rows.append(step(part))
                     quarter.after_step(epoch, state.generator)
-            totals = {name: sum(row[name] for row in rows) for name in rows[-1]}
-            means = {name: total if name == "d_resets" else total / steps for name, total in totals.items()}
-            ratios = {name: value for name, value in rows[0].items() if name.startswith("gradient_ratio")}
+            row = training.epoch_row(rows, epoch)
             measured, judged = training.validate(state.generator, validation, settings.batch_size)
             for rule, (criterion, model) in judged.items():
                 best[rule].offer(epoch, criterion, model)
             quarter.after_epoch(epoch, state.generator, x_test)
-            loop.record(**means, **ratios, **measured)
+            loop.record(**row, **measured)
         predictions = {
             "class_codes": _codes(beats.labels[split.test], CLASSES),
             "patient_codes": _codes(beats.patients[split.test], RECORDS),

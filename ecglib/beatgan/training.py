@@ -12,6 +12,7 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -20,13 +21,16 @@ from torch import Tensor, nn
 from ecglib.beatgan import losses
 from ecglib.beatgan.networks import Discriminator, Generator, anomaly_scores, initialise
 from ecglib.core.config import Checked
+from ecglib.core.cuda_graph import Row, graphed
+from ecglib.core.cuda_graph import Step as Repeatable
 from ecglib.core.errors import EcglibError
 from ecglib.core.precision import Precision
-from ecglib.core.seeds import seed_everything
+from ecglib.core.seeds import random_stream, seed_everything
 from ecglib.stats import metrics
 
 RULES = ("as_coded", "corrected")
 ALL_RULES = ("as_coded", "labelled", "corrected")
+SPARE_STREAM = 2  # sets the weights of `State.spare` apart from other random numbers of the epoch
 BATCHNORM_MOMENTUM = 0.1  # torch's default, which R1 used
 # R1's program ran G twice on each batch and so moved its running statistics twice; this momentum does it at once.
 SHARED_MOMENTUM = 1 - (1 - BATCHNORM_MOMENTUM) ** 2
@@ -63,6 +67,12 @@ class State:
     discriminator: Discriminator
     generator_optimizer: torch.optim.Adam
     discriminator_optimizer: torch.optim.Adam
+    spare: Discriminator  # what D becomes when it is drawn anew; an epoch has its own, see `draw_spare`
+
+    @property
+    def learned(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
+        """What training changes."""
+        return {name: part for name, part in vars(self).items() if name != "spare"}
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,7 @@ class Term:
     # Columns of the history: the term's mean over an epoch, and its `_pull` in the epoch's first step.
     columns: tuple[str, str]
     parts: Mapping[str, nn.Module] = {}  # networks of its own, which the checkpoint keeps
+    draws: bool = False  # random numbers, on the CPU as all of ours: it cannot be in a CUDA graph
 
     def __call__(self, step: Step) -> Tensor:
         """The term without its weight, a scalar."""
@@ -108,9 +119,17 @@ def new_state(settings: Settings, channels: int, device: torch.device, width: fl
 
     def adam(model: nn.Module) -> torch.optim.Adam:
         betas = (settings.beta1, settings.beta2)
-        return torch.optim.Adam(model.parameters(), settings.learning_rate, betas=betas, fused=True)
+        on_gpu = device.type == "cuda"
+        return torch.optim.Adam(model.parameters(), settings.learning_rate, betas, fused=True, capturable=on_gpu)
 
-    return State(generator, discriminator, adam(generator), adam(discriminator))
+    return State(generator, discriminator, adam(generator), adam(discriminator), copy.deepcopy(discriminator))
+
+
+def draw_spare(state: State, seed: int, epoch: int) -> None:
+    """Draw the weights that D gets if it is drawn anew in an epoch, without moving the other random numbers."""
+    source = random_stream(seed, epoch, SPARE_STREAM)
+    drawn = copy.deepcopy(state.spare).cpu().apply(partial(initialise, source=source))
+    state.spare.load_state_dict(drawn.state_dict())
 
 
 def set_momentum(model: nn.Module, momentum: float) -> None:
@@ -120,21 +139,16 @@ def set_momentum(model: nn.Module, momentum: float) -> None:
             module.momentum = momentum
 
 
-def update(
-    state: State, x: Tensor, settings: Settings, terms: Sequence[Term] = (), compare: bool = False, epoch: int = 0
-) -> dict[str, float]:
+def update(state: State, x: Tensor, settings: Settings, terms: Sequence[Term] = (), compare: bool = False) -> Row:
     """One step on x (B, C, 320) in [-1, 1]: D learns real from reconstructed, then G learns equation 1 plus its terms.
 
-    Returns the step's losses, each term's value, whether D was drawn anew and, if `compare`, each term's `_pull`.
-    `epoch` is only for the error message.
-
-    Raises:
-        EcglibError: training diverged: an output of D or the loss of G is no longer finite.
+    Returns the step's losses, each term's value, whether D was drawn anew and, if `compare`, each term's `_pull`:
+    scalars on the device of x, which `epoch_row` reads once an epoch, so that a GPU need not wait.
     """
     x_hat, z = state.generator(x)
     step = Step(state, x, x_hat, z)
     # Without an adversary nothing looks at D. Terms may look at its features.
-    row = _learn_to_judge(step, settings, terms, compare, epoch) if settings.adversarial_weight or terms else {}
+    row = _learn_to_judge(step, settings, terms, compare) if settings.adversarial_weight or terms else {}
 
     # D only judges here. Fake before real: the order in which the report's program moved D's running statistics.
     discriminator = state.discriminator.requires_grad_(False)
@@ -145,11 +159,9 @@ def update(
             features_real = discriminator.features(x)
         adversarial = losses.feature_matching(features_fake, features_real)
         equation_1 = losses.equation_1(error, adversarial, settings.adversarial_weight)
-        row["loss_adversarial"] = adversarial.item()
+        row["loss_adversarial"] = adversarial
     added, pulls = _added("generator", terms, step, equation_1, compare)
     loss_g = losses.equation_3(equation_1, added)
-    if not torch.isfinite(loss_g):
-        raise _diverged(epoch)
     state.generator_optimizer.zero_grad()
     loss_g.backward()
     state.generator_optimizer.step()
@@ -157,63 +169,80 @@ def update(
     for term in terms:
         term.after_step(state)
 
-    if row.get("loss_d", math.inf) < settings.reset_discriminator_below:
-        discriminator.apply(initialise)
-        row["d_resets"] = 1.0
-    return {**row, "loss_g": loss_g.item(), "loss_reconstruction": error.item(), **pulls}
+    row |= {"loss_g": loss_g, "loss_reconstruction": error, **pulls}
+    if "loss_d" in row:
+        beaten = row["loss_d"] < settings.reset_discriminator_below
+        with torch.no_grad():
+            for weight, new in zip(discriminator.parameters(), state.spare.parameters(), strict=True):
+                weight.copy_(torch.where(beaten, new, weight))
+        row["d_resets"] = beaten.float()
+    return {name: value.detach() for name, value in row.items()}
 
 
-def _learn_to_judge(
-    step: Step, settings: Settings, terms: Sequence[Term], compare: bool, epoch: int
-) -> dict[str, float]:
+def repeated(state: State, x: Tensor, settings: Settings, terms: Sequence[Term] = ()) -> Repeatable:
+    """`update` for batches like x (B, C, 320), after a first one: on a GPU as a CUDA graph where that is possible."""
+    step: Repeatable = partial(update, state, settings=settings, terms=terms)
+    if not x.is_cuda or any(term.draws for term in terms):
+        return step
+    own = [part for term in terms for part in term.parts.values()]
+    return graphed(step, [*state.learned.values(), *own], x)
+
+
+def epoch_row(rows: Sequence[Row], epoch: int) -> dict[str, float]:
+    """An epoch's row of the history from those of its steps: means, the sum of D's resets, and the first step's pulls.
+
+    Raises:
+        EcglibError: training diverged: a loss is no longer finite.
+    """
+    totals = {name: torch.stack([row[name] for row in rows]).double().sum().item() for name in rows[-1]}
+    if not all(math.isfinite(total) for name, total in totals.items() if name.startswith("loss")):
+        raise EcglibError(f"Training diverged in epoch {epoch}: lower the learning rate or change the seed.")
+    means = {name: total if name == "d_resets" else total / len(rows) for name, total in totals.items()}
+    return means | {name: value.item() for name, value in rows[0].items() if name not in means}
+
+
+def _learn_to_judge(step: Step, settings: Settings, terms: Sequence[Term], compare: bool) -> Row:
     """D's part of `update`."""
     discriminator, optimizer = step.state.discriminator, step.state.discriminator_optimizer
     p_real, _ = discriminator(step.x)
     p_fake, _ = discriminator(step.x_hat.detach())
-    if not torch.isfinite(p_real + p_fake).all():
-        raise _diverged(epoch)
     loss = losses.discriminator(p_real, p_fake)
     added, row = _added("discriminator", terms, step, loss, compare)
     optimizer.zero_grad()
     losses.equation_3(loss, added).backward()
     optimizer.step()
-    return {"loss_d": loss.item(), "d_resets": 0.0, **row}
+    return {"loss_d": loss, **row}
 
 
-def _diverged(epoch: int) -> EcglibError:
-    return EcglibError(f"Training diverged in epoch {epoch}: lower the learning rate or change the seed.")
-
-
-def _added(
-    place: str, terms: Sequence[Term], step: Step, loss: Tensor, compare: bool
-) -> tuple[list[Tensor], dict[str, float]]:
+def _added(place: str, terms: Sequence[Term], step: Step, loss: Tensor, compare: bool) -> tuple[list[Tensor], Row]:
     """The weighted terms that join `loss`, and their columns of the history."""
-    added, row = [], {}
+    added: list[Tensor] = []
+    row: Row = {}
     for term in terms:
         if term.place == place:
             value = term(step)
             name, ratio = term.columns
-            row[name] = value.item()
+            row[name] = value
             if compare:
                 row[ratio] = term.weight * _pull(value, loss, getattr(step.state, place))
             added.append(term.weight * value)
     return added, row
 
 
-def _pull(term: Tensor, loss: Tensor, model: nn.Module) -> float:
+def _pull(term: Tensor, loss: Tensor, model: nn.Module) -> Tensor:
     """The length of the term's gradient over that of the loss that it joins."""
     weights = list(model.parameters())
-    own = gradient_norm(loss, weights)
-    return gradient_norm(term, weights) / own if own else math.inf  # 0 if D is certain of every beat of the batch
+    own, pull = gradient_norm(loss, weights), gradient_norm(term, weights)
+    return torch.where(own > 0, pull / own, math.inf)  # 0 if D is certain of every beat of the batch
 
 
-def gradient_norm(loss: Tensor, parameters: Sequence[nn.Parameter]) -> float:
+def gradient_norm(loss: Tensor, parameters: Sequence[nn.Parameter]) -> Tensor:
     """Length of the gradient of `loss`, whose graph is kept; 0 if no gradient flows."""
     if not loss.requires_grad:
-        return 0.0
+        return loss.new_zeros(())
     gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
     squares = [gradient.square().sum() for gradient in gradients if gradient is not None]
-    return float(torch.stack(squares).sum().sqrt())
+    return torch.stack(squares).sum().sqrt()
 
 
 def validate(

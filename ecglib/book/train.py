@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,8 @@ def unfinished(trainings: Sequence[Training], root: Path, store: Path, device: s
                 kind = (one.notebook, one.arm)
                 if kind not in per_epoch:
                     with reduced(resolved(one.config.training.precision, place)):
-                        per_epoch[kind] = one.config.seconds_per_epoch(one.load(root), place, _clock)
+                        clock = partial(_seconds, device=place)
+                        per_epoch[kind] = one.config.seconds_per_epoch(one.load(root), place, clock)
                 left = one.config.training.epochs - epochs_done(run.folder)
                 found.append(Rest(one, weights, left, per_epoch[kind]))
     return found
@@ -243,12 +245,14 @@ class _Progress:
         self.bar.set_postfix_str(f"{self.ended} of {len(self.rest)} trainings ended; {one.name}", refresh=False)
 
 
-def _clock(call: Callable[[], object]) -> float:
+def _seconds(call: Callable[[], object], device: torch.device) -> float:
     """The faster one of two calls, after one that warms up."""
     seconds = []
     for _ in range(3):
         start = time.perf_counter()
         call()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)  # a GPU works on after the call
         seconds.append(time.perf_counter() - start)
     return min(seconds[1:])
 

@@ -68,7 +68,8 @@ def train_epoch(
 ) -> float:
     """The mean loss of one pass over records x (N, L, T) with targets y (N, 5) in a random order."""
     model.train()
-    total, count = 0.0, 0
+    losses: list[Tensor] = []  # read once an epoch, so that a GPU need not wait
+    count = 0
     for batch in torch.randperm(len(x)).to(x.device).split(batch_size):
         if len(batch) < 2:
             continue  # BatchNorm cannot normalise over one record
@@ -76,8 +77,9 @@ def train_epoch(
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
-        total, count = total + value.item() * len(batch), count + len(batch)
-    return total / count
+        losses.append(value.detach() * len(batch))
+        count += len(batch)
+    return torch.stack(losses).double().sum().item() / count
 
 
 @torch.no_grad()

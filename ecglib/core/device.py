@@ -9,6 +9,7 @@ import torch
 
 import ecglib
 from ecglib.core.errors import EcglibError
+from ecglib.core.seeds import deterministic
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -38,7 +39,8 @@ def environment(device: torch.device) -> dict[str, str]:
             versions[package] = "absent"
     name = platform.machine()
     if device.type == "cuda":
-        name = f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}"
+        repeatable = ", deterministic" if deterministic() else ""
+        name = f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}{repeatable}"
     return {
         "ecglib": ecglib.__version__,
         "python": platform.python_version(),

@@ -95,7 +95,8 @@ class EncoderConfig(BeatsConfig):
         for epoch in loop.epochs():
             order = torch.randperm(len(x))[: steps * settings.batch_size].to(loop.device)
             with loop.reduced():
-                total = sum(step(self, model, x[batch], optimizer) for batch in order.split(settings.batch_size))
+                values = [step(self, model, x[batch], optimizer) for batch in order.split(settings.batch_size)]
+            total = torch.stack(values).double().sum().item()
             if not math.isfinite(total):
                 raise EcglibError(f"Contrastive training diverged in epoch {epoch}: lower the learning rate.")
             loop.record(loss=total / steps)
@@ -129,13 +130,13 @@ def new_optimizer(settings: Settings, model: nn.Module) -> torch.optim.Optimizer
     return LARS(model.parameters(), lr=0.3 * batch / 256, weight_decay=1e-6)
 
 
-def step(config: EncoderConfig, model: nn.Module, x: Tensor, optimizer: torch.optim.Optimizer) -> float:
+def step(config: EncoderConfig, model: nn.Module, x: Tensor, optimizer: torch.optim.Optimizer) -> Tensor:
     """One training step of `model`, encoder and projection head, on a batch x (B, C, 320) in [-1, 1]; its loss."""
     value = nt_xent(model(random_view(x, config.views)), model(random_view(x, config.views)), config.temperature)
     optimizer.zero_grad()
     value.backward()
     optimizer.step()
-    return value.item()
+    return value.detach()
 
 
 class EncoderRun(StoredRun):

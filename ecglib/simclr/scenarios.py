@@ -85,6 +85,8 @@ class ScenarioConfig(BeatGANConfig):
 class _ContrastTerm(Term):
     """NT-Xent of two views of each beat, behind the features of D or G and a projection head."""
 
+    draws = True
+
     def __init__(self, settings: Contrast, head: ProjectionHead) -> None:
         self.settings, self.head = settings, head
         self.weight, self.parts = settings.gamma, {f"head_{self.place}": head}

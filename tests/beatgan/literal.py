@@ -7,7 +7,6 @@ D's gradients are computed in the G step although nothing uses them.
 from torch import Tensor
 from torch.nn import functional as F
 
-from ecglib.beatgan.networks import initialise
 from ecglib.beatgan.training import BATCHNORM_MOMENTUM, Settings, State, set_momentum
 
 
@@ -38,7 +37,9 @@ def literal_update(state: State, x: Tensor, settings: Settings) -> dict[str, flo
 
     reset = loss_d.item() < settings.reset_discriminator_below
     if reset:
-        discriminator.apply(initialise)
+        # The program draws new weights here; both ways get the same ones, so that they can be compared.
+        for weight, new in zip(discriminator.parameters(), state.spare.parameters(), strict=True):
+            weight.data.copy_(new)
     return {
         "loss_d": loss_d.item(),
         "loss_g": loss_g.item(),

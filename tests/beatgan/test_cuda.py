@@ -1,5 +1,6 @@
 """What only a GPU can show; skipped where there is none."""
 
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -22,6 +23,21 @@ def base(beats):
     return BeatGANConfig(
         beats.fingerprint, training.Settings(0, epochs=2), width=0.25, train_beats=512, validation_beats=200
     )
+
+
+@pytest.fixture(autouse=True)
+def repeatable(monkeypatch):
+    monkeypatch.setenv("ECGLIB_DETERMINISTIC", "1")
+
+
+def test_a_training_step_is_a_cuda_graph_and_the_training_the_same_without(base, beats, tmp_path, monkeypatch):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # the fall-back warns
+        graph = obtain(base, beats, tmp_path / "graph", "cuda")
+    monkeypatch.setattr(training, "graphed", lambda step, parts, x: step)
+    plain = obtain(base, beats, tmp_path / "plain", "cuda")
+    assert graph.history["loss_g"].to_numpy() == pytest.approx(plain.history["loss_g"].to_numpy(), rel=1e-3)
+    assert graph.metrics["averaged"]["auc"] == pytest.approx(plain.metrics["averaged"]["auc"], abs=0.01)
 
 
 def test_a_student_as_coded_is_its_control_to_the_last_bit(base, beats, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ecglib.beatgan import training
-from ecglib.beatgan.networks import anomaly_scores
+from ecglib.beatgan.networks import Discriminator, Generator, anomaly_scores
 from ecglib.beatgan.training import Settings, Validation, new_state, update
 from ecglib.core.errors import EcglibError
 from tests.beatgan.literal import literal_update
@@ -43,6 +43,8 @@ def test_update_equals_the_literal_program_for_20_steps(reset_below):
         state = new_state(settings, 1, CPU)
         state.generator.double()
         state.discriminator.double()
+        training.draw_spare(state, 3, 0)
+        state.spare.double()
         torch.manual_seed(11)
         histories.append([way(state, batch, settings) for batch in x.split(BATCH)])
         states.append(state)
@@ -112,7 +114,46 @@ def test_settings_out_of_range_are_refused():
             Settings(seed=0, **change)
 
 
-def test_divergence_is_an_error():
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_divergence_is_an_error_at_the_end_of_the_epoch(value):
     settings = Settings(seed=0, batch_size=BATCH)
-    with pytest.raises(EcglibError, match="diverged in epoch 0"):
-        update(new_state(settings, 1, CPU), beats(BATCH) * math.nan, settings)
+    state = new_state(settings, 1, CPU)
+    rows = [update(state, x, settings) for x in (beats(BATCH), beats(BATCH) * value, beats(BATCH))]
+    with pytest.raises(EcglibError, match="diverged in epoch 7"):
+        training.epoch_row(rows, 7)
+
+
+def test_a_row_has_means_the_sum_of_resets_and_the_pulls_of_the_first_step():
+    rows = [{"loss_d": 1.0, "d_resets": 1.0, "gradient_ratio": math.inf}, {"loss_d": 4.0, "d_resets": 1.0}]
+    found = training.epoch_row([{name: torch.tensor(value) for name, value in row.items()} for row in rows], 0)
+    assert found == {"loss_d": 2.5, "d_resets": 2, "gradient_ratio": math.inf}
+
+
+def test_the_spare_of_an_epoch_is_its_own_and_moves_no_other_random_number():
+    settings = Settings(seed=0, batch_size=BATCH)
+    state = new_state(settings, 1, CPU)
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    torch.manual_seed(5)
+    drawn = []
+    for epoch in (0, 1, 0):
+        training.draw_spare(state, settings.seed, epoch)
+        drawn.append(state.spare.features[0].weight.clone())
+    assert torch.equal(torch.rand(3), wanted)
+    assert torch.equal(drawn[0], drawn[2])
+    assert not torch.equal(drawn[0], drawn[1])
+    spread = state.discriminator.features[0].weight.std().item()
+    assert drawn[0].std().item() == pytest.approx(spread, rel=0.5)
+
+
+def test_a_step_reads_no_number_back():
+    """A GPU would have to wait for it. On the meta device there is no number to read."""
+    meta = torch.device("meta")
+    settings = Settings(seed=0, batch_size=BATCH)
+    generator, discriminator, spare = Generator().to(meta), Discriminator().to(meta), Discriminator().to(meta)
+    optimizers = (torch.optim.Adam(model.parameters(), foreach=True) for model in (generator, discriminator))
+    state = training.State(generator, discriminator, *optimizers, spare)
+    row = update(state, torch.empty(BATCH, 1, 320, device=meta), settings)
+    assert {value.device for value in row.values()} == {meta}
+    with pytest.raises(RuntimeError):
+        row["loss_g"].item()
