@@ -52,6 +52,7 @@ def _run(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         data_root=arguments.data_root,
         output=arguments.output,
+        jobs=arguments.jobs,
     )
     return 0
 
@@ -66,7 +67,7 @@ def _train(arguments: argparse.Namespace) -> int:
     root = data_root(arguments.profile, arguments.data_root)
     store = Path(arguments.output or output_root()).absolute() / "papermill_runs" / arguments.profile / "runs"
     trainings = train.grid(planned, root, arguments.only)
-    rest = train.unfinished(trainings, root, store, device)
+    rest = train.estimated(train.unfinished(trainings, store), root, device)
     if arguments.list:
         hours = sum(one.epochs * one.seconds for one in rest) / 3600
         print(train.listing(trainings, rest).to_string(float_format="{:.2f}".format))
@@ -176,13 +177,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATTERN",
         help="arms such as A or 'H*', by key, name or run id, and what they need; may be repeated, in order of urgency",
     )
-    train.add_argument(
-        "--jobs",
-        type=_positive,
-        metavar="N",
-        default=os.cpu_count() or 1,
-        help="trainings at the same time, one thread each (default: %(default)s)",
-    )
     train.add_argument("--budget", type=float, metavar="MINUTES", help="then stop after an epoch; exit code 75")
     train.add_argument("--scheduler", metavar="ADDRESS", help="train on a dask cluster, such as tcp://node1:8786")
     train.set_defaults(command=_train)
@@ -236,6 +230,13 @@ def _add_notebooks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="number, name or unique prefix (default: all)")
     parser.add_argument("--profile", choices=PROFILES, default=SMOKE, help="how much to run (default: %(default)s)")
     _add_data_root(parser)
+    parser.add_argument(
+        "--jobs",
+        type=_positive,
+        metavar="N",
+        default=os.cpu_count() or 1,
+        help="trainings, and notebooks, at the same time, one thread each (default: %(default)s)",
+    )
     parser.add_argument("--seeds", type=_positive, metavar="N", help="how many seeds, where a notebook trains")
     parser.add_argument("--device", metavar="NAME", help="auto, cpu or cuda (default: the notebook's own, auto)")
     parser.add_argument(

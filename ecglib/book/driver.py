@@ -1,34 +1,32 @@
-"""The typed papermill driver: runs the notebooks headless under a profile.
+"""`ecglib run`: the notebooks headless under a profile, side by side, after their trainings.
 
-All parameters are checked before the first notebook runs (`parameters`), a finished notebook is not run again, and what
-is kept names no machine, where papermill alone would leave absolute paths.
+All parameters are checked before anything runs (`parameters`), the trainings of all notebooks are done side by side
+(`train`), and a finished notebook is not run again.
 """
 
 import hashlib
 import json
-import logging
 import os
-import time
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import nbformat
-import papermill
-from ipykernel.kernelspec import get_kernel_dict
-from jupyter_client.kernelspec import KernelSpec
-from jupyter_client.manager import AsyncKernelManager
-from nbclient.exceptions import DeadKernelError
-from papermill.exceptions import PapermillException, PapermillExecutionError
+from tqdm.auto import tqdm
 
 import ecglib
-from ecglib.book import parameters
-from ecglib.book.parameters import Planned, find_notebooks, plan, read_notebook
+from ecglib.book import parameters, train
+from ecglib.book.execute import execute
+from ecglib.book.parameters import Planned, find_notebooks, plan
 from ecglib.core.errors import EcglibError
-from ecglib.core.files import output_root, write_text
+from ecglib.core.files import output_root
 from ecglib.core.profiles import SMOKE
 from ecglib.data import physionet
+from ecglib.runs.workers import workers
 
 
 def run_notebooks(
@@ -41,6 +39,7 @@ def run_notebooks(
     device: str | None = None,
     data_root: str | Path | None = None,
     output: str | Path | None = None,
+    jobs: int = 1,
 ) -> list[Path]:
     """Run notebooks under a profile; those that are finished with the same parameters and source are skipped.
 
@@ -53,12 +52,13 @@ def run_notebooks(
         device: "auto", "cpu" or "cuda", for the chosen notebooks that have a parameter `device`.
         data_root: folder of the real databases (else `ECGLIB_DATA`, else `data/` in the checkout); not for smoke.
         output: the folder that gets `papermill_runs/` (else `ECGLIB_OUTPUT`, else the checkout).
+        jobs: trainings, and then notebooks, at the same time; each has one thread.
 
     Returned are the finished notebooks, `<output>/papermill_runs/<profile>/<stem>.ipynb`, in order.
 
     Raises:
-        EcglibError: a name, parameter or data root is wrong (nothing has run), or a notebook failed: the first failure
-            ends the run, the notebooks finished before it stay.
+        EcglibError: a name, parameter or data root is wrong (nothing has run), or a training or a notebook failed: no
+            further notebook starts, and what is finished stays.
     """
     planned = plan(find_notebooks(names), profile, overrides or {}, {"seeds": seeds, "device": device})
     # The kernel works in the notebook's folder, so it needs absolute paths; as variables they are not recorded in the
@@ -70,22 +70,64 @@ def run_notebooks(
     if profile != SMOKE:
         variables["ECGLIB_DATA"], beside["the data"] = str(databases), physionet.listing(databases)
     folder = root / "papermill_runs" / profile
-    finished = []
+    todo = [job for job in planned if force or not _finished(job, folder / job.path.name, beside)]
     with _environment(variables):
-        for job in planned:
-            target = folder / job.path.name
-            found = _finished_entry(target) or {}
-            if not force and {name: found.get(name) for name in job.entry} == job.entry:
-                changed = [name for name, now in beside.items() if found.get("beside", {}).get(name, now) != now]
-                since = f", but {' and '.join(changed)} changed since" if changed else " with these parameters"
-                print(f"{job.path.stem}: already finished{since} (--force repeats it)", flush=True)
-            else:
-                print(f"{job.path.stem}: running ({profile})", flush=True)
-                start = time.monotonic()
-                _execute(job, target, beside)
-                print(f"{job.path.stem}: finished in {time.monotonic() - start:.0f} s: {target}", flush=True)
-            finished.append(target)
-    return finished
+        _train_all(todo, databases, folder / "runs", device or "auto", jobs)
+        _execute_all(todo, folder, beside, jobs)
+    return [folder / job.path.name for job in planned]
+
+
+def _train_all(todo: Sequence[Planned], root: Path, store: Path, device: str, jobs: int) -> None:
+    """Do the trainings that notebooks would otherwise do one after another."""
+    if rest := train.unfinished(train.grid(todo, root), store):
+        print(f"{len(rest)} trainings, {jobs} at a time", flush=True)
+        train.train(rest, root, store, jobs, device=device)
+
+
+def _execute_all(todo: Sequence[Planned], folder: Path, beside: Mapping[str, str], jobs: int) -> None:
+    """Run notebooks in processes; the first failure lets no further one start."""
+    if not todo:
+        return
+    print(f"running ({folder.name}): {', '.join(job.path.stem for job in todo)}", flush=True)
+    cells = sum(len(nbformat.read(job.path, as_version=4).cells) + bool(job.parameters) for job in todo)
+    failed: EcglibError | None = None
+    quiet = 1 if sys.stderr.isatty() else 60  # seconds; a log needs no animation
+    with (
+        tqdm(total=cells, desc="notebooks", unit="cell", mininterval=quiet) as bar,
+        workers(jobs, lambda _: bar.update()) as pool,
+    ):
+        waiting = iter(todo)
+        running: dict[Future[float], str] = {}
+        while True:
+            # One at a time, because a pool starts what is submitted although an earlier one failed.
+            while not failed and len(running) < jobs and (job := next(waiting, None)):
+                running[pool.submit(execute, job, folder / job.path.name, beside)] = job.path.stem
+            if not running:
+                break
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                stem = running.pop(future)
+                try:
+                    bar.write(f"{stem}: finished in {future.result():.0f} s", file=sys.stdout)
+                except EcglibError as error:
+                    failed = failed or error
+                except BrokenProcessPool as error:
+                    raise EcglibError(
+                        f"The process that ran {stem} was killed, usually for lack of memory: try --jobs 1. "
+                        "What is finished is kept, and the same command goes on from there."
+                    ) from error
+    if failed:
+        raise failed
+
+
+def _finished(job: Planned, target: Path, beside: Mapping[str, str]) -> bool:
+    """Whether a notebook is finished with these parameters and source, and say so."""
+    found = _finished_entry(target) or {}
+    if {name: found.get(name) for name in job.entry} != job.entry:
+        return False
+    changed = [name for name, now in beside.items() if found.get("beside", {}).get(name, now) != now]
+    since = f", but {' and '.join(changed)} changed since" if changed else " with these parameters"
+    print(f"{job.path.stem}: already finished{since} (--force repeats it)", flush=True)
+    return True
 
 
 def _library() -> str:
@@ -102,79 +144,6 @@ def _finished_entry(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))["metadata"].get("ecglib")
     except (FileNotFoundError, ValueError, KeyError):
         return None
-
-
-class _ThisInterpreter(AsyncKernelManager):
-    """Starts kernels with the running interpreter.
-
-    A kernel spec called python3 in the user's home (`ipykernel install --user` makes one) may name another Python, and
-    PATH names another where the environment is not activated.
-    """
-
-    @property
-    def kernel_spec(self) -> KernelSpec:
-        # The kernel's own log (unencrypted loopback, a socket closed by an interruption) helps no reader. What a cell
-        # logs or raises is in the notebook.
-        return KernelSpec(**get_kernel_dict(["--log-level=CRITICAL"]))
-
-
-def _execute(job: Planned, target: Path, beside: Mapping[str, str]) -> None:
-    # Two commands may run the same notebook at the same time, so the partial file is named after the process.
-    partial = target.with_name(f"{job.path.stem}.{os.getpid()}.partial.ipynb")
-    failed = target.with_name(f"{job.path.stem}.failed.ipynb")
-    # If an interruption reaches the kernel's messages first, tornado logs a traceback besides raising it.
-    logging.getLogger("tornado").setLevel(logging.CRITICAL)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        notebook = papermill.execute_notebook(
-            # papermill formats its paths, so a brace in a folder's name has to be doubled
-            *(str(path).replace("{", "{{").replace("}", "}}") for path in (job.path, partial)),
-            parameters=job.parameters,
-            kernel_name="python3",
-            language="python",
-            kernel_manager_class=_ThisInterpreter,
-            cwd=job.path.parent,
-            progress_bar=False,
-            iopub_timeout=60,  # 4 s is too short for a figure on a busy machine, and ends the run
-        )
-    except (PapermillException, RuntimeError, TimeoutError) as error:  # a dead kernel is a RuntimeError
-        partial.replace(failed)
-        raise EcglibError(_failure(job.path.stem, failed, error)) from error
-    except OSError as error:
-        raise EcglibError(
-            f"Cannot write {partial}: {error.strerror or error}. Free disk space or choose another --output."
-        ) from error
-    for key in ("input_path", "output_path"):
-        notebook.metadata.papermill.pop(key, None)
-    notebook.metadata["ecglib"] = {**job.entry, "beside": dict(beside)}
-    write_text(target, nbformat.writes(notebook))
-    partial.unlink()
-    failed.unlink(missing_ok=True)
-
-
-def _failure(stem: str, failed: Path, error: Exception) -> str:
-    """Which cell of which notebook failed and how. Code cell n is In [n] of the source notebook."""
-    cells = [
-        cell
-        for cell in read_notebook(failed).cells
-        if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.tags
-    ]
-    started = [(number, cell) for number, cell in enumerate(cells, 1) if cell.metadata.papermill.start_time]
-    where = "before its first code cell"
-    if started:
-        raised = [(number, cell) for number, cell in started if any(o.output_type == "error" for o in cell.outputs)]
-        number, cell = (raised or started[-1:])[0]
-        where = f"in code cell {number} ({(cell.source.strip() or '(empty)').splitlines()[0]})"
-    if isinstance(error, PapermillExecutionError):
-        what = f"{error.ename}: {error.evalue}"
-    else:
-        what = f"{type(error).__name__}: {error}"
-    if isinstance(error, DeadKernelError):
-        what += " (usually for lack of memory: try a smaller profile)"
-    return (
-        f"{stem} failed {where}: {what.rstrip('.')}. "
-        f"What ran is in {failed}; after mending it, the same command goes on from here."
-    )
 
 
 @contextmanager

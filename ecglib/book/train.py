@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,7 @@ def grid(planned: Iterable[Planned], root: Path, only: Sequence[str] = ()) -> li
             for run, one in found.items()
             if any(fnmatch.fnmatchcase(name, pattern) for name in (one.arm, one.name, run))
         ]
-        if not fitting:
+        if only and not fitting:
             raise EcglibError(f"No training fits {pattern!r}: --list shows the arms and their names.")
         for one in sorted(fitting, key=lambda training: training.seed):
             add(one)
@@ -141,25 +141,30 @@ class Rest:
     training: Training
     weights: bool  # they are needed; a finished run without them is trained again
     epochs: int  # at most
-    seconds: float  # of an epoch on one thread of this machine, estimated
+    seconds: float = 1.0  # of an epoch, see `estimated`
 
 
-def unfinished(trainings: Sequence[Training], root: Path, store: Path, device: str) -> list[Rest]:
-    """What is left of trainings; one epoch of each arm is estimated by a few steps of its first seed."""
-    place, per_epoch, found = choose_device(device), {}, []
-    needed = needed_weights([one.config for one in trainings], store)
-    with _one_thread():
-        for one in trainings:
-            run, weights = one.config.run(store), one.config.run_id in needed
-            if not run.finished(weights):
-                kind = (one.notebook, one.arm)
-                if kind not in per_epoch:
-                    with reduced(resolved(one.config.training.precision, place)):
-                        clock = partial(_seconds, device=place)
-                        per_epoch[kind] = one.config.seconds_per_epoch(one.load(root), place, clock)
-                left = one.config.training.epochs - epochs_done(run.folder)
-                found.append(Rest(one, weights, left, per_epoch[kind]))
+def unfinished(trainings: Sequence[Training], store: Path) -> list[Rest]:
+    """What is left of trainings."""
+    needed, found = needed_weights([one.config for one in trainings], store), []
+    for one in trainings:
+        run, weights = one.config.run(store), one.config.run_id in needed
+        if not run.finished(weights):
+            found.append(Rest(one, weights, one.config.training.epochs - epochs_done(run.folder)))
     return found
+
+
+def estimated(rest: Sequence[Rest], root: Path, device: str) -> list[Rest]:
+    """The same with the seconds of an epoch on one thread of this machine, by a few steps of each arm's first seed."""
+    place, per_epoch = choose_device(device), {}
+    with _one_thread():
+        for one in rest:
+            training, kind = one.training, (one.training.notebook, one.training.arm)
+            if kind not in per_epoch:
+                config, clock = training.config, partial(_seconds, device=place)
+                with reduced(resolved(config.training.precision, place)):
+                    per_epoch[kind] = config.seconds_per_epoch(training.load(root), place, clock)
+    return [replace(one, seconds=per_epoch[one.training.notebook, one.training.arm]) for one in rest]
 
 
 def listing(trainings: Sequence[Training], rest: Sequence[Rest]) -> pd.DataFrame:
@@ -191,7 +196,7 @@ def train(
     """Do what is left and show how it goes; True if everything is finished at the end.
 
     Args:
-        rest: from `unfinished`.
+        rest: from `unfinished`; the bar needs what `estimated` adds, to weigh the trainings.
         root: the data root.
         store: the folder of all runs.
         jobs: processes of one thread each on this machine.

@@ -11,8 +11,6 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ecglib.core.errors import EcglibError
 from ecglib.core.extras import need
 from ecglib.core.files import atomic_path, cache_dir, write_text
@@ -107,7 +105,6 @@ def remote(
         return run, "start dask workers with --nthreads 1: two trainings in one process would share random numbers", {}
     if any(event != "finished" for _, event, _ in parents) or time.time() > deadline:
         return run, "left", {}
-    torch.set_num_threads(1)
     mark = store / SHARED
     shared = mark.exists() and mark.read_text(encoding="utf-8") == token
     if not shared:

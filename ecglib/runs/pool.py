@@ -4,18 +4,12 @@ Two trainings of one thread finish sooner than one training of two threads: a co
 slowest thread at every layer.
 """
 
-import multiprocessing
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +18,7 @@ import torch
 from ecglib.core.errors import EcglibError
 from ecglib.runs.loop import Loop
 from ecglib.runs.obtain import Config, obtain
+from ecglib.runs.workers import tell, workers
 
 ATTEMPTS = 3  # at a run whose process is killed, for lack of memory or by somebody
 EPOCH = "epoch"  # the event of a run after each of its epochs; any other one ends it
@@ -57,12 +52,12 @@ def train(
     jobs: Sequence[Job],
     root: Path,
     store: Path,
-    workers: int,
+    count: int,
     device: str = "auto",
     deadline: float = float("inf"),
     report: Report = lambda run, event: None,
 ) -> Outcome:
-    """Train jobs in their order, each after its parents, in `workers` processes.
+    """Train jobs in their order, each after its parents, in `count` processes.
 
     A failed run does not stop the others. After `deadline` (in `time.time()`) every process stops at the end of its
     epoch. `report` is called after every epoch and when a run ends. If this process is interrupted or killed, its
@@ -73,10 +68,10 @@ def train(
     while pending and time.time() < deadline:
         running: dict[Future[None], str] = {}
         try:
-            with _workers(workers, report) as pool:
+            with workers(count, lambda run: report(run, EPOCH)) as pool:
                 while pending or running:
                     for run in _ready(pending, outcome, set(running.values())):
-                        if len(running) < workers and time.time() < deadline:
+                        if len(running) < count and time.time() < deadline:
                             arguments = (pending[run], root, store, device, deadline)
                             running[pool.submit(work, *arguments)] = run
                     if not running:
@@ -119,58 +114,6 @@ def _settle(future: "Future[None]", run: str, outcome: Outcome, report: Report) 
     report(run, "finished" if run in outcome.finished else "out of time" if run in outcome.left else "failed")
 
 
-@contextmanager
-def _workers(count: int, report: Report) -> Iterator[ProcessPoolExecutor]:
-    """A pool of processes that report epochs, and that end with this process, whatever ends it."""
-    context = multiprocessing.get_context("spawn")
-    alive, held = context.Pipe(duplex=False)
-    inbox, events = context.Pipe(duplex=False)
-
-    def read() -> None:
-        with suppress(EOFError):
-            while True:
-                report(inbox.recv_bytes().decode(), EPOCH)
-
-    pool = ProcessPoolExecutor(count, context, _start, (alive, events))
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
-    try:
-        yield pool
-    except BaseException:
-        held.close()  # the workers see it, and exit
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-        held.close()
-        events.close()
-        reader.join()
-
-
-# Of a worker process: where it reports epochs. A short message is written at once, so the workers need no lock, which
-# a killed one would never give back.
-_events: Connection | None = None
-
-
-def _start(alive: Connection, events: Connection) -> None:
-    global _events
-    _events = events
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    torch.set_num_threads(1)
-
-    def exit_with_parent() -> None:
-        try:
-            alive.recv()
-        except EOFError:
-            os._exit(1)
-
-    threading.Thread(target=exit_with_parent, daemon=True).start()
-
-
-def _tell(run: str) -> None:
-    if _events is not None:
-        _events.send_bytes(run.encode())
-
-
 @lru_cache(maxsize=2)
 def _loaded(load: Load, root: Path) -> Any:
     return load(root)
@@ -182,7 +125,7 @@ def work(
     store: Path,
     device: str,
     deadline: float,
-    epoch: Callable[[str], object] = lambda run: _tell(run),
+    epoch: Callable[[str], object] = tell,
 ) -> None:
     """Train one job in a worker process; `epoch` is called with the run's id after each epoch.
 
@@ -196,4 +139,5 @@ def work(
         if time.time() > deadline and len(loop.history) < loop.total:
             raise OutOfTime
 
+    torch.set_num_threads(1)
     obtain(job.config, _loaded(job.load, root), store, device, job.weights, [watch], bar=False)
