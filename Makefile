@@ -2,34 +2,48 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# pip compiles every module of 150 packages, most of which are never imported. Python compiles what it imports.
+export PYTHONDONTWRITEBYTECODE :=
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --no-compile -c constraints.txt
+
 .PHONY: help setup reproduce test notebooks lint clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/.installed ## make .venv with the tested versions of everything (PYTHON=... chooses the interpreter)
+setup: .venv/.tools ## make .venv with the tested versions of everything (PYTHON=... chooses the interpreter)
 
-.venv/.installed: pyproject.toml constraints.txt
+.venv/.notebooks: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "Python 3.11 or newer is needed and '$(PYTHON)' is not: name one, as in 'make setup PYTHON=python3.11'." >&2; \
 	  exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -c constraints.txt -e '.[data,notebooks,compress,dev]'
+	$(PIP) --upgrade pip
+	$(PIP) -e '.[data,notebooks,compress]'
 	@touch $@
 
-reproduce: setup ## run every notebook on simulated records; finished ones are skipped
+.venv/.tools: .venv/.notebooks
+	$(PIP) -e '.[data,notebooks,compress,dev]'
+	@touch $@
+
+reproduce: .venv/.notebooks ## run every notebook on simulated records; finished ones are skipped
 	$(BIN)/ecglib run --profile smoke
+
+# A process for each core, and one thread each: small networks gain nothing from more.
+export OMP_NUM_THREADS := 1
+PYTEST := $(BIN)/pytest --numprocesses logical --dist loadfile
 
 # The notebooks get a run store of their own: results kept from before a change would hide the change.
 # Warnings of nbval and Jupyter are not ours to fix; in our tests every warning is an error.
 test: lint ## lint, run the tests, and compare the notebooks with what they printed
-	$(BIN)/pytest tests
-	@output=$$(mktemp -d) && trap 'rm -rf "$$output"' EXIT && set -x && \
-	  ECGLIB_OUTPUT="$$output" $(BIN)/pytest -o filterwarnings= --nbval-lax --nbval-current-env notebooks/
+	$(PYTEST) tests
+	@output=$$(mktemp -d) && trap 'rm -rf "$$output"' EXIT && export ECGLIB_OUTPUT="$$output" && set -x && \
+	  $(BIN)/ecglib train --profile smoke && \
+	  $(PYTEST) -o filterwarnings= --nbval-lax --nbval-current-env notebooks/
 
 notebooks: setup ## run the notebooks in place: what they print then is what `make test` compares
-	@output=$$(mktemp -d) && trap 'rm -rf "$$output"' EXIT && set -x && \
-	  ECGLIB_OUTPUT="$$output" TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+	@output=$$(mktemp -d) && trap 'rm -rf "$$output"' EXIT && export ECGLIB_OUTPUT="$$output" && set -x && \
+	  $(BIN)/ecglib train --profile smoke && TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 	  --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 lint: setup ## check style and types

@@ -160,7 +160,7 @@ def check_teacher(abnormal: np.ndarray, scores: np.ndarray, name: str) -> metric
     Raises:
         EcglibError: the interval reaches down to 0.5, so the teacher does not beat chance.
     """
-    interval = metrics.percentiles(metrics.auc(abnormal, scores), metrics.resampled(abnormal, scores)["auc"])
+    interval = metrics.percentiles(metrics.auc(abnormal, scores), metrics.resampled_auc(abnormal, scores))
     if not interval.low > 0.5:
         raise EcglibError(
             f"The teacher {name} does not beat chance on validation (AUC {interval}): train it before it teaches."

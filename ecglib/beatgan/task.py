@@ -262,20 +262,24 @@ class BeatGANRun(StoredRun):
         """(N,) classes of the test beats."""
         return self.predictions["labels"]
 
-    def resampled(self, key: str, patients: bool) -> dict[str, np.ndarray]:
-        """AUC and AP of each bootstrap resample of test beats, or of whole patients (see `metrics.resampled`)."""
-        if (key, patients) not in self._resampled:
-            stored = self.predictions
+    def resampled(self, key: str, patients: bool, metric: str = "auc") -> np.ndarray:
+        """AUC or AP ("ap") of each bootstrap resample of test beats, or of whole patients: (R,)."""
+        asked, stored = (key, patients, metric), self.predictions
+        if asked not in self._resampled:
             if key == LATE:
-                drawn = late_resampled(stored, patients)
+                drawn = late_resampled(stored, patients)[metric]
             else:
+                abnormal, scores = stored["labels"] != "N", stored[f"scores_{key}"]
                 whose = stored["patients"] if patients else None
-                drawn = metrics.resampled(stored["labels"] != "N", stored[f"scores_{key}"], whose)
-            self._resampled[key, patients] = drawn
-        return self._resampled[key, patients]
+                if metric == "auc":
+                    drawn = metrics.resampled_auc(abnormal, scores, whose)
+                else:
+                    drawn = metrics.resampled(abnormal, scores, whose)[metric]
+            self._resampled[asked] = drawn
+        return self._resampled[asked]
 
     @cached_property
-    def _resampled(self) -> dict[tuple[str, bool], dict[str, np.ndarray]]:
+    def _resampled(self) -> dict[tuple[str, bool, str], np.ndarray]:
         return {}
 
     def generator(self, rule: str = "corrected") -> Generator:

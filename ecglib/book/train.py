@@ -40,7 +40,12 @@ Values = Mapping[str, Value]  # the parameters of a notebook
 
 def _beatgan(values: Values, data: str) -> BeatGANConfig:
     """The budget of notebooks 02 to 04; 02 has the report's width and tests on all beats."""
-    settings = BeatGANSettings(seed=0, epochs=values["epochs"], precision=values["precision"])  # type: ignore[arg-type]
+    settings = BeatGANSettings(
+        seed=0,
+        epochs=values["epochs"],  # type: ignore[arg-type]
+        batch_size=values["batch_size"],  # type: ignore[arg-type]
+        precision=values["precision"],  # type: ignore[arg-type]
+    )
     shared = ("train_beats", "validation_beats", "test_beats", "width")
     return BeatGANConfig(data, training=settings, **{name: values[name] for name in shared if name in values})  # type: ignore[arg-type]
 

@@ -64,7 +64,7 @@ def change(before: Sequence[ClassifierRun], after: Sequence[ClassifierRun], part
             f"{before[0].folder.name} and {after[0].folder.name} saw other {on} records: compare one split."
         )
     apart = unpaired(values(after, part), values(before, part))
-    drawn = [np.mean([run.resampled(part, patients=True)["auc"] for run in runs], axis=0) for runs in (before, after)]
+    drawn = [np.mean([run.resampled(part, patients=True) for run in runs], axis=0) for runs in (before, after)]
     others = metrics.percentiles(apart.over_seeds.value, drawn[1] - drawn[0])
     seeds = f"unpaired, seeds: {trained(before)} and {trained(after)}"
     return Measured(*_ends(before, after, part), apart.over_seeds, others, part=on, test=apart, trained=seeds)

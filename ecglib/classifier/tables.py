@@ -36,7 +36,7 @@ def rounded(runs: Sequence[ClassifierRun], part: str = "test_last") -> np.ndarra
 
 def over_patients(runs: Sequence[ClassifierRun], part: str = TEST) -> Interval:
     """Mean macro-AUC of the seeds with its interval over resampled patients."""
-    drawn = np.mean([run.resampled(part, patients=True)["auc"] for run in runs], axis=0)
+    drawn = np.mean([run.resampled(part, patients=True) for run in runs], axis=0)
     return metrics.percentiles(float(values(runs, part).mean()), drawn)
 
 

@@ -292,19 +292,24 @@ class ClassifierRun(StoredRun):
         """Targets (N, 5) of the test records."""
         return self.predictions["test_targets"]
 
-    def resampled(self, key: str, patients: bool) -> dict[str, np.ndarray]:
-        """Macro-AUC of each bootstrap resample of the records that `key` names, or of whole patients."""
+    def resampled(self, key: str, patients: bool, metric: str = "auc") -> np.ndarray:
+        """Macro-AUC of each bootstrap resample of the records that `key` names, or of whole patients: (R,).
+
+        Raises:
+            EcglibError: the metric is another one.
+        """
+        if metric != "auc":
+            raise EcglibError(f"Classifiers are resampled by their macro-AUC alone, not by {metric!r}: use 'auc'.")
         if (key, patients) not in self._resampled:
             part = key.removesuffix("_last")
             members = self.predictions[f"{part}_patients"] if patients else None
-            drawn = multilabel.resampled_auc(
+            self._resampled[key, patients] = multilabel.resampled_auc(
                 self.predictions[f"{part}_targets"], self.predictions[f"{key}_logits"], members
             )
-            self._resampled[key, patients] = {"auc": drawn}
         return self._resampled[key, patients]
 
     @cached_property
-    def _resampled(self) -> dict[tuple[str, bool], dict[str, np.ndarray]]:
+    def _resampled(self) -> dict[tuple[str, bool], np.ndarray]:
         return {}
 
     @cached_property

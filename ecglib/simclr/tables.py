@@ -118,7 +118,7 @@ def detectors(
         members = _members(name, given)
         found = [aucs(labels, one) for one in members]
         mean = {key: float(np.mean([row[key] for row in found])) for key in found[0]}
-        drawn = np.mean([metrics.resampled(labels != "N", one, patients)["auc"] for one in members], axis=0)
+        drawn = np.mean([metrics.resampled_auc(labels != "N", one, patients) for one in members], axis=0)
         ruled = [metrics.auc(labels[near_peak] != "N", one[near_peak]) for one in members]
         rows.append(
             {
@@ -186,7 +186,7 @@ def detector_differences(
         asked = {}
         for name in dict.fromkeys(name for pair in COMPARED for name in pair):
             members = [one[chosen] for one in _members(name, scores[name])]
-            drawn = np.mean([metrics.resampled(abnormal, one, whose)["auc"] for one in members], axis=0)
+            drawn = np.mean([metrics.resampled_auc(abnormal, one, whose) for one in members], axis=0)
             asked[name] = _Asked(name, np.array([metrics.auc(abnormal, one) for one in members]), drawn)
         for one, other in COMPARED:
             question = (one, other, outcome)

@@ -60,8 +60,8 @@ class Tested(Protocol):
     def tested(self) -> np.ndarray:
         """The labels of what it was tested on."""
 
-    def resampled(self, key: str, patients: bool) -> dict[str, np.ndarray]:
-        """Metric -> its value in each bootstrap resample (R,), of whole patients or of single beats or records."""
+    def resampled(self, key: str, patients: bool, metric: str = "auc") -> np.ndarray:
+        """A metric in each bootstrap resample, of whole patients or of single beats or records: (R,)."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def p_value(differences: np.ndarray) -> float:
 
 
 def _mean(runs: Sequence[Tested], key: str, metric: str, patients: bool) -> np.ndarray:
-    return np.mean([run.resampled(key, patients)[metric] for run in runs], axis=0)
+    return np.mean([run.resampled(key, patients, metric) for run in runs], axis=0)
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:

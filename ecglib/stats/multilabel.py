@@ -39,7 +39,7 @@ def rounded_auc(found: dict[str, float]) -> float:
 def resampled_auc(targets: np.ndarray, scores: np.ndarray, patients: np.ndarray | None = None) -> np.ndarray:
     """Macro-AUC of each bootstrap resample of the records, or of whole patients: (R,)."""
     present = [column for column in range(targets.shape[1]) if 0 < targets[:, column].sum() < len(targets)]
-    drawn = [metrics.resampled(targets[:, column] == 1, scores[:, column], patients)["auc"] for column in present]
+    drawn = [metrics.resampled_auc(targets[:, column] == 1, scores[:, column], patients) for column in present]
     return np.mean(drawn, axis=0)
 
 

@@ -180,7 +180,7 @@ def test_comparison_is_paired(runs):
     stored = [runs[name][seed].predictions for name in ("F", "B") for seed in (0, 1)]
     draw = np.random.default_rng(0).integers(len(stored[0]["labels"]), size=len(stored[0]["labels"]))
     aucs = [metrics.auc(part["labels"][draw] != "N", part["scores_corrected"][draw]) for part in stored]
-    ours = [np.mean([run.resampled("corrected", False)["auc"][0] for run in runs[name]]) for name in ("F", "B")]
+    ours = [np.mean([run.resampled("corrected", False)[0] for run in runs[name]]) for name in ("F", "B")]
     assert ours[0] - ours[1] == pytest.approx((aucs[0] + aucs[1] - aucs[2] - aucs[3]) / 2)
     assert found.over_patients.low <= found.over_seeds.value <= found.over_patients.high
 
@@ -245,7 +245,7 @@ def ruled_run(folder, coded, corrected):
         config={"data": "x"},
         tested=np.array(["N", "V"]),
         metrics=rules,
-        resampled=lambda rule, patients: {"auc": np.full(10, rules[rule]["auc"])},
+        resampled=lambda rule, patients, metric: np.full(10, rules[rule][metric]),
     )
 
 

@@ -21,6 +21,22 @@ def bootstrap(abnormal, scores, groups=None, seed=0):
     return metrics.percentiles(metrics.auc(abnormal, scores), values)
 
 
+@pytest.mark.parametrize("groups", [5, 300, None], ids=["five patients", "everybody alone", "beats"])
+def test_the_quick_way_to_resampled_aucs_gives_the_same_bits(groups):
+    abnormal, scores = sample()
+    members = None if groups is None else np.random.default_rng(1).permutation(300) % groups
+    found = metrics.resampled_auc(abnormal, scores, members)
+    np.testing.assert_array_equal(found, metrics.resampled(abnormal, scores, members)["auc"])
+
+
+def test_a_resample_without_a_class_has_no_auc():
+    """The abnormal beats are one patient's, whom some resamples leave out."""
+    abnormal, scores = np.arange(30) < 3, np.random.default_rng(0).normal(size=30)
+    found = metrics.resampled_auc(abnormal, scores, np.arange(30) // 3)
+    assert 0 < np.isnan(found).mean() < 0.5
+    np.testing.assert_array_equal(found, metrics.resampled(abnormal, scores, np.arange(30) // 3)["auc"])
+
+
 def test_auc_is_the_share_of_pairs_in_order():
     abnormal, scores = sample()
     pairs = [(a > n) + 0.5 * (a == n) for a in scores[abnormal] for n in scores[~abnormal]]
