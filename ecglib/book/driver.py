@@ -15,13 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from tqdm.auto import tqdm
 
 import ecglib
 from ecglib.book import parameters, train
 from ecglib.book.execute import execute
-from ecglib.book.parameters import Planned, find_notebooks, plan
+from ecglib.book.parameters import Planned, find_notebooks, plan, read_notebook
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import output_root
 from ecglib.core.profiles import SMOKE
@@ -89,11 +88,13 @@ def _execute_all(todo: Sequence[Planned], folder: Path, beside: Mapping[str, str
     if not todo:
         return
     print(f"running ({folder.name}): {', '.join(job.path.stem for job in todo)}", flush=True)
-    cells = sum(len(nbformat.read(job.path, as_version=4).cells) + bool(job.parameters) for job in todo)
+    cells = {job.path: _code_cells(job) for job in todo}
+    if jobs > 1:  # the longest first, so that it does not run alone at the end
+        todo = sorted(todo, key=lambda job: -cells[job.path])
     failed: EcglibError | None = None
     quiet = 1 if sys.stderr.isatty() else 60  # seconds; a log needs no animation
     with (
-        tqdm(total=cells, desc="notebooks", unit="cell", mininterval=quiet) as bar,
+        tqdm(total=sum(cells.values()), desc="notebooks", unit="cell", mininterval=quiet) as bar,
         workers(jobs, lambda _: bar.update()) as pool,
     ):
         waiting = iter(todo)
@@ -117,6 +118,12 @@ def _execute_all(todo: Sequence[Planned], folder: Path, beside: Mapping[str, str
                     ) from error
     if failed:
         raise failed
+
+
+def _code_cells(job: Planned) -> int:
+    """How many cells of a notebook run, that of the injected parameters included."""
+    kinds = [cell.cell_type for cell in read_notebook(job.path).cells]
+    return kinds.count("code") + bool(job.parameters)
 
 
 def _finished(job: Planned, target: Path, beside: Mapping[str, str]) -> bool:
