@@ -1,5 +1,6 @@
 """The command line's wiring: arguments, exit codes and messages. What the commands do is tested with their modules."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,12 +29,12 @@ def calls(monkeypatch):
 
 def test_run_hands_its_options_on(calls):
     line = "run 01 02 --profile desk --data-root R --seeds 2 --device cpu -p epochs=3 -p name=a=b --output O --force"
-    assert cli.main(line.split()) == 0
+    assert cli.main([*line.split(), "--jobs", "3"]) == 0
     assert calls == [
         (
             "run",
             (["01", "02"], "desk", {"epochs": "3", "name": "a=b"}, True),
-            {"seeds": 2, "device": "cpu", "data_root": "R", "output": "O"},
+            {"seeds": 2, "device": "cpu", "data_root": "R", "output": "O", "jobs": 3},
         )
     ]
 
@@ -41,6 +42,7 @@ def test_run_hands_its_options_on(calls):
 def test_run_defaults_to_the_smoke_profile_of_every_notebook(calls):
     assert cli.main(["run"]) == 0
     assert calls[0][1] == ([], "smoke", {}, False)
+    assert calls[0][2].pop("jobs") == os.cpu_count()
     assert set(calls[0][2].values()) == {None}
 
 
@@ -97,7 +99,8 @@ def test_a_defect_keeps_its_traceback(monkeypatch):
 
 def test_a_missing_papermill_names_the_extra(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "papermill", None)
-    monkeypatch.delitem(sys.modules, "ecglib.book.driver")
+    for module in ("driver", "execute"):
+        monkeypatch.delitem(sys.modules, f"ecglib.book.{module}")
     assert cli.main(["run"]) == 1
     assert (
         capsys.readouterr().err == "ecglib: papermill is not installed: pip install -e '.[data,notebooks,compress]'\n"

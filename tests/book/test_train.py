@@ -16,6 +16,7 @@ from ecglib.core.profiles import PROFILES
 from ecglib.data import mitbih, ptbxl
 
 TINY = ["-p", "epochs=2", "-p", "train_beats=128", "-p", "validation_beats=200", "-p", "width=0.125"]
+TINY += ["-p", "batch_size=64"]
 
 
 def planned(profile, *names, **overrides):

@@ -74,7 +74,7 @@ def test_a_step_in_bfloat16_is_nearly_the_step_in_float32():
         assert all(value.dtype == torch.float32 for value in state.generator.parameters())
     for exact, rough in zip(*rows, strict=True):
         for name, value in exact.items():
-            assert rough[name] == pytest.approx(value, rel=0.05, abs=0.01), name
+            assert rough[name].item() == pytest.approx(value.item(), rel=0.05, abs=0.01), name
 
 
 def test_a_certain_discriminator_keeps_its_gradient():
