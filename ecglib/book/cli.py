@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 OUT_OF_TIME = 75  # EX_TEMPFAIL of sysexits.h: try again
+ON_GPU = 4  # trainings share a GPU: each needs half a gigabyte for itself, and a few keep it busy
 
 
 # The commands import what they need themselves, so that --help and a wrong option answer at once.
@@ -52,7 +53,7 @@ def _run(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         data_root=arguments.data_root,
         output=arguments.output,
-        jobs=arguments.jobs,
+        jobs=_jobs(arguments),
     )
     return 0
 
@@ -61,7 +62,7 @@ def _train(arguments: argparse.Namespace) -> int:
     from ecglib.book import train
     from ecglib.book.parameters import data_root, find_notebooks, plan
 
-    device = arguments.device or "auto"
+    device, jobs = arguments.device or "auto", _jobs(arguments)
     options = {"seeds": arguments.seeds, "device": arguments.device}
     planned = plan(find_notebooks(arguments.notebooks), arguments.profile, dict(arguments.parameters), options)
     root = data_root(arguments.profile, arguments.data_root)
@@ -71,15 +72,15 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.list:
         hours = sum(one.epochs * one.seconds for one in rest) / 3600
         print(train.listing(trainings, rest).to_string(float_format="{:.2f}".format))
-        jobs = f"; with --jobs {arguments.jobs} about {hours / arguments.jobs:.1f}" if arguments.jobs > 1 else ""
-        print(f"{len(rest)} of {len(trainings)} trainings are left: about {hours:.1f} hours on one thread{jobs}")
+        beside = f"; with --jobs {jobs} about {hours / jobs:.1f}" if jobs > 1 else ""
+        print(f"{len(rest)} of {len(trainings)} trainings are left: about {hours:.1f} hours on one thread{beside}")
         return 0
     print(f"{len(rest)} of {len(trainings)} trainings are left", flush=True)
     done = train.train(
         rest,
         root,
         store,
-        arguments.jobs,
+        jobs,
         device=device,
         minutes=arguments.budget,
         scheduler=arguments.scheduler,
@@ -87,6 +88,14 @@ def _train(arguments: argparse.Namespace) -> int:
     if not done:
         print("out of time; the same command goes on from here", flush=True)
     return 0 if done else OUT_OF_TIME
+
+
+def _jobs(arguments: argparse.Namespace) -> int:
+    from ecglib.core.device import choose_device
+
+    if arguments.jobs:
+        return int(arguments.jobs)
+    return ON_GPU if choose_device(arguments.device or "auto").type == "cuda" else os.cpu_count() or 1
 
 
 def _download(arguments: argparse.Namespace) -> int:
@@ -234,8 +243,7 @@ def _add_notebooks(parser: argparse.ArgumentParser) -> None:
         "--jobs",
         type=_positive,
         metavar="N",
-        default=os.cpu_count() or 1,
-        help="trainings, and notebooks, at the same time, one thread each (default: %(default)s)",
+        help=f"trainings, and notebooks, at the same time, one thread each (default: cores; on a GPU {ON_GPU})",
     )
     parser.add_argument("--seeds", type=_positive, metavar="N", help="how many seeds, where a notebook trains")
     parser.add_argument("--device", metavar="NAME", help="auto, cpu or cuda (default: the notebook's own, auto)")
