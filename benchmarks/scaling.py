@@ -1,5 +1,6 @@
 """How time and memory grow with beats, records and the batch: each point in a process of its own."""
 
+import re
 import resource
 import tempfile
 import time
@@ -11,6 +12,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+from joblib.externals.loky import get_reusable_executor
 
 from ecglib.beatgan.networks import Generator, anomaly_scores
 from ecglib.beatgan.training import Settings, new_state, update
@@ -47,7 +49,7 @@ def records(count: int) -> Callable[[], object]:
         for path in known.glob(f"{source}.*"):
             content = path.read_bytes()
             if path.suffix == ".hea":
-                content = content.replace(source.encode(), name.encode())
+                content = re.sub(rf"^{source}\b".encode(), name.encode(), content, flags=re.MULTILINE)
             (target / f"{name}{path.suffix}").write_bytes(content)
 
     def load() -> None:
@@ -92,6 +94,7 @@ def _point(name: str, size: int) -> tuple[float, float]:
         started = time.perf_counter()
         action()
         seconds.append(time.perf_counter() - started)
+    get_reusable_executor().shutdown()  # joblib's workers would keep this process for minutes
     return min(seconds), _peak() - before
 
 
