@@ -53,8 +53,12 @@ def write(kept: Mapping[str, Any], folder: Path) -> None:
 def _line(row: Mapping[str, Any]) -> str:
     goal = "" if row["goal"] is None else f"{row['goal']:g}{'' if row['ratio'] >= row['goal'] else ', missed'}"
     times = [_time(row[key]) for key in ("reference_ms", "ms")]
-    cells = [row["what"], row["reference"], times[0], row["here"], times[1], f"{row['ratio']:.1f}", goal]
+    cells = [row["what"], row["reference"], times[0], row["here"], times[1], _ratio(row), goal]
     return f"| {' | '.join(cells)} |\n"
+
+
+def _ratio(row: Mapping[str, Any]) -> str:
+    return f"{row['ratio']:,.0f}" if row["ratio"] >= 10 else f"{row['ratio']:.2g}"
 
 
 def _time(milliseconds: float) -> str:
@@ -66,12 +70,16 @@ def _ratios(rows: list[Mapping[str, Any]]) -> plt.Figure:
     labels = [f"{row['what']}\n{row['here'].replace('`', '')}" for row in rows]
     axis.barh(labels, [row["ratio"] for row in rows], color=OUTPUT, height=0.55)
     for place, row in enumerate(rows):
-        axis.text(row["ratio"] * 1.05, place, f"{row['ratio']:.1f}", va="center", fontsize=8)
+        axis.text(row["ratio"] * 1.05, place, _ratio(row), va="center", fontsize=8)
         if row["goal"]:
             axis.plot([row["goal"]] * 2, [place - 0.4, place + 0.4], color=ERROR)
     axis.plot([], [], color=ERROR, label="goal")
     axis.axvline(1, color="black", linewidth=0.8)
-    axis.set(xscale="log", xlabel="times faster than the reference way")
+    axis.set(
+        xscale="log",
+        xlim=(0.5 * min(row["ratio"] for row in rows), 4 * max(row["ratio"] for row in rows)),
+        xlabel="times faster than the reference way",
+    )
     axis.tick_params(axis="y", labelsize=7)
     axis.legend(loc="lower right")
     axis.invert_yaxis()
@@ -80,7 +88,7 @@ def _ratios(rows: list[Mapping[str, Any]]) -> plt.Figure:
 
 def _growth(kept: Mapping[str, Any]) -> plt.Figure:
     names = [name for name in scaling.SERIES if name in kept]
-    figure, axes = plt.subplots(1, max(1, len(names)), figsize=(10, 3.2), squeeze=False)
+    figure, axes = plt.subplots(1, max(1, len(names)), figsize=(10, 3.4), squeeze=False)
     for axis, name in zip(axes[0], names, strict=False):
         rows = kept[name]["rows"]
         sizes = [row["size"] for row in rows]

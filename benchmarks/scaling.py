@@ -1,7 +1,6 @@
 """How time and memory grow with beats, records and the batch: each point in a process of its own."""
 
 import re
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,7 +24,7 @@ REPEATS = 3  # of which the fastest counts, where a point takes seconds
 def beats(count: int) -> Callable[[], object]:
     """From filtered beats to AUC and AP with their intervals, by a BeatGAN of an eighth of the width."""
     rng = np.random.default_rng(0)
-    signals = rng.normal(size=(count, 1, mitbih.WINDOW)).astype(np.float32)
+    signals = rng.standard_normal((count, 1, mitbih.WINDOW), dtype=np.float32)
     labels = np.where(rng.random(count) < 0.1, "V", "N")
     patients = rng.integers(44, size=count)
     generator = Generator(width=0.125).eval()
@@ -88,19 +87,21 @@ def measured(name: str) -> list[dict[str, float]]:
 def _point(name: str, size: int) -> tuple[float, float]:
     torch.set_num_threads(1)
     action = SERIES[name][1](size)
-    before = _peak()
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts anew
+    before = _megabytes("VmRSS")
     seconds: list[float] = []
     while not seconds or (len(seconds) < REPEATS and name != "by-records" and seconds[0] < 20):
         started = time.perf_counter()
         action()
         seconds.append(time.perf_counter() - started)
     get_reusable_executor().shutdown()  # joblib's workers would keep this process for minutes
-    return min(seconds), _peak() - before
+    return min(seconds), _megabytes("VmHWM") - before
 
 
-def _peak() -> float:
-    """Peak memory of this process in MB; workers that read records in parallel hold one record each."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def _megabytes(kind: str) -> float:
+    """Memory of this process on Linux, now or at its peak; workers that read records hold one record each."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines())
+    return int(lines[kind].split()[0]) / 1024
 
 
 def slopes(rows: list[dict[str, float]], what: str) -> tuple[float, float]:

@@ -46,7 +46,7 @@ def test_auc_is_the_share_of_pairs_in_order():
 
 def weighted(abnormal, scores, weights):
     """AUC and average precision under each row of `weights`: what a bootstrap resample is computed with."""
-    _, hits, false_alarms = metrics._cumulated(abnormal, scores, weights)
+    hits, false_alarms = metrics._cumulated(metrics._ranked(abnormal, scores), weights)
     return metrics._area(hits, false_alarms), metrics._precision(hits, false_alarms)
 
 
