@@ -12,7 +12,8 @@ from ecglib.show.style import ERROR, OUTPUT, save, use_style
 
 HEAD = """# Speed
 
-Written by `python -m benchmarks.bench`, which measures each way and its reference in one run, in turns; medians.
+Written by `python -m benchmarks.bench`, which measures each way and its reference in one run, in turns; medians, but
+the records of MIT-BIH are read once.
 
 | what | reference | time | here | time | times faster | goal |
 | --- | --- | --- | --- | --- | --- | --- |

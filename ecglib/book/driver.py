@@ -71,15 +71,16 @@ def run_notebooks(
     folder = root / "papermill_runs" / profile
     todo = [job for job in planned if force or not _finished(job, folder / job.path.name, beside)]
     with _environment(variables):
-        _train_all(todo, databases, folder / "runs", device or "auto", jobs)
+        _train_all(todo, databases, folder / "runs", jobs)
         _execute_all(todo, folder, beside, jobs)
     return [folder / job.path.name for job in planned]
 
 
-def _train_all(todo: Sequence[Planned], root: Path, store: Path, device: str, jobs: int) -> None:
+def _train_all(todo: Sequence[Planned], root: Path, store: Path, jobs: int) -> None:
     """Do the trainings that notebooks would otherwise do one after another."""
     if rest := train.unfinished(train.grid(todo, root), store):
         print(f"{len(rest)} trainings, {jobs} at a time", flush=True)
+        device = next(str(job.values["device"]) for job in todo if "device" in job.values)
         train.train(rest, root, store, jobs, device=device)
 
 
