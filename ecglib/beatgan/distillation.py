@@ -74,6 +74,10 @@ class Taps:
         """The outputs of the last forward pass, in the order of `names`."""
         return [self._outputs[name] for name in self.names]
 
+    def clear(self) -> None:
+        """Forget them. They hold the whole forward pass, which a CUDA graph of the next step must not meet."""
+        self._outputs.clear()
+
 
 def _recording(outputs: dict[str, Tensor], name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
     def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -126,6 +130,8 @@ class Distiller(Term):
         return torch.stack([term.float() for term in terms]).sum()
 
     def after_step(self, state: State) -> None:
+        self.student_taps.clear()
+        self.teacher_taps.clear()
         if self.parts:
             follow(self.teacher, state.generator)
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ecglib.core.convolution import Conv1d, ConvTranspose1d
 from ecglib.core.precision import Hidden, hidden
 
 SAMPLES = 320
@@ -37,7 +38,7 @@ def downsampling(channels: int, width: float = 1) -> Hidden:
     """(B, C, 320) -> (B, 512 x width, 10): five strided convolutions, BatchNorm on all but the first."""
     layers: list[nn.Module] = []
     for position, (before, after) in enumerate(itertools.pairwise((channels, *scaled_widths(width)))):
-        layers.append(nn.Conv1d(before, after, kernel_size=4, stride=2, padding=1, bias=False))
+        layers.append(Conv1d(before, after, kernel_size=4, stride=2, padding=1, bias=False))
         if position > 0:
             layers.append(nn.BatchNorm1d(after))
         layers.append(nn.LeakyReLU(0.2, inplace=True))
@@ -50,7 +51,7 @@ class Encoder(nn.Module):
     def __init__(self, channels: int = 1, outputs: int = LATENT, width: float = 1) -> None:
         super().__init__()
         self.features = downsampling(channels, width)
-        self.head = nn.Conv1d(scaled_widths(width)[-1], outputs, kernel_size=BOTTLENECK, bias=False)
+        self.head = Conv1d(scaled_widths(width)[-1], outputs, kernel_size=BOTTLENECK, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))  # (B, C, 320) -> (B, 512, 10) -> (B, outputs, 1)
@@ -62,12 +63,12 @@ class Decoder(nn.Module):
     def __init__(self, channels: int = 1, width: float = 1) -> None:
         super().__init__()
         widths = scaled_widths(width)[::-1]
-        layers: list[nn.Module] = [nn.ConvTranspose1d(LATENT, widths[0], kernel_size=BOTTLENECK, bias=False)]
+        layers: list[nn.Module] = [ConvTranspose1d(LATENT, widths[0], kernel_size=BOTTLENECK, bias=False)]
         for before, after in itertools.pairwise(widths):
             layers += [nn.BatchNorm1d(before), nn.ReLU(inplace=True)]
-            layers.append(nn.ConvTranspose1d(before, after, kernel_size=4, stride=2, padding=1, bias=False))
+            layers.append(ConvTranspose1d(before, after, kernel_size=4, stride=2, padding=1, bias=False))
         layers += [nn.BatchNorm1d(widths[-1]), nn.ReLU(inplace=True)]
-        layers.append(nn.ConvTranspose1d(widths[-1], channels, kernel_size=4, stride=2, padding=1, bias=False))
+        layers.append(ConvTranspose1d(widths[-1], channels, kernel_size=4, stride=2, padding=1, bias=False))
         self.layers = nn.Sequential(*layers, nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:

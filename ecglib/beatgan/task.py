@@ -16,7 +16,7 @@ from ecglib.beatgan.networks import Generator, anomaly_scores
 from ecglib.beatgan.quarter import AVERAGED, LATE, LastQuarter, late_metrics, late_resampled
 from ecglib.beatgan.training import Settings, State, Term, Validation
 from ecglib.core.config import Checked, digest
-from ecglib.core.cuda_graph import Row, Step
+from ecglib.core.cuda_graph import Row
 from ecglib.core.errors import EcglibError
 from ecglib.data import mitbih
 from ecglib.data.augment import warp_most
@@ -174,7 +174,7 @@ class BeatGANConfig(BeatsConfig):
         if not loop.history:
             with loop.reduced():
                 self.before(state, terms, x)
-        step: Step | None = None
+        step = training.repeated(state, settings, terms)
         for epoch in loop.epochs():
             training.draw_spare(state, settings.seed, epoch)
             order = torch.randperm(len(x))[: steps * settings.batch_size].to(loop.device)
@@ -182,11 +182,8 @@ class BeatGANConfig(BeatsConfig):
             with loop.reduced():
                 for batch in order.split(settings.batch_size):
                     part = warp_most(x[batch]) if settings.time_warp else x[batch]
-                    if not rows:
-                        rows.append(training.update(state, part, settings, terms, compare=True))
-                    else:
-                        step = step or training.repeated(state, part, settings, terms)
-                        rows.append(step(part))
+                    first = not rows
+                    rows.append(training.update(state, part, settings, terms, compare=True) if first else step(part))
                     quarter.after_step(epoch, state.generator)
             row = training.epoch_row(rows, epoch)
             measured, judged = training.validate(state.generator, validation, settings.batch_size)

@@ -21,8 +21,7 @@ from torch import Tensor, nn
 from ecglib.beatgan import losses
 from ecglib.beatgan.networks import Discriminator, Generator, anomaly_scores, initialise
 from ecglib.core.config import Checked
-from ecglib.core.cuda_graph import Row, graphed
-from ecglib.core.cuda_graph import Step as Repeatable
+from ecglib.core.cuda_graph import Repeated, Row
 from ecglib.core.errors import EcglibError
 from ecglib.core.precision import Precision
 from ecglib.core.seeds import random_stream, seed_everything
@@ -93,7 +92,6 @@ class Term:
     # Columns of the history: the term's mean over an epoch, and its `_pull` in the epoch's first step.
     columns: tuple[str, str]
     parts: Mapping[str, nn.Module] = {}  # networks of its own, which the checkpoint keeps
-    draws: bool = False  # random numbers, on the CPU as all of ours: it cannot be in a CUDA graph
 
     def __call__(self, step: Step) -> Tensor:
         """The term without its weight, a scalar."""
@@ -179,13 +177,10 @@ def update(state: State, x: Tensor, settings: Settings, terms: Sequence[Term] = 
     return {name: value.detach() for name, value in row.items()}
 
 
-def repeated(state: State, x: Tensor, settings: Settings, terms: Sequence[Term] = ()) -> Repeatable:
-    """`update` for batches like x (B, C, 320), after a first one: on a GPU as a CUDA graph where that is possible."""
-    step: Repeatable = partial(update, state, settings=settings, terms=terms)
-    if not x.is_cuda or any(term.draws for term in terms):
-        return step
+def repeated(state: State, settings: Settings, terms: Sequence[Term] = ()) -> Repeated:
+    """`update` for many batches x (B, C, 320): on a GPU as a CUDA graph where that is possible."""
     own = [part for term in terms for part in term.parts.values()]
-    return graphed(step, [*state.learned.values(), *own], x)
+    return Repeated(partial(update, state, settings=settings, terms=terms), [*state.learned.values(), *own])
 
 
 def epoch_row(rows: Sequence[Row], epoch: int) -> dict[str, float]:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from ecglib.beatgan.losses import attention
 from ecglib.classifier.losses import BinaryKL
 from ecglib.classifier.networks import CLASSES, ConvNet
+from ecglib.core.convolution import Conv1d
 from ecglib.core.precision import Hidden
 
 WIDTH = 64  # channels of every level of the self-teacher
@@ -27,7 +28,7 @@ class Fusion(nn.Module):
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
         self.weights = nn.Parameter(torch.ones(inputs))
-        self.convolution = Hidden(nn.Conv1d(width, width, 3, padding=1), nn.BatchNorm1d(width), nn.ReLU())
+        self.convolution = Hidden(Conv1d(width, width, 3, padding=1), nn.BatchNorm1d(width), nn.ReLU())
 
     def forward(self, *maps: Tensor) -> Tensor:
         weights = F.relu(self.weights)
@@ -40,7 +41,7 @@ class SelfTeacher(nn.Module):
 
     def __init__(self, channels: Sequence[int], classes: int = CLASSES, width: int = WIDTH) -> None:
         super().__init__()
-        self.lateral = nn.ModuleList([nn.Conv1d(inputs, width, 1) for inputs in channels])
+        self.lateral = nn.ModuleList([Conv1d(inputs, width, 1) for inputs in channels])
         self.down = nn.ModuleList([Fusion(2, width) for _ in channels[:-1]])
         self.up = nn.ModuleList([Fusion(3, width) for _ in channels[1:-1]] + [Fusion(2, width)])
         self.classifier = nn.Linear(width, classes)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ecglib.core.convolution import Conv1d
 from ecglib.core.errors import EcglibError
 from ecglib.core.precision import Hidden, hidden
 from ecglib.data.ptbxl import LEADS, SAMPLES, SUPERCLASSES
@@ -46,7 +47,7 @@ class ConvNet(nn.Module):
         self.blocks = nn.ModuleList()
         for inputs, width in zip((leads, *widths), widths, strict=False):
             normalise = [nn.BatchNorm1d(width)] if normalised else []
-            self.blocks.append(Hidden(nn.Conv1d(inputs, width, kernel), *normalise, nn.ReLU(), nn.MaxPool1d(2)))
+            self.blocks.append(Hidden(Conv1d(inputs, width, kernel), *normalise, nn.ReLU(), nn.MaxPool1d(2)))
         self.pool = nn.AdaptiveAvgPool1d(1)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(widths[-1], classes)
@@ -103,7 +104,7 @@ class Plain(nn.Module):
     def __init__(self, leads: int = len(LEADS), dropout: float = DROPOUT, classes: int = CLASSES) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(
-            [nn.Conv1d(leads, 50, 5), nn.Conv1d(50, 100, 10), nn.Conv1d(100, 150, 5), nn.Conv1d(150, 200, 10)]
+            [Conv1d(leads, 50, 5), Conv1d(50, 100, 10), Conv1d(100, 150, 5), Conv1d(150, 200, 10)]
         )
         self.halve = nn.MaxPool1d(2)
         self.pool = nn.AdaptiveAvgPool1d(1)
@@ -125,7 +126,7 @@ class Inception(nn.Module):
         super().__init__()
 
         def convolution(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
-            return Hidden(nn.Conv1d(inputs, outputs, kernel, padding="same"), nn.ReLU())
+            return Hidden(Conv1d(inputs, outputs, kernel, padding="same"), nn.ReLU())
 
         def dense(inputs: int, outputs: int) -> nn.Sequential:
             return nn.Sequential(nn.Linear(inputs, outputs), nn.ReLU(), nn.BatchNorm1d(outputs))
@@ -155,15 +156,15 @@ class _ResidualBlock(nn.Module):
     def __init__(self, width: int, stride: int) -> None:
         super().__init__()
         self.path = nn.Sequential(
-            nn.Conv1d(width, width, 5, stride, padding=2, bias=False),
+            Conv1d(width, width, 5, stride, padding=2, bias=False),
             nn.BatchNorm1d(width),
             nn.ReLU(),
-            nn.Conv1d(width, width, 3, padding=1, bias=False),
+            Conv1d(width, width, 3, padding=1, bias=False),
             nn.BatchNorm1d(width),
         )
         self.carried: nn.Module = nn.Identity()
         if stride > 1:
-            self.carried = nn.Sequential(nn.Conv1d(width, width, 1, stride, bias=False), nn.BatchNorm1d(width))
+            self.carried = nn.Sequential(Conv1d(width, width, 1, stride, bias=False), nn.BatchNorm1d(width))
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.path(x) + self.carried(x))
@@ -178,7 +179,7 @@ class ResNet(nn.Module):
 
     def __init__(self, leads: int = len(LEADS), classes: int = CLASSES, width: int = 128) -> None:
         super().__init__()
-        self.stem = Hidden(nn.Conv1d(leads, width, 7, padding=3, bias=False), nn.BatchNorm1d(width), nn.ReLU())
+        self.stem = Hidden(Conv1d(leads, width, 7, padding=3, bias=False), nn.BatchNorm1d(width), nn.ReLU())
         self.blocks = Hidden(_ResidualBlock(width, 1), _ResidualBlock(width, 2), _ResidualBlock(width, 2))
         self.head = nn.Sequential(
             *(nn.BatchNorm1d(2 * width), nn.Dropout(0.25), nn.Linear(2 * width, width), nn.ReLU()),

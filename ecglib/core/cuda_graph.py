@@ -1,11 +1,12 @@
 """A training step as a CUDA graph: a GPU starts its hundreds of small kernels at once, without Python in between.
 
-A graph repeats kernels on fixed memory. A step can be one if its numbers stay on the GPU, nothing in it is drawn on the
-CPU, and all batches have one shape. Whether the graph computes what the step computes is checked before it is used.
+A graph repeats kernels on fixed memory. A step can be one if its numbers stay on the GPU, random numbers are drawn
+there, and all batches have one shape. Whether the graph computes what the step computes is checked before it is used.
 """
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,23 @@ Row = dict[str, Tensor]  # scalars that a step gives, by name
 Step = Callable[[Tensor], Row]
 WARM_UP = 3  # steps in which the libraries choose their kernels, which must not happen inside a graph
 TOLERANCE = 0.01  # of a tensor's change in one step: kernels that add up in any order differ by far less
+
+
+class Repeated:
+    """`step` for batches of one shape: from its second call on a GPU, a graph where that is possible.
+
+    `parts` has everything that a step changes.
+    """
+
+    def __init__(self, step: Step, parts: Sequence[nn.Module | torch.optim.Optimizer]) -> None:
+        self._step, self._parts, self._called = step, parts, False
+
+    def __call__(self, x: Tensor) -> Row:
+        """The step on a batch x (B, C, T)."""
+        if self._called and x.is_cuda and self._parts:
+            self._step, self._parts = graphed(self._step, self._parts, x), ()
+        self._called = True
+        return self._step(x)
 
 
 def graphed(step: Step, parts: Sequence[nn.Module | torch.optim.Optimizer], x: Tensor) -> Step:
@@ -30,14 +48,16 @@ def graphed(step: Step, parts: Sequence[nn.Module | torch.optim.Optimizer], x: T
             tensor.copy_(kept)
 
     def changes(way: Step) -> list[Tensor]:
-        row = way(x)
+        with _random_numbers_kept(x):
+            row = way(x)
         moved = [tensor.double() - kept.double() for tensor, kept in zip(tensors, before, strict=True)]
         restore()
         return [*(value.double() for value in row.values()), *moved]
 
     wanted = changes(step)
     try:
-        graph = captured(step, x)
+        with _random_numbers_kept(x):
+            graph = captured(step, x)
         restore()
         found = changes(graph)
     except RuntimeError as error:
@@ -50,6 +70,10 @@ def graphed(step: Step, parts: Sequence[nn.Module | torch.optim.Optimizer], x: T
         reason = "it computes something else"
     warnings.warn(f"The training step does not work as a CUDA graph ({reason}); it runs without.", stacklevel=2)
     return step
+
+
+def _random_numbers_kept(x: Tensor) -> AbstractContextManager[None]:
+    return torch.random.fork_rng([x.device] if x.is_cuda else [])
 
 
 def _tensors(parts: Sequence[nn.Module | torch.optim.Optimizer]) -> Iterator[Tensor]:

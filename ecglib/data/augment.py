@@ -1,8 +1,8 @@
 """Augmentations: changes to a beat that do not change its class.
 
-Each maps scaled beats (B, C, 320) to changed ones of the same shape. It draws from torch's global generator for each
-beat, and changes all leads of a beat alike, except for jitter and lead dropout. The ranges are so small that a
-cardiologist would not call a changed normal beat abnormal.
+Each maps scaled beats (B, C, 320) to changed ones of the same shape. It draws from torch's global generator of their
+device for each beat, and changes all leads of a beat alike, except for jitter and lead dropout. The ranges are so small
+that a cardiologist would not call a changed normal beat abnormal.
 """
 
 from collections.abc import Callable
@@ -52,16 +52,16 @@ def time_warp(x: Tensor, ticks: int = Views.warped) -> Tensor:
     """
     halves = []
     for start, stop in ((0, BEFORE), (BEFORE, WINDOW - 1)):
-        drawn = torch.rand(len(x), stop - start).argsort(dim=1)
-        repeats = torch.ones(len(x), stop - start, dtype=torch.long)
+        drawn = torch.rand(len(x), stop - start, device=x.device).argsort(dim=1)
+        repeats = torch.ones(len(x), stop - start, dtype=torch.long, device=x.device)
         repeats.scatter_(1, drawn[:, :ticks], 2).scatter_(1, drawn[:, ticks : 2 * ticks], 0)
-        places = torch.arange(start, stop).expand(len(x), -1)
-        flat = places.reshape(-1).repeat_interleave(repeats.reshape(-1)).view(len(x), -1)
+        places = torch.arange(start, stop, device=x.device).expand(len(x), -1).reshape(-1)
+        flat = places.repeat_interleave(repeats.reshape(-1), output_size=len(places)).view(len(x), -1)
         # The repetition of a tick becomes the point half-way to the next one.
         again = torch.zeros_like(flat, dtype=torch.float32)
         again[:, 1:] = 0.5 * (flat[:, 1:] == flat[:, :-1])
         halves.append(flat + again)
-    position = torch.cat([*halves, torch.full((len(x), 1), float(WINDOW - 1))], dim=1).to(x.device)
+    position = torch.cat([*halves, torch.full((len(x), 1), float(WINDOW - 1), device=x.device)], dim=1)
     left = position.floor().long()[:, None].expand_as(x)
     fraction = (position - position.floor())[:, None]
     return x.gather(2, left) * (1 - fraction) + x.gather(2, (left + 1).clamp(max=WINDOW - 1)) * fraction
@@ -69,7 +69,7 @@ def time_warp(x: Tensor, ticks: int = Views.warped) -> Tensor:
 
 def warp_most(x: Tensor) -> Tensor:
     """Warp two of three beats: BeatGAN's training set has each beat and two warped copies."""
-    chosen = (torch.rand(len(x)) < WARPED).to(x.device)
+    chosen = torch.rand(len(x), device=x.device) < WARPED
     return torch.where(chosen[:, None, None], time_warp(x), x)
 
 
@@ -80,7 +80,7 @@ def amplitude_scale(x: Tensor, spread: float = Views.amplitude) -> Tensor:
 
 def jitter(x: Tensor, deviation: float = Views.noise) -> Tensor:
     """Add white noise, as from muscles and the amplifier."""
-    return x + deviation * torch.randn(x.shape).to(x.device)
+    return x + deviation * torch.randn(x.shape, device=x.device)
 
 
 def baseline_wander(x: Tensor, amplitude: float = Views.wander) -> Tensor:
@@ -92,15 +92,15 @@ def baseline_wander(x: Tensor, amplitude: float = Views.wander) -> Tensor:
 
 def time_shift(x: Tensor, ticks: int = Views.shift) -> Tensor:
     """Shift the window by up to `ticks`, by default 17 ms, and repeat the edge: annotations are not exact."""
-    shift = torch.randint(-ticks, ticks + 1, (len(x), 1)).to(x.device)
+    shift = torch.randint(-ticks, ticks + 1, (len(x), 1), device=x.device)
     index = (torch.arange(WINDOW, device=x.device) + shift).clamp(0, WINDOW - 1)
     return x.gather(2, index[:, None].expand_as(x))
 
 
 def segment_mask(x: Tensor, ticks: int = Views.masked) -> Tensor:
     """Replace up to `ticks`, by default 67 ms, by a straight line between their ends, as if samples were lost."""
-    length = torch.randint(2, ticks + 1, (len(x), 1, 1)).to(x.device)
-    start = (torch.rand(len(x), 1, 1).to(x.device) * (WINDOW - length)).long()
+    length = torch.randint(2, ticks + 1, (len(x), 1, 1), device=x.device)
+    start = (torch.rand(len(x), 1, 1, device=x.device) * (WINDOW - length)).long()
     place = (torch.arange(WINDOW, device=x.device) - start) / length  # from 0 at the start of the mask to 1 at its end
     first, last = (x.gather(2, end.expand(-1, x.shape[1], 1)) for end in (start, start + length))
     return torch.where((place > 0) & (place < 1), first + place * (last - first), x)
@@ -110,8 +110,8 @@ def lead_dropout(x: Tensor, probability: float = Views.silent) -> Tensor:
     """Set one of two leads to zero with `probability`; a single lead is left as it is."""
     if x.shape[1] == 1:
         return x
-    lead = torch.randint(x.shape[1], (len(x), 1, 1)).to(x.device)
-    silent = (torch.rand(len(x), 1, 1) < probability).to(x.device)
+    lead = torch.randint(x.shape[1], (len(x), 1, 1), device=x.device)
+    silent = torch.rand(len(x), 1, 1, device=x.device) < probability
     return x.masked_fill(silent & (torch.arange(x.shape[1], device=x.device)[:, None] == lead), 0)
 
 
@@ -123,4 +123,4 @@ def random_view(x: Tensor, views: Views = Views()) -> Tensor:
 
 
 def _uniform(x: Tensor, low: float, high: float) -> Tensor:
-    return (low + (high - low) * torch.rand(len(x), 1, 1)).to(x.device)
+    return low + (high - low) * torch.rand(len(x), 1, 1, device=x.device)

@@ -6,6 +6,7 @@ R2 describes, and smaller ones, such as a laptop's, with Adam.
 
 import math
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +16,7 @@ from torch.optim.swa_utils import update_bn
 
 from ecglib.beatgan.task import BeatsConfig
 from ecglib.core.config import Checked, digest
+from ecglib.core.cuda_graph import Repeated, Row
 from ecglib.core.errors import EcglibError
 from ecglib.core.precision import Precision
 from ecglib.core.seeds import seed_everything
@@ -92,11 +94,12 @@ class EncoderConfig(BeatsConfig):
         model = nn.Sequential(encoder, head).to(loop.device).train()
         optimizer = new_optimizer(settings, model)
         loop.restore(model=model, optimizer=optimizer)
+        repeated = Repeated(partial(step, self, model, optimizer), [model, optimizer])
         for epoch in loop.epochs():
             order = torch.randperm(len(x))[: steps * settings.batch_size].to(loop.device)
             with loop.reduced():
-                values = [step(self, model, x[batch], optimizer) for batch in order.split(settings.batch_size)]
-            total = torch.stack(values).double().sum().item()
+                rows = [repeated(x[batch]) for batch in order.split(settings.batch_size)]
+            total = torch.stack([row["loss"] for row in rows]).double().sum().item()
             if not math.isfinite(total):
                 raise EcglibError(f"Contrastive training diverged in epoch {epoch}: lower the learning rate.")
             loop.record(loss=total / steps)
@@ -109,7 +112,7 @@ class EncoderConfig(BeatsConfig):
         model = nn.Sequential(encoder, ProjectionHead(encoder.size, self.hidden, self.outputs)).to(device).train()
         x = 2 * torch.rand(self.training.batch_size, len(self.leads), WINDOW, device=device) - 1
         optimizer = new_optimizer(self.training, model)
-        return clock(lambda: step(self, model, x, optimizer)) * len(self.choose(beats).train) / len(x)
+        return clock(lambda: step(self, model, optimizer, x)) * len(self.choose(beats).train) / len(x)
 
 
 def new_optimizer(settings: Settings, model: nn.Module) -> torch.optim.Optimizer:
@@ -120,7 +123,8 @@ def new_optimizer(settings: Settings, model: nn.Module) -> torch.optim.Optimizer
     """
     batch = settings.batch_size
     if batch < settings.large_batch:
-        return torch.optim.Adam(model.parameters(), settings.learning_rate, fused=True)
+        weights = list(model.parameters())
+        return torch.optim.Adam(weights, settings.learning_rate, fused=True, capturable=weights[0].is_cuda)
     try:
         from pytorch_optimizer import LARS  # an optional extra
     except ImportError as error:
@@ -130,13 +134,13 @@ def new_optimizer(settings: Settings, model: nn.Module) -> torch.optim.Optimizer
     return LARS(model.parameters(), lr=0.3 * batch / 256, weight_decay=1e-6)
 
 
-def step(config: EncoderConfig, model: nn.Module, x: Tensor, optimizer: torch.optim.Optimizer) -> Tensor:
+def step(config: EncoderConfig, model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor) -> Row:
     """One training step of `model`, encoder and projection head, on a batch x (B, C, 320) in [-1, 1]; its loss."""
     value = nt_xent(model(random_view(x, config.views)), model(random_view(x, config.views)), config.temperature)
     optimizer.zero_grad()
     value.backward()
     optimizer.step()
-    return value.detach()
+    return {"loss": value.detach()}
 
 
 class EncoderRun(StoredRun):

@@ -17,6 +17,7 @@ from ecglib.beatgan.networks import LATENT, Generator
 from ecglib.beatgan.task import BeatGANConfig
 from ecglib.beatgan.training import State, Step, Term
 from ecglib.core.config import Checked, digest
+from ecglib.core.cuda_graph import Repeated, Row
 from ecglib.core.errors import EcglibError
 from ecglib.core.seeds import seed_everything
 from ecglib.data.augment import Views, random_view
@@ -72,20 +73,24 @@ class ScenarioConfig(BeatGANConfig):
     def before(self, state: State, terms: Sequence[Term], x: Tensor) -> None:
         """Pretraining of scenario 1: D and its projection head learn only contrast."""
         size = self.training.batch_size
-        for epoch in range(self.contrast.pretraining):
-            (term,) = (one for one in terms if one.place == "discriminator")
-            seed_everything(self.training.seed, epoch + 1, PRETRAINING)
-            for batch in torch.randperm(len(x))[: len(x) // size * size].to(x.device).split(size):
-                value = term(Step(state, x[batch], x[batch], x[batch]))
+        for term in (one for one in terms if one.place == "discriminator"):
+
+            def step(x: Tensor, term: Term = term) -> Row:
+                value = term(Step(state, x, x, x))
                 state.discriminator_optimizer.zero_grad()
                 value.backward()
                 state.discriminator_optimizer.step()
+                return {"loss": value.detach()}
+
+            repeated = Repeated(step, [state.discriminator, state.discriminator_optimizer, *term.parts.values()])
+            for epoch in range(self.contrast.pretraining):
+                seed_everything(self.training.seed, epoch + 1, PRETRAINING)
+                for batch in torch.randperm(len(x))[: len(x) // size * size].to(x.device).split(size):
+                    repeated(x[batch])
 
 
 class _ContrastTerm(Term):
     """NT-Xent of two views of each beat, behind the features of D or G and a projection head."""
-
-    draws = True
 
     def __init__(self, settings: Contrast, head: ProjectionHead) -> None:
         self.settings, self.head = settings, head
