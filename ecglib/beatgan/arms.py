@@ -15,7 +15,7 @@ from ecglib.runs.grid import STUDENT_SEED, Arm, obtain_with_weights
 
 
 def distillation_arms(base: BeatGANConfig, main_seeds: int, other_seeds: int) -> dict[str, Arm]:
-    """Arms A to H and S; A, B, D and F have `main_seeds`, the others `other_seeds`. The seed of `base` is ignored.
+    """Arms A to H, N and S; A, B, D, F and N have `main_seeds`, others `other_seeds`. The seed of `base` is ignored.
 
     KD as coded has no arm: its term is a constant, so it equals arm B to the last bit (see `as_coded_twins`).
     """
@@ -37,8 +37,10 @@ def distillation_arms(base: BeatGANConfig, main_seeds: int, other_seeds: int) ->
             configs.append(replace(base, training=settings, width=width * base.width, distillation=taught))
         return Arm(name, text, configs, control)
 
+    alone = [replace(one, training=replace(one.training, adversarial_weight=0.0)) for one in teachers]
     return {
         "A": Arm("A teacher", "BeatGAN", teachers),
+        "N": Arm("N no adversary", "A's autoencoder alone: lambda of equation 1 is 0, nothing looks at D", alone, "A"),
         "B": arm(
             "B second run", "BeatGAN from other initial weights, no distillation: the control", control="", main=True
         ),

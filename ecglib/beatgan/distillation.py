@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ecglib.beatgan import losses
 from ecglib.beatgan.networks import Generator, anomaly_scores
 from ecglib.beatgan.training import State, Step, Term
+from ecglib.core.compiled import compiled
 from ecglib.core.config import Checked
 from ecglib.core.errors import EcglibError
 from ecglib.stats import metrics
@@ -102,14 +103,16 @@ class Distiller(Term):
         self.settings = settings
         self.teacher = (teacher or copy.deepcopy(student)).eval().requires_grad_(False)
         self.parts = {"average": self.teacher} if teacher is None else {}
-        self.student_taps, self.teacher_taps = Taps(student), Taps(self.teacher)
+        self.watches = not TRANSFER.keys().isdisjoint(settings.knowledge)
+        self.taps = [Taps(student), Taps(self.teacher)] if self.watches else []
+        self._taught = self.teacher if self.watches else compiled(self.teacher)
         self.constant = constant_term(settings, student, self.teacher, x) if settings.program == "as coded" else None
 
     def __call__(self, step: Step) -> Tensor:
         if self.constant is not None:
             return self.constant
         with torch.no_grad():
-            x_teacher, z_teacher = self.teacher(step.x)
+            x_teacher, z_teacher = self._taught(step.x)
         discriminator, alpha = step.state.discriminator, self.settings.alpha
         terms = []
         for name in self.settings.knowledge:
@@ -122,16 +125,17 @@ class Distiller(Term):
                 terms.append(alpha * (step.z - z_teacher).square().mean())
             elif name == "features":
                 with torch.no_grad():
-                    wanted = discriminator.features(x_teacher)
-                terms.append(alpha * losses.feature_matching(discriminator.features(step.x_hat), wanted))
+                    _, wanted = discriminator(x_teacher)
+                _, found = discriminator(step.x_hat)
+                terms.append(alpha * losses.feature_matching(found, wanted))
             else:
-                layers = self.student_taps.outputs, self.teacher_taps.outputs
-                terms.append(alpha * losses.attention_transfer(*layers, TRANSFER[name]))
+                student, taught = (taps.outputs for taps in self.taps)
+                terms.append(alpha * losses.attention_transfer(student, taught, TRANSFER[name]))
         return torch.stack([term.float() for term in terms]).sum()
 
     def after_step(self, state: State) -> None:
-        self.student_taps.clear()
-        self.teacher_taps.clear()
+        for taps in self.taps:
+            taps.clear()
         if self.parts:
             follow(self.teacher, state.generator)
 

@@ -11,7 +11,7 @@ training follows all three rules.
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ecglib.beatgan import losses
 from ecglib.beatgan.networks import Discriminator, Generator, anomaly_scores, initialise
+from ecglib.core.compiled import compiled
 from ecglib.core.config import Checked
 from ecglib.core.cuda_graph import Repeated, Row
 from ecglib.core.errors import EcglibError
@@ -88,6 +89,7 @@ class Term:
     """A term that distillation or contrast adds to the loss of D or of G."""
 
     place: Literal["discriminator", "generator"] = "generator"  # whose loss it joins
+    watches: bool = False  # single layers of the generator, which then cannot be compiled
     weight: float = 1.0  # its factor there
     # Columns of the history: the term's mean over an epoch, and its `_pull` in the epoch's first step.
     columns: tuple[str, str]
@@ -152,9 +154,9 @@ def update(state: State, x: Tensor, settings: Settings, terms: Sequence[Term] = 
     discriminator = state.discriminator.requires_grad_(False)
     error = equation_1 = losses.reconstruction(x_hat, x)
     if settings.adversarial_weight:
-        features_fake = discriminator.features(x_hat)
+        _, features_fake = discriminator(x_hat)
         with torch.no_grad():
-            features_real = discriminator.features(x)
+            _, features_real = discriminator(x)
         adversarial = losses.feature_matching(features_fake, features_real)
         equation_1 = losses.equation_1(error, adversarial, settings.adversarial_weight)
         row["loss_adversarial"] = adversarial
@@ -178,9 +180,12 @@ def update(state: State, x: Tensor, settings: Settings, terms: Sequence[Term] = 
 
 
 def repeated(state: State, settings: Settings, terms: Sequence[Term] = ()) -> Repeated:
-    """`update` for many batches x (B, C, 320): on a GPU as a CUDA graph where that is possible."""
+    """`update` for many batches x (B, C, 320): on a GPU compiled, and as a CUDA graph, where that is possible."""
     own = [part for term in terms for part in term.parts.values()]
-    return Repeated(partial(update, state, settings=settings, terms=terms), [*state.learned.values(), *own])
+    watched = any(term.watches for term in terms)
+    generator = state.generator if watched else compiled(state.generator)
+    fast = replace(state, generator=generator, discriminator=compiled(state.discriminator))
+    return Repeated(partial(update, fast, settings=settings, terms=terms), [*state.learned.values(), *own])
 
 
 def epoch_row(rows: Sequence[Row], epoch: int) -> dict[str, float]:

@@ -37,7 +37,7 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> 
     columns = windows.permute(1, 3, 0, 2).reshape(channels * kernel, -1)  # (C K, B T')
     rows = weight.flatten(1)  # (O, C K)
     y = rows @ columns if bias is None else torch.addmm(bias[:, None], rows, columns)
-    return y.view(outputs, len(x), -1).transpose(0, 1)
+    return y.reshape(outputs, len(x), -1).transpose(0, 1)
 
 
 def transposed_convolution(x: Tensor, weight: Tensor, stride: int) -> Tensor:
@@ -45,7 +45,7 @@ def transposed_convolution(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     _, outputs, kernel = weight.shape
     batch, _, length = x.shape
     columns = weight.flatten(1).T @ x.transpose(0, 1).flatten(1)  # (O K, B T)
-    windows = columns.view(outputs, kernel, batch, length).permute(0, 2, 3, 1)  # (O, B, T, K)
+    windows = columns.reshape(outputs, kernel, batch, length).permute(0, 2, 3, 1)  # (O, B, T, K)
     # Windows that overlap are added up: what the gradient of `unfold` does.
     shape = [outputs, batch, stride * (length - 1) + kernel]
     y: Tensor = torch.ops.aten.unfold_backward(windows, shape, 2, kernel, stride)

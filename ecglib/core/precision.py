@@ -9,7 +9,6 @@ discriminator shows why: in bfloat16 its sigmoid is exactly 1 from a logit of ab
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import lru_cache
 from typing import Literal
 
@@ -19,22 +18,23 @@ from torch import Tensor, nn
 Precision = Literal["float32", "bfloat16", "auto"]
 GAIN = 1.15  # "auto" takes bfloat16 if a training step of the probe gets faster by this factor
 PROBE = (64, 128, 80)  # the shape (B, C, T) in the middle of BeatGAN's encoder
-_reduced: ContextVar[bool] = ContextVar("reduced", default=False)
+_reduced = False  # a plain variable: torch.compile cannot look into others
 
 
 @contextmanager
 def reduced(precision: Precision) -> Iterator[None]:
     """Run hidden layers in bfloat16 meanwhile, if `precision` says so; "auto" has to be resolved before."""
-    token = _reduced.set(precision == "bfloat16")
+    global _reduced
+    before, _reduced = _reduced, precision == "bfloat16"
     try:
         yield
     finally:
-        _reduced.reset(token)
+        _reduced = before
 
 
 def hidden(layers: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """The output of hidden layers for x, both float32, in the precision of the training."""
-    if not _reduced.get():
+    if not _reduced:
         return layers(x)
     with torch.autocast(x.device.type, torch.bfloat16):
         return layers(x).float()

@@ -112,7 +112,8 @@ class DiscriminatorContrast(_ContrastTerm):
     columns = ("loss_contrast_d", "gradient_ratio_contrast_d")
 
     def features(self, state: State, view: Tensor) -> Tensor:
-        return state.discriminator.features(view).mean(dim=2)
+        _, features = state.discriminator(view)
+        return features.mean(dim=2)
 
 
 class GeneratorContrast(_ContrastTerm):

@@ -40,7 +40,7 @@ def test_an_error_gives_the_precision_back():
     with pytest.raises(ZeroDivisionError), reduced("bfloat16"):
         raise ZeroDivisionError
     assert hidden(nn.Linear(2, 2), torch.ones(1, 2)).dtype == torch.float32
-    assert not precision._reduced.get()
+    assert not precision._reduced
 
 
 def test_the_last_layers_of_beatgan_stay_in_float32():
