@@ -123,7 +123,7 @@ def _execute_all(todo: Sequence[Planned], folder: Path, beside: Mapping[str, str
 
 def _code_cells(job: Planned) -> int:
     """How many cells of a notebook run, that of the injected parameters included."""
-    kinds = [cell.cell_type for cell in read_notebook(job.path).cells]
+    kinds = [cell["cell_type"] for cell in read_notebook(job.path)]
     return kinds.count("code") + bool(job.parameters)
 
 

@@ -14,7 +14,7 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillException, PapermillExecutionError
 
-from ecglib.book.parameters import Planned, read_notebook
+from ecglib.book.parameters import Planned
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import write_text
 from ecglib.runs.workers import tell
@@ -82,7 +82,7 @@ def _failure(stem: str, failed: Path, error: Exception) -> str:
     """Which cell of which notebook failed and how. Code cell n is In [n] of the source notebook."""
     cells = [
         cell
-        for cell in read_notebook(failed).cells
+        for cell in nbformat.read(failed, as_version=4).cells
         if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.tags
     ]
     started = [(number, cell) for number, cell in enumerate(cells, 1) if cell.metadata.papermill.start_time]

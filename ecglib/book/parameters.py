@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import project_root
 from ecglib.core.profiles import PROFILES, SMOKE, Value
 from ecglib.data import physionet, simulate
 
+Cell = dict[str, Any]  # of a notebook's JSON, its source one text
 FEWER = ("other_seeds", "sweep_seeds")  # numbers of seeds that a notebook's main one limits
 
 
@@ -69,17 +68,17 @@ def read_parameters(notebook: str | Path) -> dict[str, Value]:
     return _parameters_of(read_notebook(Path(notebook)), Path(notebook).name)
 
 
-def _parameters_of(notebook: Any, where: str) -> dict[str, Value]:
-    cells = [
-        cell.source
-        for cell in notebook.cells
-        if cell.cell_type == "code" and "parameters" in cell.metadata.get("tags", [])
+def _parameters_of(cells: Sequence[Cell], where: str) -> dict[str, Value]:
+    tagged = [
+        cell["source"]
+        for cell in cells
+        if cell["cell_type"] == "code" and "parameters" in cell["metadata"].get("tags", [])
     ]
-    if len(cells) != 1:
-        raise EcglibError(f"{where} has {len(cells)} code cells tagged 'parameters': give it exactly one.")
+    if len(tagged) != 1:
+        raise EcglibError(f"{where} has {len(tagged)} code cells tagged 'parameters': give it exactly one.")
     parameters: dict[str, Value] = {}
     try:
-        statements = ast.parse(cells[0]).body
+        statements = ast.parse(tagged[0]).body
     except SyntaxError as error:
         raise EcglibError(f"{where}: the parameters cell is not Python, line {error.lineno}: {error.msg}.") from error
     for statement in statements:
@@ -231,21 +230,22 @@ def data_root(profile: str, given: str | Path | None = None) -> Path:
     return physionet.find_root(given).absolute()
 
 
-def read_notebook(path: Path) -> Any:
-    """A notebook.
+def read_notebook(path: Path) -> list[Cell]:
+    """The cells of a notebook, from its JSON: training on a bare machine needs no Jupyter.
 
     Raises:
         EcglibError: the file is missing, or is no notebook.
     """
     try:
-        return nbformat.read(path, as_version=4)
+        cells = json.loads(path.read_bytes())["cells"]
+        return [{**cell, "source": "".join(cell["source"]), "metadata": cell["metadata"]} for cell in cells]
     except OSError as error:
         raise EcglibError(f"Cannot read the notebook {path}: {error.strerror}.") from error
-    except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError) as error:
+    except (ValueError, LookupError, TypeError) as error:
         raise EcglibError(f"{path} is not a notebook: restore it with 'git checkout -- {path.name}'.") from error
 
 
-def _hash(notebook: Any) -> str:
+def _hash(notebook: Sequence[Cell]) -> str:
     """A digest of a notebook's code and text, without outputs and metadata, which change with every run."""
-    cells = [[cell.cell_type, cell.source] for cell in notebook.cells if cell.cell_type in ("code", "markdown")]
+    cells = [[cell["cell_type"], cell["source"]] for cell in notebook if cell["cell_type"] in ("code", "markdown")]
     return hashlib.sha256(json.dumps(cells).encode()).hexdigest()[:16]
