@@ -22,7 +22,6 @@ from ecglib.core import cost
 from ecglib.core.files import project_root
 from ecglib.core.profiles import PROFILES, SMOKE
 from ecglib.data import mitbih
-from ecglib.runs.grid import Arm
 from ecglib.runs.store import stored_arrays
 from ecglib.simclr import arms as simclr_arms
 from ecglib.simclr import detectors, encoder
@@ -82,13 +81,13 @@ def test_the_tables_of_03_follow_from_the_committed_runs(profile):
 def test_the_tables_of_02_follow_from_the_committed_runs(profile):
     values = PROFILES[profile]["02_beatgan_teacher"]
     parts = {name: values[name] for name in ("train_beats", "validation_beats")}
-    teachers = [
-        BeatGANConfig(REAL_BEATS, Settings(seed, epochs=values["epochs"]), **parts) for seed in range(values["seeds"])
-    ]
-    runs = runs_of(profile, {"A": Arm("teacher", "BeatGAN", teachers)})["A"]
+    base = BeatGANConfig(REAL_BEATS, Settings(0, epochs=values["epochs"]), **parts)
+    arms = runs_of(profile, beatgan_arms.teacher_arms(base, values["seeds"]))
+    runs = arms["A"]
     sizes = mitbih.count_classes(runs[0].predictions["labels"])
     for name, table in (
         ("02_teacher", beatgan_tables.teacher_results(runs, values["epochs"] == reports.value("r1.epochs"))),
+        ("02_adversary", beatgan_tables.adversary_results(arms)),
         ("02_f1", beatgan_tables.f1_results(runs)),
         ("02_per_class", beatgan_tables.per_class(runs, sizes.get)),
     ):

@@ -13,13 +13,31 @@ from ecglib.beatgan.task import BeatGANConfig, BeatGANRun
 from ecglib.data.mitbih import Beats
 from ecglib.runs.grid import STUDENT_SEED, Arm, obtain_with_weights
 
+NARROW = {"H2": (0.5, "half"), "H4": (0.25, "a quarter"), "H8": (0.125, "an eighth")}  # arm -> width, in words
+# Added to a narrow arm's key -> what it is taught: the knowledge that is more than a number a beat.
+LESSONS: dict[str, tuple[str, Knowledge]] = {"+": ("x'", "reconstruction"), "f": ("features", "features")}
+
+
+def teacher_arms(base: BeatGANConfig, seeds: int) -> dict[str, Arm]:
+    """The teacher, and what R1 and BeatGAN's paper lack: the teacher without an adversary.
+
+    Seed s of both starts from the same generator and sees the same batches. The seed of `base` is ignored.
+    """
+    teachers = [replace(base, training=replace(base.training, seed=seed)) for seed in range(seeds)]
+    alone = [replace(one, training=replace(one.training, adversarial_weight=0.0)) for one in teachers]
+    return {
+        "A": Arm("A teacher", "BeatGAN", teachers),
+        "N": Arm("N no adversary", "the same autoencoder, lambda of equation 1 is 0: nothing looks at D", alone, "A"),
+    }
+
 
 def distillation_arms(base: BeatGANConfig, main_seeds: int, other_seeds: int) -> dict[str, Arm]:
-    """Arms A to H, N and S; A, B, D, F and N have `main_seeds`, others `other_seeds`. The seed of `base` is ignored.
+    """Arms A to H and S; A, B, D and F have `main_seeds`, the others `other_seeds`. The seed of `base` is ignored.
 
     KD as coded has no arm: its term is a constant, so it equals arm B to the last bit (see `as_coded_twins`).
     """
-    teachers = [replace(base, training=replace(base.training, seed=seed)) for seed in range(main_seeds)]
+    first = teacher_arms(base, main_seeds)["A"]
+    teachers = first.configs
 
     def arm(
         name: str,
@@ -37,10 +55,16 @@ def distillation_arms(base: BeatGANConfig, main_seeds: int, other_seeds: int) ->
             configs.append(replace(base, training=settings, width=width * base.width, distillation=taught))
         return Arm(name, text, configs, control)
 
-    alone = [replace(one, training=replace(one.training, adversarial_weight=0.0)) for one in teachers]
+    narrow = {}
+    for key, (width, words) in NARROW.items():
+        name = f"H 1/{round(1 / width)} width"
+        narrow[key] = arm(name, f"{words} of the channels, no distillation", width=width)
+        for suffix, (on, knowledge) in LESSONS.items():
+            narrow[key + suffix] = arm(
+                f"{name} + KD on {on}", f"the same, taught as in E on {on}", knowledge, control=key, width=width
+            )
     return {
-        "A": Arm("A teacher", "BeatGAN", teachers),
-        "N": Arm("N no adversary", "A's autoencoder alone: lambda of equation 1 is 0, nothing looks at D", alone, "A"),
+        "A": first,
         "B": arm(
             "B second run", "BeatGAN from other initial weights, no distillation: the control", control="", main=True
         ),
@@ -55,10 +79,7 @@ def distillation_arms(base: BeatGANConfig, main_seeds: int, other_seeds: int) ->
         "S": arm(
             "S self-teacher", "x' towards that of the student's own moving average", "reconstruction", teacher=SELF
         ),
-        "H2": arm("H 1/2 width", "half as many channels, no distillation", width=0.5),
-        "H2+": arm("H 1/2 width + KD", "the same, taught as in E on x'", "reconstruction", control="H2", width=0.5),
-        "H4": arm("H 1/4 width", "a quarter as many channels, no distillation", width=0.25),
-        "H4+": arm("H 1/4 width + KD", "the same, taught as in E on x'", "reconstruction", control="H4", width=0.25),
+        **narrow,
     }
 
 

@@ -66,6 +66,27 @@ def training_curves(histories: dict[int, pd.DataFrame], report_best: float | Non
     return figure
 
 
+def adversary(histories: Mapping[str, Sequence[pd.DataFrame]], averaged: Mapping[str, Sequence[float]]) -> Figure:
+    """Trainings with and without an adversary: the AUC after every epoch, and of the averaged weights of each seed.
+
+    Both map a name to one history, or one AUC, a seed.
+    """
+    figure, (curves, dots) = plt.subplots(1, 2, figsize=(10, 3.9), width_ratios=(2, 1), sharey=True)
+    for place, (name, colour) in enumerate(zip(histories, (OUTPUT, ERROR), strict=True)):
+        for position, history in enumerate(histories[name]):
+            label = None if position else name
+            curves.plot(history["epoch"] + 1, history["auc_eval_mode"], color=colour, alpha=0.7, label=label)
+        dots.plot([place] * len(averaged[name]), averaged[name], "o", color=colour, zorder=3)
+    for pair in zip(*averaged.values(), strict=True):
+        dots.plot([0, 1], pair, color="#BBBBBB", linewidth=1)
+    curves.set(title="after each epoch, validation beats", xlabel="epoch", ylabel="AUC")
+    curves.xaxis.get_major_locator().set_params(integer=True)
+    curves.legend(fontsize=8, loc="lower right")
+    dots.set(title="averaged weights, test beats", xlim=(-0.5, 1.5))
+    dots.set_xticks([0, 1], list(averaged))
+    return figure
+
+
 def reconstructions(x: np.ndarray, x_hat: np.ndarray, labels: list[str]) -> Figure:
     """R1 figure 11: beats (n, 320) with their reconstructions and scores."""
     figure, axes = plt.subplots(1, len(x), figsize=(2.5 * len(x), 2.7), sharey=True, squeeze=False)

@@ -30,8 +30,8 @@ def initialise(module: nn.Module, source: torch.Generator | None = None) -> None
 
 
 def scaled_widths(width: float) -> tuple[int, ...]:
-    """The hidden channels at a width: 0.5 gives 16 to 256."""
-    return tuple(round(width * channels) for channels in WIDTHS)
+    """The hidden channels at a width, at least 1: 0.5 gives 16 to 256."""
+    return tuple(max(1, round(width * channels)) for channels in WIDTHS)
 
 
 def downsampling(channels: int, width: float = 1) -> Hidden:

@@ -243,7 +243,7 @@ def _codes(values: np.ndarray, names: Sequence[str]) -> np.ndarray:
 class BeatGANRun(StoredRun):
     """A finished BeatGAN run; its metrics are those of the epoch that each rule chose."""
 
-    WEIGHTS: ClassVar[tuple[str, ...]] = tuple(f"weights_{rule}" for rule in training.RULES)
+    WEIGHTS: ClassVar[tuple[str, ...]] = (f"weights_{training.RULES[-1]}",)  # those that teach
 
     @cached_property
     def predictions(self) -> dict[str, np.ndarray]:

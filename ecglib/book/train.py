@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from ecglib.beatgan.arms import distillation_arms, protocol_arms
+from ecglib.beatgan.arms import distillation_arms, protocol_arms, teacher_arms
 from ecglib.beatgan.task import BeatGANConfig
 from ecglib.beatgan.training import Settings as BeatGANSettings
 from ecglib.book.parameters import Planned
@@ -55,7 +55,7 @@ def _numbers(values: Values, *names: str) -> list[int]:
 
 
 def _teachers(values: Values, data: str) -> dict[str, Arm]:
-    return {"A": distillation_arms(_beatgan(values, data), int(values["seeds"]), 0)["A"]}
+    return teacher_arms(_beatgan(values, data), int(values["seeds"]))
 
 
 def _students(values: Values, data: str) -> dict[str, Arm]:

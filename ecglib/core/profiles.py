@@ -64,14 +64,14 @@ PROFILES: dict[str, dict[str, dict[str, Value]]] = {
     # Hours on 2 CPU cores: the evidence where no GPU is at hand. Full test sets, a stated part of training and epochs.
     "desk": {
         "01_data": {"profile": "desk"},
-        # The budget of 03's arms, so that its teachers are these runs.
+        # All beats, a fifth of R1's epochs; the arms of 03 and 04 will follow.
         "02_beatgan_teacher": {
             "profile": "desk",
             "seeds": 5,
-            "epochs": 6,
+            "epochs": 20,
             "batch_size": 64,
-            "train_beats": 9600,
-            "validation_beats": 2000,
+            "train_beats": 0,
+            "validation_beats": 0,
         },
         "03_kd_student": {
             "profile": "desk",

@@ -29,7 +29,7 @@ TESTED_ON = ("data", "split", "fold", "split_seed", "test_beats")  # settings th
 
 @dataclass(frozen=True)
 class Rule:
-    """How BeatGAN's epoch was chosen. A column takes both its numbers and its heading from one `Rule`."""
+    """How BeatGAN's epoch was chosen, if one was. A column takes its numbers and its heading from one `Rule`."""
 
     key: str  # of `Tested.metrics`
     label: str  # for a reader
@@ -38,6 +38,9 @@ class Rule:
 AS_CODED, CORRECTED = Rule("as_coded", "as coded"), Rule("corrected", "corrected")
 # Section 3.3.4.2 of R1 takes the epoch with the best validation AUC, as its program does.
 AS_WRITTEN = Rule("as_coded", "as written")
+# The last quarter of the epochs, of which none is chosen (`beatgan.quarter`).
+LATE = Rule("late", "none: mean AUC, last quarter")
+AVERAGED = Rule("averaged", "none: averaged weights, last quarter")
 
 
 class Tested(Protocol):

@@ -60,9 +60,23 @@ def test_arms_differ_in_what_they_are_taught_alone(grid):
         facts = differences(grid[name].configs[0])
         assert facts.pop("distillation")
         assert facts == plain, name
-    assert grid["H2+"].configs[0].width == grid["H2"].configs[0].width == 0.5 * grid["B"].configs[0].width
-    assert grid["H4+"].configs[0].width == grid["H4"].configs[0].width == 0.25 * grid["B"].configs[0].width
-    assert len({config.run_id for arm in grid.values() for config in arm.configs}) == 4 * 2 + 11
+    for name, width in {"H2": 0.5, "H4": 0.25, "H8": 0.125}.items():
+        narrow = [grid[name + lesson].configs[0] for lesson in ("", "+", "f")]
+        assert {one.width for one in narrow} == {width * grid["B"].configs[0].width}
+        assert [one.distillation and one.distillation.knowledge for one in narrow] == [
+            None,
+            ("reconstruction",),
+            ("features",),
+        ]
+    assert len({config.run_id for arm in grid.values() for config in arm.configs}) == 4 * 2 + 16
+
+
+def test_without_an_adversary_nothing_else_changes(base):
+    teachers = beatgan_arms.teacher_arms(base, 2)
+    for one, other in zip(teachers["A"].configs, teachers["N"].configs, strict=True):
+        facts = differences(other)
+        assert facts["training"].pop("adversarial_weight") == 0
+        assert facts == differences(one)
 
 
 def test_the_sweep_varies_gamma_and_tau_alone(base):
@@ -223,7 +237,7 @@ def test_tables_of_the_arms(grid, runs):
     assert list(table.index) == [arm.name for arm in grid.values()]
     differences = tables.arm_differences(grid, runs)
     assert "p (Holm, 13 questions)" in differences.columns
-    assert differences.loc["H 1/2 width + KD", "minus"] == "H 1/2 width"
+    assert differences.loc["H 1/2 width + KD on x'", "minus"] == "H 1/2 width"
     assert differences.loc["H 1/2 width", "minus"] == "B second run"
     assert differences.loc["E KD on z", "verdict"] == "fewer than 3 seeds: no verdict"
     assert differences.loc["E KD on z", "could have shown"] == "-"

@@ -31,7 +31,8 @@ def run(seed, auc, classes=("S", "V")):
         for unit in ("beats", "patients")
     }
     one |= {f"auc_{name}": auc for name in classes}
-    return SimpleNamespace(metrics={"as_coded": one, "corrected": one}, config={"training": {"seed": seed}})
+    rules = ("as_coded", "corrected", "late", "averaged")
+    return SimpleNamespace(metrics=dict.fromkeys(rules, one), config={"training": {"seed": seed}})
 
 
 def test_a_table_states_report_measured_difference_seeds_interval_and_verdict():
