@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from biosppy.signals.ecg import correct_rpeaks, hamilton_segmenter
 
-from benchmarks import report, scaling
+from benchmarks import gpu, report, scaling
 from ecglib.beatgan.networks import Generator, anomaly_scores
 from ecglib.beatgan.scoring import scorer
 from ecglib.beatgan.training import Settings, new_state, update
@@ -202,12 +202,23 @@ def bench_int8() -> list[Row]:
     ]
 
 
+def bench_gpu() -> list[Row]:
+    """BeatGAN's training step on a GPU: see `gpu`."""
+    seconds = gpu.measured()
+    first = seconds.pop("cuDNN")
+    return [
+        row("a training step of BeatGAN, batch 64, on a GPU", "`update`, cuDNN", name, {"": first, name: one})
+        for name, one in seconds.items()
+    ]
+
+
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "update": bench_update,
     "jobs": bench_jobs,
     "beats": bench_beats,
     "score": bench_score,
     "int8": bench_int8,
+    "gpu": bench_gpu,
 }
 
 
@@ -219,7 +230,10 @@ def machine() -> dict[str, str]:
     flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in facts.get("flags", "").split()]
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "onnxruntime", "numpy", "scipy"))
     processor = facts.get("model name", platform.processor() or platform.machine())
-    return {"machine": f"{os.cpu_count()} cores of {processor} ({', '.join(flags)})", "versions": versions}
+    place = f"{os.cpu_count()} cores of {processor} ({', '.join(flags)})"
+    if torch.cuda.is_available():
+        place = f"one {torch.cuda.get_device_name()}, {place}"
+    return {"machine": place, "versions": versions}
 
 
 def main() -> None:
@@ -227,7 +241,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     choices = [*BENCHMARKS, *scaling.SERIES]
     parser.add_argument("benchmarks", nargs="*", choices=[*choices, []], metavar="NAME", help=", ".join(choices))
-    chosen = parser.parse_args().benchmarks or choices
+    here = [name for name in choices if name != "gpu" or torch.cuda.is_available()]
+    chosen = parser.parse_args().benchmarks or here
     torch.set_num_threads(1)
     path = HERE / "results.json"
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

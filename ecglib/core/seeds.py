@@ -10,9 +10,8 @@ import torch
 def seed_everything(*seeds: int) -> None:
     """Seed Python, NumPy and torch (every device) from one or more integers.
 
-    A GPU's convolutions keep all bits of float32, as a CPU's do; by default they would drop 13 of them (TF32). A GPU
-    adds up in any order and so repeats a training only nearly. `ECGLIB_DETERMINISTIC=1` asks cuDNN for kernels that
-    repeat it exactly; those of transposed convolutions take 2 to 80 times as long.
+    A GPU keeps all bits of float32, as a CPU does; by default cuDNN would drop 13 of them (TF32). A GPU adds up in any
+    order and so repeats a training only nearly. `ECGLIB_DETERMINISTIC=1` asks cuDNN for kernels that repeat exactly.
 
     `seed_everything(seed, epoch)` gives each epoch its own stream, so a resumed epoch draws what it would have drawn.
     """
