@@ -272,7 +272,8 @@ def figure9(log: Sequence[tuple[int, float, float, float]], history: pd.DataFram
 def width_curve(points: Mapping[str, Sequence[tuple[int, np.ndarray]]]) -> Figure:
     """AUC against the size of the generator: name -> (weights of G, AUC of each seed) for each width."""
     figure, axis = plt.subplots(figsize=(8, 3.6))
-    for shift, (name, series), colour in zip((0.96, 1.04), points.items(), (PLAIN_COLOUR, STUDENT_COLOUR), strict=True):
+    colours = (PLAIN_COLOUR, STUDENT_COLOUR, "#CC79A7")
+    for shift, (name, series), colour in zip((0.93, 1, 1.07), points.items(), colours, strict=True):
         weights = np.array([count for count, _ in series]) * shift
         axis.plot(weights, [aucs.mean() for _, aucs in series], "-", color=colour, label=name)
         for count, (_, aucs) in zip(weights, series, strict=True):

@@ -57,8 +57,12 @@ def train_on(
                 retries=RETRIES,
             )
         run_of = {future.key: run for run, future in futures.items()}
-        for future in distributed.as_completed(futures.values()):
+        completed = distributed.as_completed(futures.values())
+        for future in completed:
             run = run_of[future.key]
+            if future.status in ("lost", "pending"):  # its worker died with the answer: dask does it again
+                completed.add(future)
+                continue
             if future.status == "finished":
                 _, event, files = future.result()
                 _write(store / run, files)
