@@ -71,7 +71,7 @@ def adversary(histories: Mapping[str, Sequence[pd.DataFrame]], averaged: Mapping
 
     Both map a name to one history, or one AUC, a seed.
     """
-    figure, (curves, dots) = plt.subplots(1, 2, figsize=(10, 3.9), width_ratios=(2, 1), sharey=True)
+    figure, (curves, dots) = plt.subplots(1, 2, figsize=(10, 3.9), width_ratios=(2, 1))
     for place, (name, colour) in enumerate(zip(histories, (OUTPUT, ERROR), strict=True)):
         for position, history in enumerate(histories[name]):
             label = None if position else name
@@ -82,7 +82,7 @@ def adversary(histories: Mapping[str, Sequence[pd.DataFrame]], averaged: Mapping
     curves.set(title="after each epoch, validation beats", xlabel="epoch", ylabel="AUC")
     curves.xaxis.get_major_locator().set_params(integer=True)
     curves.legend(fontsize=8, loc="lower right")
-    dots.set(title="averaged weights, test beats", xlim=(-0.5, 1.5))
+    dots.set(title="averaged weights, test beats", xlim=(-0.5, 1.5), ylabel="AUC")
     dots.set_xticks([0, 1], list(averaged))
     return figure
 
