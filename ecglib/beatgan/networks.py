@@ -63,12 +63,12 @@ class Decoder(nn.Module):
     def __init__(self, channels: int = 1, width: float = 1) -> None:
         super().__init__()
         widths = scaled_widths(width)[::-1]
-        layers: list[nn.Module] = [ConvTranspose1d(LATENT, widths[0], kernel_size=BOTTLENECK, bias=False)]
+        layers: list[nn.Module] = [ConvTranspose1d(LATENT, widths[0], kernel_size=BOTTLENECK)]
         for before, after in itertools.pairwise(widths):
             layers += [nn.BatchNorm1d(before), nn.ReLU(inplace=True)]
-            layers.append(ConvTranspose1d(before, after, kernel_size=4, stride=2, padding=1, bias=False))
+            layers.append(ConvTranspose1d(before, after, kernel_size=4, stride=2, padding=1))
         layers += [nn.BatchNorm1d(widths[-1]), nn.ReLU(inplace=True)]
-        layers.append(ConvTranspose1d(widths[-1], channels, kernel_size=4, stride=2, padding=1, bias=False))
+        layers.append(ConvTranspose1d(widths[-1], channels, kernel_size=4, stride=2, padding=1))
         self.layers = nn.Sequential(*layers, nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:

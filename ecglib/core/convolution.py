@@ -12,6 +12,11 @@ from torch.nn import functional as F
 class Conv1d(nn.Conv1d):
     """`nn.Conv1d` without groups and dilation."""
 
+    def __init__(
+        self, inputs: int, outputs: int, kernel_size: int, stride: int = 1, padding: int | str = 0, bias: bool = True
+    ) -> None:
+        super().__init__(inputs, outputs, kernel_size, stride, padding, bias=bias)
+
     def forward(self, x: Tensor) -> Tensor:
         if not x.is_cuda:
             return super().forward(x)
@@ -22,8 +27,11 @@ class Conv1d(nn.Conv1d):
 class ConvTranspose1d(nn.ConvTranspose1d):
     """`nn.ConvTranspose1d` without groups, dilation, output padding and bias."""
 
+    def __init__(self, inputs: int, outputs: int, kernel_size: int, stride: int = 1, padding: int = 0) -> None:
+        super().__init__(inputs, outputs, kernel_size, stride, padding, bias=False)
+
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        if not x.is_cuda:
+        if not x.is_cuda or output_size is not None:
             return super().forward(x, output_size)
         cut = int(self.padding[0])
         y = transposed_convolution(x, self.weight, int(self.stride[0]))

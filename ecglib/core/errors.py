@@ -6,3 +6,7 @@ class EcglibError(Exception):
 
     The command line prints the message alone and exits with 1; a traceback is kept for real defects.
     """
+
+
+class Busy(EcglibError):
+    """Another process is doing the same."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import filelock
 
-from ecglib.core.errors import EcglibError
+from ecglib.core.errors import Busy, EcglibError
 
 
 def cache_dir() -> Path:
@@ -83,14 +83,14 @@ def sole_process(store: Path, run_id: str) -> Iterator[None]:
     """Make sure that no other process trains `run_id` meanwhile.
 
     Raises:
-        EcglibError: another one does.
+        Busy: another one does.
     """
     store.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(store / f"{run_id}.lock", timeout=0):
             yield
     except filelock.Timeout as error:
-        raise EcglibError(
+        raise Busy(
             f"Another process is training {run_id}: wait until it ends and run again to load its result."
         ) from error
 

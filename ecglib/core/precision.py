@@ -15,6 +15,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ecglib.core.convolution import Conv1d
+
 Precision = Literal["float32", "bfloat16", "auto"]
 GAIN = 1.15  # "auto" takes bfloat16 if a training step of the probe gets faster by this factor
 PROBE = (64, 128, 80)  # the shape (B, C, T) in the middle of BeatGAN's encoder
@@ -48,14 +50,14 @@ class Hidden(nn.Sequential):
 
 
 def resolved(precision: Precision, device: torch.device) -> Precision:
-    """The precision that `precision` means on a device: "auto" is the faster one, measured for about a second."""
+    """The precision that `precision` means on a device: "auto" is the faster one, measured on a few steps."""
     return _faster(device) if precision == "auto" else precision
 
 
 @lru_cache
 def _faster(device: torch.device) -> Precision:
     # Measured instead of asked: processors without bfloat16 emulate it, many times slower than float32.
-    layer = nn.Conv1d(PROBE[1], 2 * PROBE[1], 4, 2, 1).to(device)
+    layer = Conv1d(PROBE[1], 2 * PROBE[1], 4, 2, 1).to(device)
     x = torch.ones(PROBE, device=device)
     seconds: dict[Precision, list[float]] = {"float32": [], "bfloat16": []}
     for _ in range(12):

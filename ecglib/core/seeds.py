@@ -11,7 +11,7 @@ def seed_everything(*seeds: int) -> None:
     """Seed Python, NumPy and torch (every device) from one or more integers.
 
     A GPU keeps all bits of float32, as a CPU does; by default cuDNN would drop 13 of them (TF32). A GPU adds up in any
-    order and so repeats a training only nearly. `ECGLIB_DETERMINISTIC=1` asks cuDNN for kernels that repeat exactly.
+    order and so repeats a training only nearly. `ECGLIB_DETERMINISTIC=1` asks for kernels that repeat it exactly.
 
     `seed_everything(seed, epoch)` gives each epoch its own stream, so a resumed epoch draws what it would have drawn.
     """
@@ -19,9 +19,12 @@ def seed_everything(*seeds: int) -> None:
     random.seed(state)
     np.random.seed(state)  # noqa: NPY002 - libraries still draw from the global state
     torch.manual_seed(state)
-    torch.backends.cudnn.deterministic = deterministic()
+    if deterministic() and torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it
+        torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False  # of all kinds of layers; torch.export refuses a mixture
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def deterministic() -> bool:

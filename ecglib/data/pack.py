@@ -45,13 +45,23 @@ def write(root: str | Path, database: str, target: Path) -> list[Path]:
             for name, content in tables.items():
                 _add(archive, name, content)
             tables = {}
-            while record is not None and (not archive.filelist or archive.start_dir + len(record[1]) < PART):
+            while record is not None and (not archive.filelist or _size(archive, record) < PART):
                 name, content, header = record
                 _add(archive, f"{name}.json", header)
                 _add(archive, f"{name}.bin", content)
                 record = next(entries, None)
         parts.append(path)
+    for path in physionet.packed(target, database):
+        if path not in parts:  # of an earlier packing of more records, which would be mixed with this one
+            path.unlink()
     return parts
+
+
+def _size(archive: zipfile.ZipFile, record: tuple[str, bytes, bytes]) -> int:
+    """At most how many bytes an archive has with one more record and its directory of names."""
+    name, content, header = record
+    entries = 2 * len(archive.filelist) + 4  # each name stands beside its content and in the directory
+    return archive.start_dir + len(content) + len(header) + entries * (len(name) + 80)
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

@@ -4,30 +4,38 @@ Workers that see the store (a shared folder) train in it. Others keep a run in a
 back, and get those of its parents. Either way a run whose worker dies is trained again from what is left of it.
 """
 
+import io
+import json
+import shutil
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from ecglib.core.errors import EcglibError
+import numpy as np
+
+from ecglib.core.errors import Busy, EcglibError
 from ecglib.core.extras import need
 from ecglib.core.files import atomic_path, cache_dir, write_text
 from ecglib.runs.pool import EPOCH, Job, Outcome, OutOfTime, Report, work
+from ecglib.runs.store import StoredRun, bundle
 
-TOPIC = "ecglib epochs"
-SHARED = ".shared"  # a file of the store by which a worker recognises it
+SHARED = ".shared-"  # with a token: a file of the store by which a worker recognises it
 WAIT = 30  # seconds for the scheduler's answer
-RETRIES = 2  # of a run whose worker died
 Files = dict[str, bytes]  # name -> content
-Answer = tuple[str, str, Files]  # run id; "finished", "out of time", "left" or the reason of a failure; files
+Answer = tuple[str, str, Files]  # run id; "finished", "left" or the reason of a failure; files
 
 
 def train_on(
     address: str, jobs: Sequence[Job], root: Path, store: Path, device: str, deadline: float, report: Report
 ) -> Outcome:
     """As `pool.train`, by the workers of the dask scheduler at `address`, such as tcp://node1:8786.
+
+    If this process ends, the workers stop after the epoch under way. A run whose worker dies is trained again, as often
+    as dask allows it (`distributed.scheduler.allowed-failures`).
 
     Raises:
         EcglibError: dask is not installed, or no scheduler answers.
@@ -40,9 +48,10 @@ def train_on(
             f"No dask scheduler answers at {address} ({error}): start 'dask scheduler' and workers first."
         ) from error
     token, outcome = uuid.uuid4().hex, Outcome()
-    write_text(store / SHARED, token)
-    with client:
-        client.subscribe_topic(TOPIC, lambda event: report(event[1], EPOCH))
+    mark = store / f"{SHARED}{token}"
+    write_text(mark, "Workers that see this file train in this store.\n")
+    with client, _tidied(client, mark, token):
+        client.subscribe_topic(token, lambda event: report(event[1], EPOCH))
         futures: dict[str, Any] = {}
         by_run = {job.config.run_id: job for job in jobs}
         graph = {run: [one for one in job.config.parents if one in by_run] for run, job in by_run.items()}
@@ -54,7 +63,6 @@ def train_on(
                 *(job, root, store, token, device, deadline, _files(store / run), before),
                 [futures[one] for one in parents if one in futures],
                 key=f"{run}-{token}",
-                retries=RETRIES,
             )
         run_of = {future.key: run for run, future in futures.items()}
         completed = distributed.as_completed(futures.values())
@@ -67,17 +75,36 @@ def train_on(
                 _, event, files = future.result()
                 _write(store / run, files)
             else:
-                event = f"its worker died {RETRIES + 1} times ({future.exception()})"
+                event = f"its workers died: give them more memory or time ({future.exception()})"
             if event == "finished":
                 outcome.finished.append(run)
-            elif event in ("out of time", "left"):
+            elif event == "left":
                 outcome.left.append(run)
             else:
                 outcome.failed[run] = event
                 event = "failed"
             report(run, event)
-    (store / SHARED).unlink(missing_ok=True)
     return outcome
+
+
+@contextmanager
+def _tidied(client: Any, mark: Path, token: str) -> Iterator[None]:
+    """Leave nothing behind, in the store and with the workers."""
+    try:
+        yield
+    finally:
+        mark.unlink(missing_ok=True)
+        with suppress(OSError, TimeoutError):
+            client.run(_forget, token, on_error="ignore")
+
+
+def _forget(token: str) -> None:
+    shutil.rmtree(_own_store(token), ignore_errors=True)
+
+
+def _own_store(token: str) -> Path:
+    """Where the workers of a machine that do not see the store keep its runs meanwhile."""
+    return cache_dir() / "cluster" / token
 
 
 def remote(
@@ -97,7 +124,7 @@ def remote(
         job: the training.
         root: the data root on the worker.
         store: that of the client, which the worker may see or not.
-        token: the content of the store's file `SHARED`.
+        token: ends the name of the store's file `SHARED`.
         device: "auto", "cpu" or "cuda".
         deadline: see `pool.train`.
         files: of the run so far.
@@ -109,26 +136,46 @@ def remote(
         return run, "start dask workers with --nthreads 1: two trainings in one process would share random numbers", {}
     if any(event != "finished" for _, event, _ in parents) or time.time() > deadline:
         return run, "left", {}
-    mark = store / SHARED
-    shared = mark.exists() and mark.read_text(encoding="utf-8") == token
+    shared = (store / f"{SHARED}{token}").exists()
     if not shared:
-        store = cache_dir() / "cluster" / token
+        store = _own_store(token)
         for name, _, sent in (*before, *parents):
             _write(store / name, sent)
         if not (store / run).exists():
             _write(store / run, files)
+    task = worker.get_current_task()
+
+    def epoch(name: str) -> None:
+        worker.log_event(token, name)
+        if worker.state.tasks[task].state == "cancelled":  # nobody waits for it any more
+            raise OutOfTime
+
     try:
-        work(job, root, store, device, deadline, lambda name: worker.log_event(TOPIC, name))
+        work(job, root, store, device, deadline, epoch)
         event = "finished"
-    except OutOfTime:
-        event = "out of time"
+    except (OutOfTime, Busy):
+        event = "left"
     except EcglibError as error:
         return run, str(error), {}
+    except Exception as error:  # a defect: dask would try it again
+        return run, f"{type(error).__name__}: {error}", {}
     return run, event, {} if shared else _files(store / run)
 
 
 def _files(folder: Path) -> Files:
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("[!.]*"))} if folder.is_dir() else {}
+    """The files of a run, those included that only the bundle of its profile has."""
+    files = {path.name: path.read_bytes() for path in sorted(folder.glob("[!.]*"))} if folder.is_dir() else {}
+    if "config.json" in files or folder.name not in bundle(folder.parent).facts:
+        return files
+    run, predictions = StoredRun(folder), io.BytesIO()
+    arrays: dict[str, Any] = run.arrays()
+    np.savez_compressed(predictions, **arrays)
+    facts = {
+        name: json.dumps(getattr(run, kind)).encode()
+        for kind, name in (("config", "config.json"), ("environment", "env.json"), ("metrics", "metrics.json"))
+    }
+    history = run.history.to_csv(index=False).encode()
+    return files | facts | {"history.csv": history, "predictions.npz": predictions.getvalue()}
 
 
 def _write(folder: Path, files: Files) -> None:

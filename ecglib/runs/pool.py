@@ -15,12 +15,13 @@ from typing import Any
 
 import torch
 
-from ecglib.core.errors import EcglibError
+from ecglib.core.errors import Busy, EcglibError
 from ecglib.runs.loop import Loop
 from ecglib.runs.obtain import Config, obtain
 from ecglib.runs.workers import tell, workers
 
-ATTEMPTS = 3  # at a run whose process is killed, for lack of memory or by somebody
+ATTEMPTS = 3  # at a run whose process is killed while nothing else runs
+KILLED = f"its process was killed {ATTEMPTS} times, usually for lack of memory: free some, and run the same command"
 EPOCH = "epoch"  # the event of a run after each of its epochs; any other one ends it
 Report = Callable[[str, str], object]  # (run id, event)
 Load = Callable[[Path], Any]  # data root -> beats or records; a function of a module, which can travel to a process
@@ -65,28 +66,35 @@ def train(
     """
     pending = {job.config.run_id: job for job in jobs}
     outcome, kills = Outcome(), dict.fromkeys(pending, 0)
+    suspects: set[str] = set()  # ran when a process was killed: one of them may be to blame, so each gets tried alone
     while pending and time.time() < deadline:
         running: dict[Future[None], str] = {}
+        chosen, side_by_side = (suspects, 1) if suspects else (pending.keys(), count)
         try:
-            with workers(count, lambda run: report(run, EPOCH)) as pool:
-                while pending or running:
+            with workers(side_by_side, lambda run: report(run, EPOCH)) as pool:
+                while True:
                     for run in _ready(pending, outcome, set(running.values())):
-                        if len(running) < count and time.time() < deadline:
+                        if run in chosen and len(running) < side_by_side and time.time() < deadline:
                             arguments = (pending[run], root, store, device, deadline)
                             running[pool.submit(work, *arguments)] = run
                     if not running:
                         break
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         _settle(future, running[future], outcome, report)
+                        suspects.discard(running[future])
                         del pending[running.pop(future)]
         except BrokenProcessPool:
             for run in running.values():
-                kills[run] += 1
+                kills[run] += bool(suspects)
                 if kills[run] == ATTEMPTS:
                     del pending[run]
-                    outcome.failed[run] = f"its process was killed {ATTEMPTS} times, usually for lack of memory"
+                    outcome.failed[run] = KILLED
+                    report(run, "failed")
+            suspects = (suspects | set(running.values())) & pending.keys()
             continue
-        break
+        if chosen is not suspects:
+            break
+        suspects = set()
     outcome.left += pending
     return outcome
 
@@ -105,13 +113,13 @@ def _settle(future: "Future[None]", run: str, outcome: Outcome, report: Report) 
         outcome.finished.append(run)
     except BrokenProcessPool:
         raise
-    except OutOfTime:
+    except (OutOfTime, Busy):
         outcome.left.append(run)
     except EcglibError as error:
         outcome.failed[run] = str(error)
     except Exception as error:  # a defect: the other runs still finish
         outcome.failed[run] = f"{type(error).__name__}: {error}"
-    report(run, "finished" if run in outcome.finished else "out of time" if run in outcome.left else "failed")
+    report(run, "finished" if run in outcome.finished else "left" if run in outcome.left else "failed")
 
 
 @lru_cache(maxsize=2)
