@@ -1,7 +1,7 @@
 """BeatGAN's training step on a GPU, for the part "gpu" of the table: `python -m benchmarks.bench gpu`.
 
-R1's step is launched kernel by kernel, on cuDNN's convolutions. From there, one change after the other: a CUDA graph,
-convolutions as products, torch.compile, and eight trainings at once.
+First `update` with cuDNN's convolutions, each kernel launched from Python. From there, one change after the other: a
+CUDA graph, convolutions as products, torch.compile, and eight trainings at once.
 """
 
 import time
@@ -70,16 +70,17 @@ def _seconds(how: str, count: int) -> float:
 
 
 def measured() -> dict[str, float]:
-    """Seconds a step of each way; those for eight are the share of one of eight that run at once.
+    """Seconds a step of each way, the plain one first; of eight trainings at once, those of one.
 
     Eight graphs in one process share cuBLAS's workspace, so that their numbers are wrong; trainings at once are
     processes, see `--jobs`. Their speed is that of these streams.
     """
     with _cudnn():
-        found = {"cuDNN": _seconds("eager", 1)}
-        for count in (1, AT_ONCE):
-            found[f"cuDNN, graph, {count}"] = _seconds("graph", count)
-    for count in (1, AT_ONCE):
-        found[f"products, graph, {count}"] = _seconds("graph", count)
-        found[f"products, compiled, graph, {count}"] = _seconds("compiled", count)
-    return found
+        found = {"`update`, kernel by kernel": _seconds("eager", 1)}
+        found |= _alone_and_at_once("graph", "as a CUDA graph")
+    found |= _alone_and_at_once("graph", "and convolutions as products")
+    return found | _alone_and_at_once("compiled", "and compiled: `training.repeated`")
+
+
+def _alone_and_at_once(how: str, name: str) -> dict[str, float]:
+    return {name: _seconds(how, 1), f"{name}, {AT_ONCE} trainings at once": _seconds(how, AT_ONCE)}

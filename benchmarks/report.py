@@ -23,7 +23,8 @@ GROWTH = """
 
 # Growth
 
-Slopes in log-log axes: over all sizes, and between the two largest. 1 is linear; fixed costs make it less.
+The exponent k of time or memory ~ size^k: over all sizes, and between the two largest. 1 is linear; fixed costs make it
+less.
 
 | what grows | sizes | time | memory |
 | --- | --- | --- | --- |
@@ -34,7 +35,8 @@ def write(kept: Mapping[str, Any], folder: Path) -> None:
     """`README.md`, `speed.png` and `scaling.png` in `folder`."""
     use_style()
     rows = [row for name, part in kept.items() if name not in scaling.SERIES for row in part["rows"]]
-    text = HEAD + "".join(map(_line, rows)) + GROWTH
+    asked = [row["ratio"] >= row["goal"] for row in rows if row["goal"] is not None]
+    text = HEAD + "".join(map(_line, rows)) + f"\n{sum(asked)} of {len(asked)} goals are met.\n" + GROWTH
     for name, (what, _, sizes) in scaling.SERIES.items():
         if name in kept:
             found = [scaling.slopes(kept[name]["rows"], key) for key in ("seconds", "megabytes")]
@@ -71,7 +73,8 @@ def _ratios(rows: list[Mapping[str, Any]]) -> plt.Figure:
     labels = [f"{row['what']}\n{row['here'].replace('`', '')}" for row in rows]
     axis.barh(labels, [row["ratio"] for row in rows], color=OUTPUT, height=0.55)
     for place, row in enumerate(rows):
-        axis.text(row["ratio"] * 1.05, place, _ratio(row), va="center", fontsize=8)
+        clear = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}  # the goal's line may pass behind
+        axis.text(row["ratio"] * 1.08, place, _ratio(row), va="center", fontsize=8, bbox=clear, zorder=4)
         if row["goal"]:
             axis.plot([row["goal"]] * 2, [place - 0.4, place + 0.4], color=ERROR)
     axis.plot([], [], color=ERROR, label="goal")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -139,7 +139,7 @@ class BeatGANConfig(BeatsConfig):
         state = training.new_state(settings, len(self.leads), device, self.width)
         x = 2 * torch.rand(settings.batch_size, len(self.leads), mitbih.WINDOW, device=device) - 1
         terms = self.terms(state, x, lambda: Generator(len(self.leads)).to(device))
-        step = clock(lambda: training.update(state, x, settings, terms))
+        step = clock(partial(training.repeated(state, settings, terms), x))
         scored = clock(lambda: anomaly_scores(state.generator, x))
         return (len(split.train) * step + 2 * len(split.validation) * scored) / settings.batch_size
 

@@ -35,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 OUT_OF_TIME = 75  # EX_TEMPFAIL of sysexits.h: try again
-ON_GPU = 8  # trainings share a GPU: each needs 1.6 GB, and more than eight make nothing faster on an H200
+ON_GPU = 8  # trainings share a GPU; more than eight make nothing faster on an H200
+A_TRAINING = 2e9  # bytes that one needs there
 
 
 # The commands import what they need themselves, so that --help and a wrong option answer at once.
@@ -62,20 +63,23 @@ def _train(arguments: argparse.Namespace) -> int:
     from ecglib.book import train
     from ecglib.book.parameters import data_root, find_notebooks, plan
 
-    device, jobs = arguments.device or "auto", _jobs(arguments)
-    options = {"seeds": arguments.seeds, "device": arguments.device}
-    planned = plan(find_notebooks(arguments.notebooks), arguments.profile, dict(arguments.parameters), options)
+    # The workers of a cluster choose their own devices; this machine may have none of them.
+    elsewhere = arguments.scheduler is not None
+    device, jobs = arguments.device or "auto", 1 if elsewhere else _jobs(arguments)
+    options = {"seeds": arguments.seeds, "device": None if elsewhere else arguments.device}
+    names = arguments.notebooks or list(train.GRIDS)
+    planned = plan(find_notebooks(names), arguments.profile, dict(arguments.parameters), options, here=not elsewhere)
     root = data_root(arguments.profile, arguments.data_root)
     store = Path(arguments.output or output_root()).absolute() / "papermill_runs" / arguments.profile / "runs"
     trainings = train.grid(planned, root, arguments.only)
     rest = train.unfinished(trainings, store)
-    if arguments.list or arguments.profile != SMOKE:  # whose trainings are shorter than the probe
+    if arguments.list or (arguments.profile != SMOKE and not elsewhere):  # smoke's are shorter than the probe
         rest = train.estimated(rest, root, device)
     if arguments.list:
         hours = sum(one.epochs * one.seconds for one in rest) / 3600
         print(train.listing(trainings, rest).to_string(float_format="{:.2f}".format))
-        beside = f"; with --jobs {jobs} about {hours / jobs:.1f}" if jobs > 1 else ""
-        print(f"{len(rest)} of {len(trainings)} trainings are left: about {hours:.1f} hours on one thread{beside}")
+        beside = f"; with --jobs {jobs} about {hours / jobs:.1f}" if jobs > 1 and not _on_gpu(device) else ""
+        print(f"{len(rest)} of {len(trainings)} trainings are left: about {hours:.1f} hours one after another{beside}")
         return 0
     print(f"{len(rest)} of {len(trainings)} trainings are left", flush=True)
     done = train.train(
@@ -92,12 +96,21 @@ def _train(arguments: argparse.Namespace) -> int:
     return 0 if done else OUT_OF_TIME
 
 
-def _jobs(arguments: argparse.Namespace) -> int:
+def _on_gpu(device: str) -> bool:
     from ecglib.core.device import choose_device
 
+    return choose_device(device).type == "cuda"
+
+
+def _jobs(arguments: argparse.Namespace) -> int:
     if arguments.jobs:
         return int(arguments.jobs)
-    return ON_GPU if choose_device(arguments.device or "auto").type == "cuda" else os.cpu_count() or 1
+    if not _on_gpu(arguments.device or "auto"):
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    import torch
+
+    free, _ = torch.cuda.mem_get_info()
+    return max(1, min(ON_GPU, int(free / A_TRAINING)))
 
 
 def _download(arguments: argparse.Namespace) -> int:
@@ -188,7 +201,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATTERN",
         help="arms such as A or 'H*', by key, name or run id, and what they need; may be repeated, in order of urgency",
     )
-    train.add_argument("--budget", type=float, metavar="MINUTES", help="then stop after an epoch; exit code 75")
+    train.add_argument("--budget", type=_minutes, metavar="MINUTES", help="then stop after an epoch; exit code 75")
     train.add_argument("--scheduler", metavar="ADDRESS", help="train on a dask cluster, such as tcp://node1:8786")
     train.set_defaults(command=_train)
 
@@ -245,7 +258,8 @@ def _add_notebooks(parser: argparse.ArgumentParser) -> None:
         "--jobs",
         type=_positive,
         metavar="N",
-        help=f"trainings, and notebooks, at the same time, one thread each (default: cores; on a GPU {ON_GPU})",
+        help="trainings, and notebooks, at the same time, one thread each (default: as many as this machine's cores, "
+        f"or its GPU's memory up to {ON_GPU}); a cluster's workers decide for themselves",
     )
     parser.add_argument("--seeds", type=_positive, metavar="N", help="how many seeds, where a notebook trains")
     parser.add_argument("--device", metavar="NAME", help="auto, cpu or cuda (default: the notebook's own, auto)")
@@ -277,6 +291,16 @@ def _positive(text: str) -> int:
     if not (text.isdecimal() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return int(text)
+
+
+def _minutes(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes above 0")
+    return value
 
 
 def _assignment(text: str) -> tuple[str, str]:

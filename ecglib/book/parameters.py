@@ -147,11 +147,12 @@ def plan(
     profile: str,
     overrides: Mapping[str, str],
     options: Mapping[str, int | str | None],
+    here: bool = True,
 ) -> list[Planned]:
     """The parameters of notebooks under a profile, all of them checked before the first notebook runs.
 
     `overrides` are texts from the command line, for parameters that every notebook must have; `options` are for the
-    notebooks that have such a parameter.
+    notebooks that have such a parameter. Without `here` they run elsewhere, and this machine's devices do not count.
 
     Raises:
         EcglibError: a profile, name, type or device is wrong.
@@ -185,7 +186,8 @@ def plan(
         planned.append(Planned(path, defaults, parameters, entry))
     if unused := given.keys() - used:
         raise EcglibError(f"None of the chosen notebooks has a parameter {min(unused)!r}: leave --{min(unused)} out.")
-    _check_device(planned, profile)
+    if here:
+        _check_device(planned, profile)
     return planned
 
 

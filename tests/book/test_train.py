@@ -8,12 +8,14 @@ import sys
 import time
 
 import pytest
+import torch
 
 from ecglib.book import cli, parameters, train
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import project_root
 from ecglib.core.profiles import PROFILES
 from ecglib.data import mitbih, ptbxl
+from ecglib.runs import cluster
 
 TINY = ["-p", "epochs=2", "-p", "train_beats=128", "-p", "validation_beats=200", "-p", "width=0.125"]
 TINY += ["-p", "batch_size=64"]
@@ -85,7 +87,7 @@ def test_a_failed_training_is_named_and_the_exit_code_is_1(tmp_path, simulated_r
 
 def test_a_budget_that_ends_says_so_by_its_exit_code(tmp_path, simulated_root, capsys):
     command = ["train", "03", *TINY, "--only", "B", "--output", str(tmp_path), "--jobs", "1"]
-    assert cli.main([*command, "--budget", "0"]) == cli.OUT_OF_TIME
+    assert cli.main([*command, "--budget", "0.0001"]) == cli.OUT_OF_TIME
     assert "the same command goes on" in capsys.readouterr().out
     assert cli.main(command) == 0
 
@@ -118,3 +120,13 @@ def test_every_profile_plans_its_grid(simulated_root):
         if profile != "paper":  # which refuses a machine without a GPU
             notebooks = planned(profile)
             assert train.grid(notebooks, simulated_root)
+
+
+def test_a_clusters_devices_are_not_looked_for_here(tmp_path, simulated_root, monkeypatch, capsys):
+    monkeypatch.setattr(cluster, "WAIT", 1)
+    command = ["train", "03", "--only", "B", "--output", str(tmp_path), "--device", "cuda"]
+    assert cli.main([*command, "--scheduler", "tcp://127.0.0.1:1"]) == 1
+    assert "No dask scheduler answers" in capsys.readouterr().err
+    if not torch.cuda.is_available():
+        assert cli.main(command) == 1
+        assert "Device 'cuda' cannot be used here" in capsys.readouterr().err

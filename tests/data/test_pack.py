@@ -78,6 +78,14 @@ def test_the_command_packs_and_equal_databases_give_equal_parts(simulated_root, 
     assert one == other and len(one) < pack.PART
 
 
+def test_parts_stay_below_their_size_and_older_ones_are_removed(simulated_root, tmp_path, monkeypatch):
+    for size in (120_000, 400_000):
+        monkeypatch.setattr(pack, "PART", size)
+        parts = pack.write(simulated_root, "ptb-xl", tmp_path)
+        assert sorted(tmp_path.glob("*.zip")) == parts
+        assert len(parts) > 1 and max(part.stat().st_size for part in parts) < size
+
+
 def test_missing_and_damaged_parts_are_one_clear_error(packed, tmp_path):
     (part,) = sorted(packed.glob("mitdb*"))[:1]
     content = bytearray(part.read_bytes())

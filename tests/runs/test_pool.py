@@ -130,6 +130,16 @@ def test_a_killed_process_is_replaced_and_one_that_is_always_killed_is_given_up(
     assert list(outcome.failed) == [always.run_id] and "memory" in outcome.failed[always.run_id]
 
 
+def test_neighbours_of_a_run_that_kills_its_process_are_not_given_up(tmp_path):
+    bad, others = Line(Settings(5), trouble="killed"), lines(3, seconds=0.2)
+    events = []
+    outcome = train(
+        jobs([bad, *others]), tmp_path, tmp_path / "runs", 3, report=lambda run, event: events.append((run, event))
+    )
+    assert sorted(outcome.finished) == sorted(one.run_id for one in others) and not outcome.left
+    assert list(outcome.failed) == [bad.run_id] and (bad.run_id, "failed") in events
+
+
 def test_the_deadline_leaves_a_checkpoint_that_the_next_call_goes_on_from(tmp_path):
     slow = Line(Settings(0, epochs=6), seconds=0.4)
     whole = replace(slow, seconds=0.0)
