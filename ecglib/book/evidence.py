@@ -14,13 +14,15 @@ KEPT = {"baselines": "beatgan", "detectors": "simclr", "onnx": "classifier"}
 
 
 def chapter_of(name: str, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
-    """The room whose run a group of arrays belongs to: its predictions go into one file a room."""
+    """The room whose run a group of arrays belongs to: its predictions go into one file a room, BeatGAN's into two."""
     folder = name.split("/")[0]
     if folder in KEPT:
         return KEPT[folder]
     if "test_targets" in arrays:
         return "classifier"
-    return "beatgan" if "class_codes" in arrays and "contrast" not in config else "simclr"
+    if "class_codes" not in arrays or "contrast" in config:
+        return "simclr"
+    return "students" if "distillation" in config else "beatgan"
 
 
 def pack_profile(folder: Path) -> str:

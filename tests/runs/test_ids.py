@@ -16,7 +16,7 @@ from ecglib.simclr.encoder import EncoderConfig
 from ecglib.simclr.scenarios import ScenarioConfig
 
 PROFILES = sorted(path.parent for path in project_root().glob("papermill_runs/*/runs.jsonl"))
-KINDS = {"beatgan": BeatGANConfig, "classifier": ClassifierConfig}
+KINDS = {"beatgan": BeatGANConfig, "students": BeatGANConfig, "classifier": ClassifierConfig}
 
 
 def restored(kind, facts):
