@@ -69,7 +69,7 @@ def training_curves(histories: dict[int, pd.DataFrame], report_best: float | Non
 def adversary(histories: Mapping[str, Sequence[pd.DataFrame]], averaged: Mapping[str, Sequence[float]]) -> Figure:
     """Trainings with and without an adversary: the AUC after every epoch, and of the averaged weights of each seed.
 
-    Both map a name to one history, or one AUC, a seed.
+    Both map a name to one history, or one AUC, a seed. The last quarter, over which weights are averaged, is shaded.
     """
     figure, (curves, dots) = plt.subplots(1, 2, figsize=(10, 3.9), width_ratios=(2, 1))
     for place, (name, colour) in enumerate(zip(histories, (OUTPUT, ERROR), strict=True)):
@@ -77,12 +77,17 @@ def adversary(histories: Mapping[str, Sequence[pd.DataFrame]], averaged: Mapping
             label = None if position else name
             curves.plot(history["epoch"] + 1, history["auc_eval_mode"], color=colour, alpha=0.7, label=label)
         dots.plot([place] * len(averaged[name]), averaged[name], "o", color=colour, zorder=3)
-    for pair in zip(*averaged.values(), strict=True):
+    for seed, pair in enumerate(zip(*averaged.values(), strict=True)):
         dots.plot([0, 1], pair, color="#BBBBBB", linewidth=1)
-    curves.set(title="after each epoch, validation beats", xlabel="epoch", ylabel="AUC")
+        dots.annotate(
+            f"seed {seed}", (0, pair[0]), (-7, 0), textcoords="offset points", ha="right", va="center", size=7
+        )
+    epochs = len(next(iter(histories.values()))[0])
+    curves.axvspan(epochs - max(1, epochs // 4) + 0.5, epochs + 0.5, color="#EEEEEE", zorder=0)
+    curves.set(title="after each epoch, validation beats", xlabel="epoch", ylabel="validation AUC")
     curves.xaxis.get_major_locator().set_params(integer=True)
     curves.legend(fontsize=8, loc="lower right")
-    dots.set(title="averaged weights, test beats", xlim=(-0.5, 1.5), ylabel="AUC")
+    dots.set(title="averaged weights, test beats", xlim=(-0.5, 1.5), ylabel="test AUC (another scale)")
     dots.set_xticks([0, 1], list(averaged))
     return figure
 
