@@ -94,7 +94,7 @@ class EncoderConfig(BeatsConfig):
         model = nn.Sequential(encoder, head).to(loop.device).train()
         optimizer = new_optimizer(settings, model)
         loop.restore(model=model, optimizer=optimizer)
-        repeated = Repeated(partial(step, self, model, optimizer), [model, optimizer])
+        repeated = Repeated(partial(step, self, model, optimizer=optimizer), [model, optimizer])
         for epoch in loop.epochs():
             order = torch.randperm(len(x))[: steps * settings.batch_size].to(loop.device)
             with loop.reduced():
@@ -112,7 +112,7 @@ class EncoderConfig(BeatsConfig):
         model = nn.Sequential(encoder, ProjectionHead(encoder.size, self.hidden, self.outputs)).to(device).train()
         x = 2 * torch.rand(self.training.batch_size, len(self.leads), WINDOW, device=device) - 1
         optimizer = new_optimizer(self.training, model)
-        return clock(lambda: step(self, model, optimizer, x)) * len(self.choose(beats).train) / len(x)
+        return clock(lambda: step(self, model, x, optimizer)) * len(self.choose(beats).train) / len(x)
 
 
 def new_optimizer(settings: Settings, model: nn.Module) -> torch.optim.Optimizer:
@@ -134,7 +134,7 @@ def new_optimizer(settings: Settings, model: nn.Module) -> torch.optim.Optimizer
     return LARS(model.parameters(), lr=0.3 * batch / 256, weight_decay=1e-6)
 
 
-def step(config: EncoderConfig, model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor) -> Row:
+def step(config: EncoderConfig, model: nn.Module, x: Tensor, optimizer: torch.optim.Optimizer) -> Row:
     """One training step of `model`, encoder and projection head, on a batch x (B, C, 320) in [-1, 1]; its loss."""
     value = nt_xent(model(random_view(x, config.views)), model(random_view(x, config.views)), config.temperature)
     optimizer.zero_grad()
