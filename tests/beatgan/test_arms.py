@@ -236,7 +236,7 @@ def test_tables_of_the_arms(grid, runs):
     table = tables.arm_results(grid, runs, dict.fromkeys(grid, 7))
     assert list(table.index) == [arm.name for arm in grid.values()]
     differences = tables.arm_differences(grid, runs)
-    assert "p (Holm, 13 questions)" in differences.columns
+    assert "p (Holm, 18 questions)" in differences.columns
     assert differences.loc["H 1/2 width + KD on x'", "minus"] == "H 1/2 width"
     assert differences.loc["H 1/2 width", "minus"] == "B second run"
     assert differences.loc["E KD on z", "verdict"] == "fewer than 3 seeds: no verdict"
