@@ -8,16 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ecglib.classifier import onnx
+from ecglib.classifier import onnx, task
 from ecglib.classifier.onnx import Contract
 from ecglib.classifier.task import ClassifierRun
-from ecglib.classifier.training import probabilities
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import output_root
 from ecglib.core.profiles import SMOKE
 from ecglib.data import physionet, ptbxl, simulate
 from ecglib.data.ptbxl import SUPERCLASSES, Records
-from ecglib.stats import metrics, multilabel
+from ecglib.stats import multilabel
 
 CALIBRATION = 256  # training records
 
@@ -52,7 +51,7 @@ def _contract(run: ClassifierRun, profile: str, answers: Mapping[str, np.ndarray
     targets = run.predictions
     source, count = "simulated" if profile == SMOKE else ptbxl.SOURCE, run.environment["train_records"]
     measured = multilabel.class_metrics(targets["test_targets"], answers["test_logits"], SUPERCLASSES)
-    thresholds = thresholds_of(targets["validation_targets"], answers["validation_logits"])
+    thresholds = task.thresholds(targets["validation_targets"], answers["validation_logits"])
     return Contract(
         onnx.lead_names(tuple(run.leads)),
         thresholds=tuple(round(value, 4) for value in thresholds),
@@ -72,7 +71,7 @@ def calibration_records(run: ClassifierRun, records: Records) -> np.ndarray:
 def export_best(
     kind: str, profile: str, path: Path, int8: bool = False, data_root: str | None = None, output: str | None = None
 ) -> str:
-    """Write the best run of a kind (see `best_run`) as ONNX; returned is what was written, for a reader.
+    """Write the best run of a kind (see `task.best_run`) as ONNX; returned is what was written, for a reader.
 
     INT8 needs the records: those in `data_root`, or simulated ones for the smoke profile. `output` is the folder that
     has `papermill_runs/`; None is `files.output_root`.
@@ -80,7 +79,7 @@ def export_best(
     Raises:
         EcglibError: no such run, no records, or the disk refused.
     """
-    run = best_run(Path(output or output_root()) / "papermill_runs" / profile / "runs", kind)
+    run = task.best_run(Path(output or output_root()) / "papermill_runs" / profile / "runs", kind)
     plain = path.with_name(f".{path.name}.float") if int8 else path
     try:
         export(run, profile, plain)
@@ -126,28 +125,3 @@ def contract_table(contracts: Mapping[str, Contract]) -> pd.DataFrame:
             "data": contract.data,
         }
     return pd.DataFrame(columns).rename_axis("contract")
-
-
-def best_run(store: Path, kind: str) -> ClassifierRun:
-    """The run of a kind with the lowest validation loss on the data set's own split, among those that have weights.
-
-    `kind` is how run ids begin: "student", "student-1lead", "resnet", ...; distilled runs are included.
-
-    Raises:
-        EcglibError: there is none.
-    """
-    folders = [path for way in ("", "-kd") for path in store.glob(f"{kind}{way}-benchmark-seed*") if path.is_dir()]
-    runs = [run for run in map(ClassifierRun, folders) if run.finished(weights=True)]
-    # In R3's chains of comparisons, later runs have been trained for longer, so they are left out.
-    runs = [run for run in runs if "continued" not in run.config]
-    if not runs:
-        raise EcglibError(
-            f"{store} has no finished {kind!r} with weights: 'ecglib run 05 --profile {store.parent.name}' trains one."
-        )
-    return min(runs, key=lambda run: float(run.history["validation_loss"].min()))
-
-
-def thresholds_of(targets: np.ndarray, logits: np.ndarray) -> tuple[float, ...]:
-    """For each class the probability with the best F1, from targets and logits (N, 5) of validation records."""
-    found = probabilities(logits)
-    return tuple(metrics.best_f1(targets[:, n] == 1, found[:, n])[1] for n in range(targets.shape[1]))

@@ -29,7 +29,7 @@ from ecglib.data.split import Split
 from ecglib.runs.loop import Best, Loop, copied
 from ecglib.runs.obtain import Clock, Result
 from ecglib.runs.store import PUBLISHED, StoredRun, publish, read_facts, read_tensors
-from ecglib.stats import multilabel
+from ecglib.stats import metrics, multilabel
 
 ALL_LEADS = tuple(range(len(LEADS)))
 UNTRAINED = "untrained"  # R3's program made its teacher anew and never trained it
@@ -375,6 +375,31 @@ class ClassifierRun(StoredRun):
             if (self.folder / name).exists():
                 return self.folder / name
         raise EcglibError(f"weights.safetensors is not in {self.folder.name}: train the run again.")
+
+
+def best_run(store: Path, kind: str) -> ClassifierRun:
+    """The run of a kind with the lowest validation loss on the data set's own split, among those that have weights.
+
+    `kind` is how run ids begin: "student", "student-1lead", "resnet", ...; distilled runs are included.
+
+    Raises:
+        EcglibError: there is none.
+    """
+    folders = [path for way in ("", "-kd") for path in store.glob(f"{kind}{way}-benchmark-seed*") if path.is_dir()]
+    runs = [run for run in map(ClassifierRun, folders) if run.finished(weights=True)]
+    # In R3's chains of comparisons, later runs have been trained for longer, so they are left out.
+    runs = [run for run in runs if "continued" not in run.config]
+    if not runs:
+        raise EcglibError(
+            f"{store} has no finished {kind!r} with weights: 'ecglib run 05 --profile {store.parent.name}' trains one."
+        )
+    return min(runs, key=lambda run: float(run.history["validation_loss"].min()))
+
+
+def thresholds(targets: np.ndarray, logits: np.ndarray) -> tuple[float, ...]:
+    """For each class the probability with the best F1, from targets and logits (N, 5) of validation records."""
+    found = training.probabilities(logits)
+    return tuple(metrics.best_f1(targets[:, n] == 1, found[:, n])[1] for n in range(targets.shape[1]))
 
 
 def evaluate(predictions: Mapping[str, np.ndarray], best: int, last: int) -> dict[str, dict[str, float]]:

@@ -10,7 +10,7 @@ import wfdb
 from scipy import signal
 
 from ecglib.book.cli import main
-from ecglib.classifier import classify, export, networks, onnx
+from ecglib.classifier import classify, export, networks, onnx, task
 from ecglib.classifier.onnx import Contract
 from ecglib.classifier.task import ClassifierConfig
 from ecglib.classifier.training import Settings, probabilities
@@ -192,7 +192,7 @@ def test_the_exported_student_can_be_used(tmp_path, simulated_root, monkeypatch,
     assert auc == pytest.approx(runs[1].metrics["test"]["auc"], abs=0.006)
     # What notebook 05 shows is what the command writes: the run with the lowest validation loss, not the first seed.
     assert export.contract_of_best("57K", "smoke", int8=True) == contract
-    assert contract.source == export.best_run(store, "57K").folder.name != runs[0].folder.name
+    assert contract.source == task.best_run(store, "57K").folder.name != runs[0].folder.name
     shown = export.contract_table({"57K": contract})["57K"]
     assert (shown["the run"], shown["precision"], shown["rate, Hz"]) == (runs[1].folder.name, "int8", "100")
     assert shown["metrics"].startswith(f"macro-AUC {contract.metrics['auc']:.3f}")
