@@ -19,7 +19,7 @@ LESSONS: dict[str, tuple[str, Knowledge]] = {"+": ("x'", "reconstruction"), "f":
 
 
 def teacher_arms(base: BeatGANConfig, seeds: int) -> dict[str, Arm]:
-    """The teacher, and what R1 and BeatGAN's paper lack: the teacher without an adversary.
+    """The teacher, and the teacher without an adversary, which we found neither in R1 nor in BeatGAN's paper.
 
     Seed s of both starts from the same generator and sees the same batches. The seed of `base` is ignored.
     """

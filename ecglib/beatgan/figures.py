@@ -16,6 +16,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from torch import Tensor
 
 from ecglib.beatgan.networks import Generator
+from ecglib.beatgan.quarter import first_epoch
 from ecglib.data.mitbih import CLASSES
 from ecglib.runs.loop import Loop
 from ecglib.show.style import (
@@ -83,7 +84,7 @@ def adversary(histories: Mapping[str, Sequence[pd.DataFrame]], averaged: Mapping
             f"seed {seed}", (0, pair[0]), (-7, 0), textcoords="offset points", ha="right", va="center", size=7
         )
     epochs = len(next(iter(histories.values()))[0])
-    curves.axvspan(epochs - max(1, epochs // 4) + 0.5, epochs + 0.5, color="#EEEEEE", zorder=0)
+    curves.axvspan(first_epoch(epochs) + 0.5, epochs + 0.5, color="#EEEEEE", zorder=0)
     curves.set(title="after each epoch, validation beats", xlabel="epoch", ylabel="validation AUC")
     curves.xaxis.get_major_locator().set_params(integer=True)
     curves.legend(fontsize=8, loc="lower right")

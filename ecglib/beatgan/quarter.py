@@ -19,11 +19,16 @@ AVERAGED, LATE = "averaged", "late"
 UNITS = {"beats": False, "patients": True}  # of the bootstrap
 
 
+def first_epoch(epochs: int) -> int:
+    """The first of the last quarter's epochs, which are at least one; counted from 0."""
+    return epochs - max(1, epochs // 4)
+
+
 class LastQuarter:
     """Follows a generator through the last quarter of its `epochs`, at least one; a part of the checkpoint."""
 
     def __init__(self, generator: Generator, epochs: int) -> None:
-        self.first = epochs - max(1, epochs // 4)
+        self.first = first_epoch(epochs)
         self.averaged = AveragedModel(generator)
         self.scores: list[Tensor] = []  # of the test beats (N,), one an epoch
 
