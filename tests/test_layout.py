@@ -8,7 +8,20 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 # From the top. A room may import from those after it.
-ROOMS = ["book", "simclr", "classifier", "beatgan", "databases", "show", "runs", "data", "stats", "reports", "core"]
+ROOMS = [
+    "book",
+    "simclr",
+    "detection",
+    "classifier",
+    "beatgan",
+    "databases",
+    "show",
+    "runs",
+    "data",
+    "stats",
+    "reports",
+    "core",
+]
 NOTEBOOKS = {"01": "databases", "02": "beatgan", "03": "beatgan", "04": "simclr", "05": "classifier"}
 
 

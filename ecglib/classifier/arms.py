@@ -61,7 +61,7 @@ def fake_quantised_arm(plain: Arm) -> Arm:
 def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_seeds: int) -> dict[str, Arm]:
     """The student alone and taught in every way; the last arms see lead I alone.
 
-    The student alone and with corrected KD has `main_seeds`, every other arm and the teacher have `other_seeds`.
+    The student alone and with KD, as coded and corrected, has `main_seeds`; all others have `other_seeds`.
     """
     teachers = network_arms(base, [teacher], other_seeds)[teacher].configs
 
@@ -89,7 +89,8 @@ def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_se
 
     def program(name: str, text: str, how: Callable[[str], Distillation] | None = None, control: str = "") -> Arm:
         claim = R3_GAIN if how else None
-        return arm(name, text, how, control, claim=claim, split="report", fold=LAST_FOLD, standardised=False)
+        protocol = {"split": "report", "fold": LAST_FOLD, "standardised": False}
+        return arm(name, text, how, control, main_seeds, claim, **protocol)
 
     return {
         "R3 alone": program("as coded: student alone", "R3's split and last fold, no scaling"),

@@ -93,6 +93,7 @@ class Beats:
     samples: np.ndarray  # (N,) indices of the annotations in their records
     near_peak: np.ndarray  # (N,) bool, a detected R peak is near; R1 requires this of N beats only
     rhythm: np.ndarray  # (N, 2) float32, see `relative_rr`
+    intervals: np.ndarray  # (N, 2) float32 s, see `rr_intervals`
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -172,14 +173,28 @@ def relative_rr(record: Record) -> np.ndarray:
     a regular rhythm; the interval before a premature beat is below 1. Missing intervals, at the ends of a record and at
     annotations that are not beats, are 1.
     """
-    beats = np.flatnonzero(np.isin(record.symbols, BEAT_SYMBOLS))
+    beats, intervals = _rr(record)
     result = np.ones((len(record.samples), 2), dtype=np.float32)
-    if len(beats) > 1:
-        intervals = np.diff(record.samples[beats]).astype(float)
+    if len(intervals):
         relative = intervals / median_filter(intervals, size=USUAL_RR, mode="nearest")
         result[beats[1:], 0] = relative
         result[beats[:-1], 1] = relative
     return result
+
+
+def rr_intervals(record: Record) -> np.ndarray:
+    """RR intervals before and after each annotation, (A, 2) float32 s; NaN where `relative_rr` has none."""
+    beats, intervals = _rr(record)
+    result = np.full((len(record.samples), 2), np.nan, dtype=np.float32)
+    result[beats[1:], 0] = intervals / FS
+    result[beats[:-1], 1] = intervals / FS
+    return result
+
+
+def _rr(record: Record) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the beats among the annotations (B,), and the samples from each to the next (B - 1,)."""
+    beats = np.flatnonzero(np.isin(record.symbols, BEAT_SYMBOLS))
+    return beats, np.diff(record.samples[beats]).astype(float)
 
 
 def cut_beats(filtered: np.ndarray, samples: np.ndarray) -> np.ndarray:
@@ -203,10 +218,22 @@ def prepare_record(root: str | Path, name: str) -> dict[str, np.ndarray]:
         "samples": record.samples[kept].astype(np.int32),
         "near_peak": is_near_peak(record, peaks)[kept],
         "rhythm": relative_rr(record)[kept],
+        "intervals": rr_intervals(record)[kept],
     }
 
 
-STEPS = (read_record, bandpass, r_peaks, is_near_peak, select_beats, relative_rr, cut_beats, prepare_record)
+STEPS = (
+    read_record,
+    bandpass,
+    r_peaks,
+    is_near_peak,
+    select_beats,
+    relative_rr,
+    rr_intervals,
+    _rr,
+    cut_beats,
+    prepare_record,
+)
 CONSTANTS = (FS, BEFORE, AFTER, FILTER_TAPS, PASS_BAND, R_PEAK_TOLERANCE, CLASS_OF_SYMBOL, BEAT_SYMBOLS, USUAL_RR)
 
 

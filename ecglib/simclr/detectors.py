@@ -25,10 +25,11 @@ from ecglib.data import mitbih
 from ecglib.data.mitbih import Beats
 from ecglib.runs.obtain import obtain
 from ecglib.runs.store import is_stored, stored_arrays, write_arrays
-from ecglib.simclr.distances import NEIGHBOURS, Blocks, Mahalanobis, Nearest, fisher
+from ecglib.simclr.distances import NEIGHBOURS, Blocks, Mahalanobis, Nearest
 from ecglib.simclr.encoder import EncoderConfig, Settings, embed
 from ecglib.simclr.networks import BaseEncoder
 from ecglib.stats import metrics
+from ecglib.stats.surprise import fisher
 
 COMPONENTS = 30  # principal components that "shape" and "own" keep
 LONGEST, SHORTEST = 5.0, 0.2  # times the usual RR interval; values beyond are gaps in the annotation, not rhythm
@@ -267,7 +268,7 @@ def beatgan_scores(
 
 
 def with_rhythm(run: BeatGANRun, config: BeatGANConfig, beats: Beats) -> np.ndarray:
-    """Scores (M,) that combine BeatGAN's score with the irregularity of the rhythm, by `distances.fisher`."""
+    """Scores (M,) that combine BeatGAN's score with the irregularity of the rhythm, by `surprise.fisher`."""
     split, stored = config.choose(beats), run.predictions
     normal = stored["validation_labels"] == "N"
     irregular = {

@@ -4,7 +4,7 @@ BeatGAN scores how well it reconstructs a beat. These scores measure how far a b
 features: principal components, a contrastive encoder's embedding, or shape and rhythm together.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,20 +56,3 @@ class Blocks:
     def __call__(self, blocks: Sequence[np.ndarray]) -> np.ndarray:
         """Features (M, sum of d_i) from blocks (M, d_i)."""
         return np.hstack([block / scale for block, scale in zip(blocks, self.scales, strict=True)])
-
-
-def surprise(normal: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """-log of the share of normal scores (N,) that are at least as high as each of `scores` (M,): (M,).
-
-    This makes scores of any unit comparable. A score above all normal ones gets the largest value, log(N + 1).
-    """
-    at_least = len(normal) - np.searchsorted(np.sort(normal), scores, side="left")
-    return -np.log((at_least + 1) / (len(normal) + 1))
-
-
-def fisher(terms: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """Several scores combined into one (M,): the sum of their surprises, as in Fisher's method, without weights.
-
-    `terms` maps a name to the scores of normal validation beats (N,) and those of the beats to be judged (M,).
-    """
-    return np.sum([surprise(normal, scores) for normal, scores in terms.values()], axis=0)

@@ -18,7 +18,9 @@ def made_up_beats(counts, records=("100",)):
     labels = np.concatenate([np.full(count, name) for name, count in counts.items()])
     names = np.array([records[position % len(records)] for position in range(len(labels))])
     near = np.ones(len(labels), dtype=bool)
-    return Beats(np.zeros((len(labels), 2, 320), np.float32), labels, labels, names, np.arange(len(labels)), near, near)
+    return Beats(
+        np.zeros((len(labels), 2, 320), np.float32), labels, labels, names, np.arange(len(labels)), near, near, near
+    )
 
 
 def test_record_lists():
@@ -142,6 +144,11 @@ def test_rr_intervals_are_relative_to_the_usual_one_and_skip_what_is_no_beat():
     symbols = ["+" if sample == 7777 else "N" for sample in samples]
     ratios = mitbih.relative_rr(record(samples, symbols))
     early = int(np.flatnonzero(samples == 9410)[0])
+    seconds = mitbih.rr_intervals(record(samples, symbols))
+    assert seconds[early] == pytest.approx([210 / 360, 390 / 360])
+    assert np.isnan(seconds[0, 0])
+    assert np.isnan(seconds[-1, 1])
+    assert np.isnan(seconds[int(np.flatnonzero(samples == 7777)[0])]).all()
     assert ratios[early] == pytest.approx([0.7, 1.3])
     assert ratios[early + 1] == pytest.approx([1.3, 1.0])
     assert ratios[0, 0] == ratios[-1, 1] == 1

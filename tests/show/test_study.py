@@ -101,7 +101,7 @@ def test_the_leak_is_counted_by_patient():
     records = np.array(["100", "100", "201", "202"])
     labels = np.array(["N", "V", "N", "V"])
     beats = mitbih.Beats(
-        np.zeros((4, 2, 320)), labels, labels, records, np.arange(4), np.ones(4, bool), np.ones((4, 2))
+        np.zeros((4, 2, 320)), labels, labels, records, np.arange(4), np.ones(4, bool), np.ones((4, 2)), np.ones((4, 2))
     )
     split = Split(np.array([0, 2]), np.array([], dtype=int), np.array([1, 3]))
     assert databases_tables.shared_patients(beats, split) == 2, "100 with itself, 201 with 202: the same man"

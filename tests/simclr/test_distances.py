@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ecglib.simclr.distances import Blocks, Mahalanobis, Nearest, fisher, surprise
+from ecglib.simclr.distances import Blocks, Mahalanobis, Nearest
 
 
 def test_nearest_against_loops():
@@ -34,19 +34,3 @@ def test_blocks_give_every_kind_the_same_say():
         assert features[:, 5:].var(axis=0).sum() == pytest.approx(1)
         found.append(Nearest(features[:200])(features[200:]))
     assert found[0] == pytest.approx(found[1])
-
-
-def test_surprise_is_minus_log_of_the_tail():
-    normal = np.arange(99.0)
-    assert surprise(normal, np.array([-1.0, 98.0, 1e9])) == pytest.approx([0, -np.log(2 / 100), np.log(100)])
-    assert surprise(normal, 7 * normal)[3] == surprise(normal / 7, normal)[3], "units do not matter"
-
-
-def test_fisher_adds_and_finds_what_either_term_finds():
-    rng = np.random.default_rng(3)
-    normal = {name: rng.normal(size=500) for name in "ab"}
-    odd = {"a": np.array([5.0, 0.0, 5.0]), "b": np.array([0.0, 5.0, 5.0])}
-    scores = fisher({name: (normal[name], odd[name]) for name in "ab"})
-    assert scores == pytest.approx(sum(surprise(normal[name], odd[name]) for name in "ab"))
-    assert scores[2] > scores[:2].max()
-    assert scores[:2].min() > np.quantile(fisher({name: (normal[name], normal[name]) for name in "ab"}), 0.98)

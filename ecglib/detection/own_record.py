@@ -1,0 +1,127 @@
+"""Does a beat look like the usual ones of its own record? Three questions of a cardiologist; no network, no training.
+
+1. **P wave**: does the same wave come before it? One minus the correlation of the lead in which P is seen best.
+2. **QRS complex**: does the ventricle beat as usual? The difference of both leads as a part of the usual complex.
+3. **Timing**: does it come early? The logarithm of the usual interval over the one before the beat.
+
+What is usual is the median of the *latest* beats around: the quarter with the longest intervals before them. A
+premature beat is by its definition not among them. So they are normal beats even where most beats are premature, and
+the median of all is not normal.
+
+Each answer is compared with those of normal beats of other people: its surprise is -log of the share of those that are
+as far from usual. The score is the sum of three surprises (`stats.surprise.fisher`), without weights. The labels of
+the judged record are never used.
+
+The three windows come from a trial that saw the labels of DS2. All else, such as the latest quarter, the number of
+beats and how the answers are measured, was chosen on DS1 (notebook 04, section 9).
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ecglib.core.errors import EcglibError
+from ecglib.data.mitbih import BEFORE, FS, WINDOW, Beats
+from ecglib.stats.surprise import fisher
+
+QUESTIONS = ("P wave", "QRS complex", "timing")
+AROUND = 301  # beats: about four minutes
+LATEST = 0.25  # the share of those beats that is usual
+BLOCK = 25  # neighbouring beats that are compared with the same usual one
+
+
+def _window(start: float, stop: float) -> slice:
+    """The part of a beat's window from `start` to `stop`, in s from the annotation."""
+    annotation = BEFORE - 1  # the centre of a beat is one sample later, see `mitbih`
+    return slice(annotation + round(start * FS), annotation + round(stop * FS))
+
+
+P_WAVE = _window(-0.222, -0.042)
+QRS_COMPLEX = _window(-0.111, 0.167)
+
+
+def answers(
+    signals: np.ndarray, intervals: np.ndarray, around: int = AROUND, latest: float = LATEST, causal: bool = False
+) -> np.ndarray:
+    """How far each beat of one record is from usual, for each of `QUESTIONS`: (M, 3) float32, higher is more unusual.
+
+    Args:
+        signals: all beats of the record in their order, (M, L, 320) mV, filtered; the first lead shows P best (MLII).
+        intervals: from the beat before to each beat, (M,) s; NaN where there is none, which is taken for usual.
+        around: how many beats a beat is compared with: those around it, or those before it (`causal`).
+        latest: the share of them, those with the longest intervals, whose median is usual.
+        causal: only beats of the past count, as on a monitor. The first `around` beats are still judged together.
+
+    Raises:
+        EcglibError: there is no beat, the shapes do not fit each other, or a setting is out of its range.
+    """
+    if len(signals) == 0 or signals.shape[2:] != (WINDOW,) or intervals.shape != (len(signals),):
+        raise EcglibError(
+            f"Beats {signals.shape} and intervals {intervals.shape} do not fit: (M, leads, {WINDOW}) and (M,), M >= 1."
+        )
+    if around < 1 or not 0 < latest <= 1:
+        raise EcglibError(f"around={around}, latest={latest}: at least one beat, and a share above 0 and at most 1.")
+    known = intervals[np.isfinite(intervals)]
+    intervals = np.where(np.isfinite(intervals), intervals, np.median(known) if len(known) else 1.0)
+    intervals = np.maximum(intervals, 1 / FS)  # two annotations of one sample
+    found = np.empty((len(signals), len(QUESTIONS)), dtype=np.float32)
+    for judged, compared in _blocks(len(signals), around, causal):
+        long = np.quantile(intervals[compared], 1 - latest)
+        usual = np.median(signals[compared][intervals[compared] >= long], axis=0)
+        found[judged, 0] = 1 - _correlation(signals[judged, 0, P_WAVE], usual[0, P_WAVE])
+        difference = (signals[judged][:, :, QRS_COMPLEX] - usual[:, QRS_COMPLEX]).reshape(
+            -1, usual[:, QRS_COMPLEX].size
+        )
+        found[judged, 1] = np.linalg.norm(difference, axis=1) / max(np.linalg.norm(usual[:, QRS_COMPLEX]), 1e-9)
+        found[judged, 2] = np.log(long / intervals[judged])
+    return found
+
+
+def _blocks(beats: int, around: int, causal: bool) -> Iterator[tuple[slice, slice]]:
+    """Blocks of beats that are judged, each with the beats that it is compared with."""
+    around = min(around, beats)
+    for start in range(0, beats, BLOCK):
+        stop = min(start + BLOCK, beats)
+        if causal:
+            first = max(0, start - around)
+            last = max(start, around)
+        else:
+            first = min(max(0, (start + stop - around) // 2), beats - around)
+            last = first + around
+        yield slice(start, stop), slice(first, last)
+
+
+def _correlation(beats: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    """Pearson's correlation of each beat (M, T) with the usual one (T,); 0 where either is flat."""
+    beats = beats - beats.mean(axis=1, keepdims=True)
+    usual = usual - usual.mean()
+    lengths = np.linalg.norm(beats, axis=1) * np.linalg.norm(usual)
+    return (beats @ usual) / np.maximum(lengths, 1e-9)
+
+
+def all_answers(beats: Beats, around: int = AROUND, latest: float = LATEST, causal: bool = False) -> np.ndarray:
+    """`answers` of all beats (N, 3), each record by itself."""
+    found = np.empty((len(beats), len(QUESTIONS)), dtype=np.float32)
+    for name in np.unique(beats.records):
+        own = beats.records == name
+        found[own] = answers(beats.signals[own], beats.intervals[own, 0], around, latest, causal)
+    return found
+
+
+def score(normal: np.ndarray, judged: np.ndarray) -> np.ndarray:
+    """Scores (M,) of answers `judged` (M, Q), by answers `normal` (N, Q) of other people's normal beats."""
+    return fisher({str(n): (normal[:, n], judged[:, n]) for n in range(normal.shape[1])})
+
+
+def scores_of_strangers(found: np.ndarray, beats: Beats, members: np.ndarray) -> np.ndarray:
+    """Scores of the beats `members` (M,), each record judged by the N beats of the other patients among `members`.
+
+    This leaves one patient out at a time, so it shows on the training patients what new patients will get.
+    `found` (N, Q) are the answers of all beats.
+    """
+    result = np.empty(len(members))
+    patients, normal = beats.patients[members], beats.labels[members] == "N"
+    for patient in np.unique(patients):
+        own = patients == patient
+        result[own] = score(found[members[normal & ~own]], found[members[own]])
+    return result

@@ -1,0 +1,22 @@
+"""Scores of different units made comparable, and combined: how surprising is each among normal ones?"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+
+def surprise(normal: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """-log of the share of normal scores (N,) that are at least as high as each of `scores` (M,): (M,).
+
+    This makes scores of any unit comparable. A score above all normal ones gets the largest value, log(N + 1).
+    """
+    at_least = len(normal) - np.searchsorted(np.sort(normal), scores, side="left")
+    return -np.log((at_least + 1) / (len(normal) + 1))
+
+
+def fisher(terms: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Several scores combined into one (M,): the sum of their surprises, as in Fisher's method, without weights.
+
+    `terms` maps a name to the scores of normal validation beats (N,) and those of the beats to be judged (M,).
+    """
+    return np.sum([surprise(normal, scores) for normal, scores in terms.values()], axis=0)

@@ -1,0 +1,99 @@
+"""The three questions against slow loops, and where most beats are premature."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import pearsonr
+
+from ecglib.core.errors import EcglibError
+from ecglib.data import mitbih
+from ecglib.detection import own_record
+from ecglib.stats.metrics import auc
+
+
+def record(rng, premature):
+    """Beats (M, 2, 320) with a P wave, a QRS complex and noise, and their intervals; premature ones have it inverted."""
+    t = np.arange(320) - 139
+    wave = np.exp(-(((t + 50) / 12) ** 2)) * 0.15
+    complexes = np.exp(-((t / 6) ** 2)) - 0.3 * np.exp(-(((t - 12) / 6) ** 2))
+    beats = complexes + np.where(premature[:, None], -1, 1) * wave + rng.normal(0, 0.02, (len(premature), 320))
+    intervals = np.where(premature, 0.6, 0.9) + rng.normal(0, 0.02, len(premature))
+    return np.stack([beats, -beats], axis=1).astype(np.float32), intervals
+
+
+def test_answers_against_loops():
+    rng = np.random.default_rng(0)
+    signals, intervals = record(rng, rng.random(60) < 0.2)
+    found = own_record.answers(signals, intervals, around=1000)
+    latest = [m for m in range(60) if intervals[m] >= np.percentile(intervals, 75)]
+    usual = np.array([[np.median([signals[m, n, s] for m in latest]) for s in range(320)] for n in range(2)])
+    for m in range(60):
+        # 222 to 42 ms before the annotation, which is sample 139; 111 ms before to 167 ms after.
+        assert found[m, 0] == pytest.approx(1 - pearsonr(signals[m, 0, 59:124], usual[0, 59:124])[0], abs=1e-5)
+        squares = [(signals[m, n, s] - usual[n, s]) ** 2 for n in range(2) for s in range(99, 199)]
+        usual_squares = [usual[n, s] ** 2 for n in range(2) for s in range(99, 199)]
+        assert found[m, 1] == pytest.approx(np.sqrt(sum(squares) / sum(usual_squares)), abs=1e-5)
+        assert found[m, 2] == pytest.approx(np.log(np.percentile(intervals, 75) / intervals[m]), abs=1e-5)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_premature_beats_stand_out_where_they_are_most(causal):
+    rng = np.random.default_rng(1)
+    premature = rng.random(900) < 0.7
+    signals, intervals = record(rng, premature)
+    found = own_record.answers(signals, intervals, causal=causal)
+    assert auc(premature, found[:, 0]) > 0.99
+    assert auc(premature, found[:, 2]) > 0.99
+    compared_with_all = own_record.answers(signals, intervals, latest=1.0, causal=causal)
+    assert auc(premature, compared_with_all[:, 0]) < 0.5, "the median of all beats is that of the premature ones"
+
+
+def test_a_causal_answer_does_not_know_what_comes():
+    rng = np.random.default_rng(2)
+    signals, intervals = record(rng, rng.random(400) < 0.2)
+    before = own_record.answers(signals, intervals, around=100, causal=True)
+    later = signals.copy()
+    later[250:] = rng.normal(size=later[250:].shape)
+    after = own_record.answers(later, intervals, around=100, causal=True)
+    assert np.array_equal(before[:250], after[:250])
+    assert not np.allclose(before[250:, 1], after[250:, 1])
+
+
+def test_a_missing_interval_is_usual_and_a_flat_beat_unlike():
+    rng = np.random.default_rng(3)
+    signals, intervals = record(rng, np.zeros(50, bool))
+    intervals[0] = np.nan
+    signals[7] = 0
+    found = own_record.answers(signals, intervals)
+    assert np.isfinite(found).all()
+    assert abs(found[0, 2]) < 0.1
+    assert found[7, :2] == pytest.approx([1, 1])
+    assert np.isfinite(own_record.answers(signals[:1], np.array([np.nan]))).all(), "a record of one beat"
+
+
+def test_a_record_s_own_labels_do_not_matter(simulated_root):
+    beats = mitbih.load_beats(simulated_root)
+    members = np.flatnonzero(np.isin(beats.records, mitbih.DS1))
+    found = own_record.all_answers(beats)
+    before = own_record.scores_of_strangers(found, beats, members)
+    own = beats.records == "208"
+    other = replace(beats, labels=np.where(own, "V", beats.labels))
+    after = own_record.scores_of_strangers(found, other, members)
+    assert np.array_equal(before[own[members]], after[own[members]])
+    assert not np.array_equal(before, after), "the N beats of 208 no longer judge the others"
+
+
+def test_beats_of_one_record_are_judged_by_themselves(simulated_root):
+    beats, alone = mitbih.load_beats(simulated_root), mitbih.load_beats(simulated_root, records=("208",))
+    found = own_record.all_answers(beats)[beats.records == "208"]
+    assert np.array_equal(found, own_record.answers(alone.signals, alone.intervals[:, 0]))
+
+
+def test_what_does_not_fit_is_an_error():
+    signals, intervals = np.zeros((4, 2, 320), np.float32), np.ones(4)
+    for wrong in ((signals[:0], intervals[:0]), (signals[:, :, 1:], intervals), (signals, intervals[1:])):
+        with pytest.raises(EcglibError, match="do not fit"):
+            own_record.answers(*wrong)
+    with pytest.raises(EcglibError, match=r"latest=0"):
+        own_record.answers(signals, intervals, latest=0)
