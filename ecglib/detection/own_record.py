@@ -1,19 +1,17 @@
 """Does a beat look like the usual ones of its own record? Three questions of a cardiologist; no network, no training.
 
-1. **P wave**: does the same wave come before it? One minus the correlation of the lead in which P is seen best.
-2. **QRS complex**: does the ventricle beat as usual? The difference of both leads as a part of the usual complex.
+1. **P wave**: does the same wave come before it? One minus the correlation of the leads in that window.
+2. **QRS complex**: do the ventricles beat as usual? The difference of the leads as a part of the usual complex.
 3. **Timing**: does it come early? The logarithm of the usual interval over the one before the beat.
 
-What is usual is the median of the *latest* beats around: the quarter with the longest intervals before them. A
-premature beat is by its definition not among them. So they are normal beats even where most beats are premature, and
-the median of all is not normal.
+What is usual is the median of the *latest* beats around: the fifth with the longest intervals before them. A premature
+beat is by its definition not among them. So they are normal beats even where most beats are premature, and the median
+of all is not normal. Each answer is divided by how far these usual beats lie apart themselves, so that a noisy record
+is not taken for an abnormal one.
 
 Each answer is compared with those of normal beats of other people: its surprise is -log of the share of those that are
 as far from usual. The score is the sum of three surprises (`stats.surprise.fisher`), without weights. The labels of
-the judged record are never used.
-
-The three windows come from a trial that saw the labels of DS2. All else, such as the latest quarter, the number of
-beats and how the answers are measured, was chosen on DS1 (notebook 04, section 9).
+the judged record are never used. What was chosen on which records is told in EVIDENCE.md, "New patients".
 """
 
 from collections.abc import Iterator
@@ -26,7 +24,8 @@ from ecglib.stats.surprise import fisher
 
 QUESTIONS = ("P wave", "QRS complex", "timing")
 AROUND = 301  # beats: about four minutes
-LATEST = 0.25  # the share of those beats that is usual
+LATEST = 0.2  # the share of those beats that is usual
+LEAST_SPREAD = 0.1  # added to the spread of the usual beats, which a clean record has hardly any of
 BLOCK = 25  # neighbouring beats that are compared with the same usual one
 
 
@@ -46,7 +45,7 @@ def answers(
     """How far each beat of one record is from usual, for each of `QUESTIONS`: (M, 3) float32, higher is more unusual.
 
     Args:
-        signals: all beats of the record in their order, (M, L, 320) mV, filtered; the first lead shows P best (MLII).
+        signals: all beats of the record in their order, (M, L, 320) mV, filtered.
         intervals: from the beat before to each beat, (M,) s; NaN where there is none, which is taken for usual.
         around: how many beats a beat is compared with: those around it, or those before it (`causal`).
         latest: the share of them, those with the longest intervals, whose median is usual.
@@ -66,14 +65,15 @@ def answers(
     intervals = np.maximum(intervals, 1 / FS)  # two annotations of one sample
     found = np.empty((len(signals), len(QUESTIONS)), dtype=np.float32)
     for judged, compared in _blocks(len(signals), around, causal):
-        long = np.quantile(intervals[compared], 1 - latest)
-        usual = np.median(signals[compared][intervals[compared] >= long], axis=0)
-        found[judged, 0] = 1 - _correlation(signals[judged, 0, P_WAVE], usual[0, P_WAVE])
-        difference = (signals[judged][:, :, QRS_COMPLEX] - usual[:, QRS_COMPLEX]).reshape(
-            -1, usual[:, QRS_COMPLEX].size
+        among, long = signals[compared], np.quantile(intervals[compared], 1 - latest)
+        late = among[intervals[compared] >= long]
+        usual = np.median(late, axis=0)
+        for n, unlike in enumerate((_other_p_wave, _other_qrs_complex)):
+            found[judged, n] = unlike(signals[judged], usual) / (np.median(unlike(late, usual)) + LEAST_SPREAD)
+        changes = np.abs(np.diff(np.log(intervals[compared])))
+        found[judged, 2] = np.log(long / intervals[judged]) / (
+            (np.median(changes) if len(changes) else 0) + LEAST_SPREAD
         )
-        found[judged, 1] = np.linalg.norm(difference, axis=1) / max(np.linalg.norm(usual[:, QRS_COMPLEX]), 1e-9)
-        found[judged, 2] = np.log(long / intervals[judged])
     return found
 
 
@@ -91,12 +91,21 @@ def _blocks(beats: int, around: int, causal: bool) -> Iterator[tuple[slice, slic
         yield slice(start, stop), slice(first, last)
 
 
-def _correlation(beats: np.ndarray, usual: np.ndarray) -> np.ndarray:
-    """Pearson's correlation of each beat (M, T) with the usual one (T,); 0 where either is flat."""
-    beats = beats - beats.mean(axis=1, keepdims=True)
-    usual = usual - usual.mean()
+def _other_p_wave(beats: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    """One minus Pearson's correlation of beats (M, L, 320) with the usual one, each lead about its mean: (M,)."""
+    beats, usual = (_flat(x[..., P_WAVE] - x[..., P_WAVE].mean(axis=-1, keepdims=True)) for x in (beats, usual[None]))
     lengths = np.linalg.norm(beats, axis=1) * np.linalg.norm(usual)
-    return (beats @ usual) / np.maximum(lengths, 1e-9)
+    return 1 - (beats @ usual[0]) / np.maximum(lengths, 1e-9)  # 1 where either is flat
+
+
+def _other_qrs_complex(beats: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    """Length of the difference of beats (M, L, 320) from the usual one, as a part of the length of that: (M,)."""
+    difference, complexes = _flat((beats - usual)[..., QRS_COMPLEX]), _flat(usual[None, :, QRS_COMPLEX])
+    return np.linalg.norm(difference, axis=1) / max(float(np.linalg.norm(complexes)), 1e-9)
+
+
+def _flat(x: np.ndarray) -> np.ndarray:
+    return x.reshape(len(x), -1)
 
 
 def all_answers(beats: Beats, around: int = AROUND, latest: float = LATEST, causal: bool = False) -> np.ndarray:

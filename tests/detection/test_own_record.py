@@ -26,15 +26,34 @@ def test_answers_against_loops():
     rng = np.random.default_rng(0)
     signals, intervals = record(rng, rng.random(60) < 0.2)
     found = own_record.answers(signals, intervals, around=1000)
-    latest = [m for m in range(60) if intervals[m] >= np.percentile(intervals, 75)]
+    long = np.percentile(intervals, 80)
+    latest = [m for m in range(60) if intervals[m] >= long]
     usual = np.array([[np.median([signals[m, n, s] for m in latest]) for s in range(320)] for n in range(2)])
-    for m in range(60):
-        # 222 to 42 ms before the annotation, which is sample 139; 111 ms before to 167 ms after.
-        assert found[m, 0] == pytest.approx(1 - pearsonr(signals[m, 0, 59:124], usual[0, 59:124])[0], abs=1e-5)
+
+    def p_wave(m):
+        # 222 to 42 ms before the annotation, which is sample 139. Each lead about its own mean.
+        one, other = (np.concatenate([x[n, 59:124] - x[n, 59:124].mean() for n in (0, 1)]) for x in (signals[m], usual))
+        return 1 - pearsonr(one, other)[0]
+
+    def qrs_complex(m):  # 111 ms before to 167 ms after
         squares = [(signals[m, n, s] - usual[n, s]) ** 2 for n in range(2) for s in range(99, 199)]
-        usual_squares = [usual[n, s] ** 2 for n in range(2) for s in range(99, 199)]
-        assert found[m, 1] == pytest.approx(np.sqrt(sum(squares) / sum(usual_squares)), abs=1e-5)
-        assert found[m, 2] == pytest.approx(np.log(np.percentile(intervals, 75) / intervals[m]), abs=1e-5)
+        return np.sqrt(sum(squares) / sum(usual[n, s] ** 2 for n in range(2) for s in range(99, 199)))
+
+    changes = [abs(np.log(intervals[m + 1] / intervals[m])) for m in range(59)]
+    for m in range(60):
+        for n, unlike in enumerate((p_wave, qrs_complex)):
+            spread = np.median([unlike(other) for other in latest])
+            assert found[m, n] == pytest.approx(unlike(m) / (spread + 0.1), abs=1e-4)
+        assert found[m, 2] == pytest.approx(np.log(long / intervals[m]) / (np.median(changes) + 0.1), abs=1e-4)
+
+
+def test_noise_of_the_record_is_not_taken_for_abnormal_beats():
+    rng = np.random.default_rng(4)
+    signals, intervals = record(rng, np.zeros(300, bool))
+    noisy = signals + rng.normal(0, 0.2, signals.shape).astype(np.float32)
+    clean, disturbed = (own_record.answers(x, intervals) for x in (signals, noisy))
+    assert (np.median(disturbed[:, :2], axis=0) < 1.2).all()
+    assert (np.median(disturbed[:, :2], axis=0) < 10 * np.median(clean[:, :2], axis=0)).all(), "with 10 times the noise"
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -67,8 +86,8 @@ def test_a_missing_interval_is_usual_and_a_flat_beat_unlike():
     signals[7] = 0
     found = own_record.answers(signals, intervals)
     assert np.isfinite(found).all()
-    assert abs(found[0, 2]) < 0.1
-    assert found[7, :2] == pytest.approx([1, 1])
+    assert abs(found[0, 2]) < 0.2
+    assert (found[7, :2] > 3 * np.delete(found[:, :2], 7, axis=0).max(axis=0)).all()
     assert np.isfinite(own_record.answers(signals[:1], np.array([np.nan]))).all(), "a record of one beat"
 
 
