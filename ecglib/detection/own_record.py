@@ -15,6 +15,7 @@ the judged record are never used. What was chosen on which records is told in EV
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -39,6 +40,16 @@ P_WAVE = _window(-0.222, -0.042)
 QRS_COMPLEX = _window(-0.111, 0.167)
 
 
+@dataclass(frozen=True)
+class _Reference:
+    """What a block of neighbouring beats is compared with."""
+
+    judged: slice  # the block
+    latest: np.ndarray  # positions of the latest beats around it
+    interval: float  # the shortest of theirs, s
+    change: float  # median change of log intervals from one beat around to the next
+
+
 def answers(
     signals: np.ndarray, intervals: np.ndarray, around: int = AROUND, latest: float = LATEST, causal: bool = False
 ) -> np.ndarray:
@@ -54,41 +65,68 @@ def answers(
     Raises:
         EcglibError: there is no beat, the shapes do not fit each other, or a setting is out of its range.
     """
-    if len(signals) == 0 or signals.shape[2:] != (WINDOW,) or intervals.shape != (len(signals),):
+    if signals.shape[2:] != (WINDOW,) or len(signals) != len(intervals):
         raise EcglibError(
-            f"Beats {signals.shape} and intervals {intervals.shape} do not fit: (M, leads, {WINDOW}) and (M,), M >= 1."
+            f"Beats {signals.shape} and intervals {intervals.shape} do not fit: (M, leads, {WINDOW}) and (M,)."
         )
-    if around < 1 or not 0 < latest <= 1:
-        raise EcglibError(f"around={around}, latest={latest}: at least one beat, and a share above 0 and at most 1.")
-    known = intervals[np.isfinite(intervals)]
-    intervals = np.where(np.isfinite(intervals), intervals, np.median(known) if len(known) else 1.0)
-    intervals = np.maximum(intervals, 1 / FS)  # two annotations of one sample
-    found = np.empty((len(signals), len(QUESTIONS)), dtype=np.float32)
-    for judged, compared in _blocks(len(signals), around, causal):
-        among, long = signals[compared], np.quantile(intervals[compared], 1 - latest)
-        late = among[intervals[compared] >= long]
+    intervals, found = _known(intervals), np.empty((len(signals), len(QUESTIONS)), dtype=np.float32)
+    for reference in _references(intervals, around, latest, causal):
+        judged, late = signals[reference.judged], signals[reference.latest]
         usual = np.median(late, axis=0)
         for n, unlike in enumerate((_other_p_wave, _other_qrs_complex)):
-            found[judged, n] = unlike(signals[judged], usual) / (np.median(unlike(late, usual)) + LEAST_SPREAD)
-        changes = np.abs(np.diff(np.log(intervals[compared])))
-        found[judged, 2] = np.log(long / intervals[judged]) / (
-            (np.median(changes) if len(changes) else 0) + LEAST_SPREAD
-        )
+            spread = np.median(unlike(late, usual))
+            found[reference.judged, n] = unlike(judged, usual) / (spread + LEAST_SPREAD)
+        early = np.log(reference.interval / intervals[reference.judged])
+        found[reference.judged, 2] = early / (reference.change + LEAST_SPREAD)
     return found
 
 
-def _blocks(beats: int, around: int, causal: bool) -> Iterator[tuple[slice, slice]]:
-    """Blocks of beats that are judged, each with the beats that it is compared with."""
+def embedding_answers(
+    embeddings: np.ndarray, intervals: np.ndarray, around: int = AROUND, latest: float = LATEST, causal: bool = False
+) -> np.ndarray:
+    """The same question asked of an encoder: how far is each beat's embedding from the usual one? (M,) float32.
+
+    The distance is one minus the cosine with the mean embedding of the latest beats. `embeddings` (M, d) are those of
+    all beats of one record; everything else is as in `answers`.
+    """
+    unit = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-9)
+    found = np.empty(len(unit), dtype=np.float32)
+    for reference in _references(_known(intervals), around, latest, causal):
+        usual = unit[reference.latest].mean(axis=0)
+        usual /= max(float(np.linalg.norm(usual)), 1e-9)
+        spread = np.median(1 - unit[reference.latest] @ usual)
+        found[reference.judged] = (1 - unit[reference.judged] @ usual) / (spread + LEAST_SPREAD)
+    return found
+
+
+def _known(intervals: np.ndarray) -> np.ndarray:
+    """Intervals in which a missing one is the median of all; none is 0, even between annotations of one sample."""
+    finite = np.isfinite(intervals)
+    usual = np.median(intervals[finite]) if finite.any() else 1.0
+    return np.maximum(np.where(finite, intervals, usual), 1 / FS)
+
+
+def _references(intervals: np.ndarray, around: int, latest: float, causal: bool) -> Iterator[_Reference]:
+    """Every block of beats of a record, in their order."""
+    if len(intervals) == 0 or around < 1 or not 0 < latest <= 1:
+        raise EcglibError(
+            f"{len(intervals)} beats, around={around}, latest={latest}: at least one beat, and a share in (0, 1]."
+        )
+    beats = len(intervals)
     around = min(around, beats)
     for start in range(0, beats, BLOCK):
         stop = min(start + BLOCK, beats)
         if causal:
-            first = max(0, start - around)
             last = max(start, around)
+            first = last - around
         else:
             first = min(max(0, (start + stop - around) // 2), beats - around)
             last = first + around
-        yield slice(start, stop), slice(first, last)
+        own = intervals[first:last]
+        long = float(np.quantile(own, 1 - latest))
+        changes = np.abs(np.diff(np.log(own)))
+        change = float(np.median(changes)) if len(changes) else 0.0
+        yield _Reference(slice(start, stop), first + np.flatnonzero(own >= long), long, change)
 
 
 def _other_p_wave(beats: np.ndarray, usual: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from ecglib.stats.metrics import auc
 
 
 def record(rng, premature):
-    """Beats (M, 2, 320) with a P wave, a QRS complex and noise, and their intervals; premature ones have it inverted."""
+    """Beats (M, 2, 320) with a P wave, a QRS complex and noise, and their intervals. Premature ones have P inverted."""
     t = np.arange(320) - 139
     wave = np.exp(-(((t + 50) / 12) ** 2)) * 0.15
     complexes = np.exp(-((t / 6) ** 2)) - 0.3 * np.exp(-(((t - 12) / 6) ** 2))
@@ -91,6 +91,18 @@ def test_a_missing_interval_is_usual_and_a_flat_beat_unlike():
     assert np.isfinite(own_record.answers(signals[:1], np.array([np.nan]))).all(), "a record of one beat"
 
 
+def test_embeddings_against_loops():
+    rng = np.random.default_rng(5)
+    embeddings, intervals = rng.normal(1, 0.3, (40, 6)), rng.normal(0.8, 0.05, 40)
+    found = own_record.embedding_answers(embeddings, intervals)
+    unit = [row / np.sqrt((row**2).sum()) for row in embeddings]
+    latest = [m for m in range(40) if intervals[m] >= np.percentile(intervals, 80)]
+    usual = np.mean([unit[m] for m in latest], axis=0)
+    distance = [1 - unit[m] @ usual / np.sqrt((usual**2).sum()) for m in range(40)]
+    assert found == pytest.approx(np.array(distance) / (np.median([distance[m] for m in latest]) + 0.1), abs=1e-5)
+    assert own_record.embedding_answers(1000 * embeddings, intervals) == pytest.approx(found), "directions count"
+
+
 def test_a_record_s_own_labels_do_not_matter(simulated_root):
     beats = mitbih.load_beats(simulated_root)
     members = np.flatnonzero(np.isin(beats.records, mitbih.DS1))
@@ -111,8 +123,10 @@ def test_beats_of_one_record_are_judged_by_themselves(simulated_root):
 
 def test_what_does_not_fit_is_an_error():
     signals, intervals = np.zeros((4, 2, 320), np.float32), np.ones(4)
-    for wrong in ((signals[:0], intervals[:0]), (signals[:, :, 1:], intervals), (signals, intervals[1:])):
+    for wrong in ((signals[:, :, 1:], intervals), (signals, intervals[1:])):
         with pytest.raises(EcglibError, match="do not fit"):
             own_record.answers(*wrong)
+    with pytest.raises(EcglibError, match="0 beats"):
+        own_record.answers(signals[:0], intervals[:0])
     with pytest.raises(EcglibError, match=r"latest=0"):
         own_record.answers(signals, intervals, latest=0)
