@@ -19,15 +19,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ecglib.core.config import Checked
 from ecglib.core.errors import EcglibError
 from ecglib.data.mitbih import BEFORE, FS, WINDOW, Beats
+from ecglib.stats import metrics
 from ecglib.stats.surprise import fisher
 
 QUESTIONS = ("P wave", "QRS complex", "timing")
-AROUND = 301  # beats: about four minutes
-LATEST = 0.2  # the share of those beats that is usual
 LEAST_SPREAD = 0.1  # added to the spread of the usual beats, which a clean record has hardly any of
 BLOCK = 25  # neighbouring beats that are compared with the same usual one
+LEAST_S = 10  # S beats in a record, for a trial of where most beats are S
 
 
 def _window(start: float, stop: float) -> slice:
@@ -41,6 +42,20 @@ QRS_COMPLEX = _window(-0.111, 0.167)
 
 
 @dataclass(frozen=True)
+class Usual(Checked):
+    """Which beats of a record are taken for usual."""
+
+    around: int = 301  # beats around each, about four minutes
+    latest: float = 0.2  # the share of these with the longest intervals before them, whose median is usual
+    causal: bool = False  # only beats before count, as on a monitor; the first `around` beats are judged together
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.around < 1 or not 0 < self.latest <= 1:
+            raise EcglibError(f"around={self.around}, latest={self.latest}: at least one beat, and a share in (0, 1].")
+
+
+@dataclass(frozen=True)
 class _Reference:
     """What a block of neighbouring beats is compared with."""
 
@@ -50,40 +65,34 @@ class _Reference:
     change: float  # median change of log intervals from one beat around to the next
 
 
-def answers(
-    signals: np.ndarray, intervals: np.ndarray, around: int = AROUND, latest: float = LATEST, causal: bool = False
-) -> np.ndarray:
+def answers(signals: np.ndarray, intervals: np.ndarray, usual: Usual = Usual()) -> np.ndarray:
     """How far each beat of one record is from usual, for each of `QUESTIONS`: (M, 3) float32, higher is more unusual.
 
     Args:
         signals: all beats of the record in their order, (M, L, 320) mV, filtered.
         intervals: from the beat before to each beat, (M,) s; NaN where there is none, which is taken for usual.
-        around: how many beats a beat is compared with: those around it, or those before it (`causal`).
-        latest: the share of them, those with the longest intervals, whose median is usual.
-        causal: only beats of the past count, as on a monitor. The first `around` beats are still judged together.
+        usual: which of them are compared with.
 
     Raises:
-        EcglibError: there is no beat, the shapes do not fit each other, or a setting is out of its range.
+        EcglibError: there is no beat, or the shapes do not fit each other.
     """
     if signals.shape[2:] != (WINDOW,) or len(signals) != len(intervals):
         raise EcglibError(
             f"Beats {signals.shape} and intervals {intervals.shape} do not fit: (M, leads, {WINDOW}) and (M,)."
         )
     intervals, found = _known(intervals), np.empty((len(signals), len(QUESTIONS)), dtype=np.float32)
-    for reference in _references(intervals, around, latest, causal):
+    for reference in _references(intervals, usual):
         judged, late = signals[reference.judged], signals[reference.latest]
-        usual = np.median(late, axis=0)
+        template = np.median(late, axis=0)
         for n, unlike in enumerate((_other_p_wave, _other_qrs_complex)):
-            spread = np.median(unlike(late, usual))
-            found[reference.judged, n] = unlike(judged, usual) / (spread + LEAST_SPREAD)
+            spread = np.median(unlike(late, template))
+            found[reference.judged, n] = unlike(judged, template) / (spread + LEAST_SPREAD)
         early = np.log(reference.interval / intervals[reference.judged])
         found[reference.judged, 2] = early / (reference.change + LEAST_SPREAD)
     return found
 
 
-def embedding_answers(
-    embeddings: np.ndarray, intervals: np.ndarray, around: int = AROUND, latest: float = LATEST, causal: bool = False
-) -> np.ndarray:
+def embedding_answers(embeddings: np.ndarray, intervals: np.ndarray, usual: Usual = Usual()) -> np.ndarray:
     """The same question asked of an encoder: how far is each beat's embedding from the usual one? (M,) float32.
 
     The distance is one minus the cosine with the mean embedding of the latest beats. `embeddings` (M, d) are those of
@@ -91,11 +100,11 @@ def embedding_answers(
     """
     unit = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-9)
     found = np.empty(len(unit), dtype=np.float32)
-    for reference in _references(_known(intervals), around, latest, causal):
-        usual = unit[reference.latest].mean(axis=0)
-        usual /= max(float(np.linalg.norm(usual)), 1e-9)
-        spread = np.median(1 - unit[reference.latest] @ usual)
-        found[reference.judged] = (1 - unit[reference.judged] @ usual) / (spread + LEAST_SPREAD)
+    for reference in _references(_known(intervals), usual):
+        template = unit[reference.latest].mean(axis=0)
+        template /= max(float(np.linalg.norm(template)), 1e-9)
+        spread = np.median(1 - unit[reference.latest] @ template)
+        found[reference.judged] = (1 - unit[reference.judged] @ template) / (spread + LEAST_SPREAD)
     return found
 
 
@@ -106,24 +115,22 @@ def _known(intervals: np.ndarray) -> np.ndarray:
     return np.maximum(np.where(finite, intervals, usual), 1 / FS)
 
 
-def _references(intervals: np.ndarray, around: int, latest: float, causal: bool) -> Iterator[_Reference]:
+def _references(intervals: np.ndarray, usual: Usual) -> Iterator[_Reference]:
     """Every block of beats of a record, in their order."""
-    if len(intervals) == 0 or around < 1 or not 0 < latest <= 1:
-        raise EcglibError(
-            f"{len(intervals)} beats, around={around}, latest={latest}: at least one beat, and a share in (0, 1]."
-        )
     beats = len(intervals)
-    around = min(around, beats)
+    if beats == 0:
+        raise EcglibError("There is no beat: a record is compared with its own beats.")
+    around = min(usual.around, beats)
     for start in range(0, beats, BLOCK):
         stop = min(start + BLOCK, beats)
-        if causal:
+        if usual.causal:
             last = max(start, around)
             first = last - around
         else:
             first = min(max(0, (start + stop - around) // 2), beats - around)
             last = first + around
         own = intervals[first:last]
-        long = float(np.quantile(own, 1 - latest))
+        long = float(np.quantile(own, 1 - usual.latest))
         changes = np.abs(np.diff(np.log(own)))
         change = float(np.median(changes)) if len(changes) else 0.0
         yield _Reference(slice(start, stop), first + np.flatnonzero(own >= long), long, change)
@@ -146,13 +153,23 @@ def _flat(x: np.ndarray) -> np.ndarray:
     return x.reshape(len(x), -1)
 
 
-def all_answers(beats: Beats, around: int = AROUND, latest: float = LATEST, causal: bool = False) -> np.ndarray:
+def all_answers(beats: Beats, usual: Usual = Usual()) -> np.ndarray:
     """`answers` of all beats (N, 3), each record by itself."""
     found = np.empty((len(beats), len(QUESTIONS)), dtype=np.float32)
     for name in np.unique(beats.records):
         own = beats.records == name
-        found[own] = answers(beats.signals[own], beats.intervals[own, 0], around, latest, causal)
+        found[own] = answers(beats.signals[own], beats.intervals[own, 0], usual)
     return found
+
+
+def template_of(beats: Beats, position: int, usual: Usual = Usual()) -> np.ndarray:
+    """The usual beat (L, 320), mV, that the beat at `position` is compared with."""
+    own = np.flatnonzero(beats.records == beats.records[position])
+    number = int(np.flatnonzero(own == position)[0])
+    for reference in _references(_known(beats.intervals[own, 0]), usual):
+        if number < reference.judged.stop:
+            break
+    return np.median(beats.signals[own[reference.latest]], axis=0)
 
 
 def score(normal: np.ndarray, judged: np.ndarray) -> np.ndarray:
@@ -172,3 +189,32 @@ def scores_of_strangers(found: np.ndarray, beats: Beats, members: np.ndarray) ->
         own = patients == patient
         result[own] = score(found[members[normal & ~own]], found[members[own]])
     return result
+
+
+def s_auc_where_most_are_s(found: np.ndarray, beats: Beats, members: np.ndarray, usual: Usual = Usual()) -> float:
+    """A trial: the AUC of S beats in records whose normal beats are too few to be the usual ones by their number.
+
+    From each record of `members` with at least `LEAST_S` S beats, all S beats are kept, a third as many N beats, drawn
+    at random, and no others. Its S beats, judged as by `scores_of_strangers`, against the N beats of all whole records:
+    the mean over records. `found` (N, 3) are the `answers` of all beats of whole records.
+
+    Raises:
+        EcglibError: no record has so many S beats.
+    """
+    normal = members[beats.labels[members] == "N"]
+    known = scores_of_strangers(found, beats, members)[beats.labels[members] == "N"]
+    aucs = []
+    for name in np.unique(beats.records[members]):
+        own = members[beats.records[members] == name]
+        premature, others = own[beats.labels[own] == "S"], own[beats.labels[own] == "N"]
+        if len(premature) < LEAST_S:
+            continue
+        few = np.random.default_rng(0).permutation(others)[: len(premature) // 3]
+        kept = np.sort(np.concatenate([premature, few]))
+        asked = answers(beats.signals[kept], beats.intervals[kept, 0], usual)[beats.labels[kept] == "S"]
+        strangers = normal[beats.patients[normal] != beats.patients[own[0]]]
+        scores = np.concatenate([known, score(found[strangers], asked)])
+        aucs.append(metrics.auc(np.arange(len(scores)) >= len(known), scores))
+    if not aucs:
+        raise EcglibError(f"No record has {LEAST_S} S beats: the trial needs one.")
+    return float(np.mean(aucs))

@@ -23,6 +23,7 @@ from ecglib.core.device import choose_device
 from ecglib.core.errors import EcglibError
 from ecglib.data import mitbih
 from ecglib.data.mitbih import Beats
+from ecglib.detection import own_record
 from ecglib.runs.obtain import obtain
 from ecglib.runs.store import is_stored, stored_arrays, write_arrays
 from ecglib.simclr.distances import NEIGHBOURS, Blocks, Mahalanobis, Nearest
@@ -219,6 +220,26 @@ def scores(detector: Detector, described: Described) -> np.ndarray:
         # Half precision, as for the predictions of a run.
         write_arrays(described.store / f"{name}.npz", {"scores": found.astype(np.float16)})
     return stored_arrays(described.store, name)["scores"]
+
+
+def own_contrast(described: Described, trained: bool = True) -> np.ndarray:
+    """`own_record.embedding_answers` of all beats (N,) float32, from the store or computed and stored.
+
+    Without training, the encoder is the control: it never learned, but its BatchNorm has seen the training beats.
+    """
+    encoder, beats = described.encoder, described.beats
+    kind = "own_contrast" if trained else "own_untrained"
+    name = f"detectors/{kind}-{encoder.split}-seed{encoder.training.seed}-{digest(encoder)}"
+    if not is_stored(described.store, name):
+        place, found = choose_device(described.device), np.empty(len(beats), dtype=np.float16)
+        run = obtain(encoder, beats, described.store, described.device, weights=True) if trained else None
+        network = (run.encoder() if run else encoder.normalising(beats)).to(place)
+        for record in np.unique(beats.records):
+            own = np.flatnonzero(beats.records == record)
+            embeddings = embed(network, encoder.x(beats, own).to(place)).cpu().numpy()
+            found[own] = own_record.embedding_answers(embeddings, beats.intervals[own, 0])
+        write_arrays(described.store / f"{name}.npz", {"answers": found})
+    return stored_arrays(described.store, name)["answers"]
 
 
 def encoder_of(config: BeatsConfig, settings: Settings) -> EncoderConfig:

@@ -9,6 +9,7 @@ from scipy.stats import pearsonr
 from ecglib.core.errors import EcglibError
 from ecglib.data import mitbih
 from ecglib.detection import own_record
+from ecglib.detection.own_record import Usual
 from ecglib.stats.metrics import auc
 
 
@@ -25,7 +26,7 @@ def record(rng, premature):
 def test_answers_against_loops():
     rng = np.random.default_rng(0)
     signals, intervals = record(rng, rng.random(60) < 0.2)
-    found = own_record.answers(signals, intervals, around=1000)
+    found = own_record.answers(signals, intervals, Usual(around=1000))
     long = np.percentile(intervals, 80)
     latest = [m for m in range(60) if intervals[m] >= long]
     usual = np.array([[np.median([signals[m, n, s] for m in latest]) for s in range(320)] for n in range(2)])
@@ -61,20 +62,20 @@ def test_premature_beats_stand_out_where_they_are_most(causal):
     rng = np.random.default_rng(1)
     premature = rng.random(900) < 0.7
     signals, intervals = record(rng, premature)
-    found = own_record.answers(signals, intervals, causal=causal)
+    found = own_record.answers(signals, intervals, Usual(causal=causal))
     assert auc(premature, found[:, 0]) > 0.99
     assert auc(premature, found[:, 2]) > 0.99
-    compared_with_all = own_record.answers(signals, intervals, latest=1.0, causal=causal)
+    compared_with_all = own_record.answers(signals, intervals, Usual(latest=1.0, causal=causal))
     assert auc(premature, compared_with_all[:, 0]) < 0.5, "the median of all beats is that of the premature ones"
 
 
 def test_a_causal_answer_does_not_know_what_comes():
     rng = np.random.default_rng(2)
     signals, intervals = record(rng, rng.random(400) < 0.2)
-    before = own_record.answers(signals, intervals, around=100, causal=True)
+    before = own_record.answers(signals, intervals, Usual(100, causal=True))
     later = signals.copy()
     later[250:] = rng.normal(size=later[250:].shape)
-    after = own_record.answers(later, intervals, around=100, causal=True)
+    after = own_record.answers(later, intervals, Usual(100, causal=True))
     assert np.array_equal(before[:250], after[:250])
     assert not np.allclose(before[250:, 1], after[250:, 1])
 
@@ -89,6 +90,23 @@ def test_a_missing_interval_is_usual_and_a_flat_beat_unlike():
     assert abs(found[0, 2]) < 0.2
     assert (found[7, :2] > 3 * np.delete(found[:, :2], 7, axis=0).max(axis=0)).all()
     assert np.isfinite(own_record.answers(signals[:1], np.array([np.nan]))).all(), "a record of one beat"
+
+
+def test_the_trial_of_records_that_lost_their_normal_beats(simulated_root):
+    beats = mitbih.load_beats(simulated_root)
+    members = np.flatnonzero(np.isin(beats.records, mitbih.DS1))
+    found = own_record.all_answers(beats)
+    # Record 209, the only one with ten S beats: by hand.
+    own = members[beats.records[members] == "209"]
+    premature, others = own[beats.labels[own] == "S"], own[beats.labels[own] == "N"]
+    kept = np.sort(np.concatenate([premature, np.random.default_rng(0).permutation(others)[:3]]))
+    asked = own_record.answers(beats.signals[kept], beats.intervals[kept, 0])[np.isin(kept, premature)]
+    strangers = members[(beats.labels[members] == "N") & (beats.records[members] != "209")]
+    normal = own_record.scores_of_strangers(found, beats, members)[beats.labels[members] == "N"]
+    higher = [(normal < one).mean() + (normal == one).mean() / 2 for one in own_record.score(found[strangers], asked)]
+    assert own_record.s_auc_where_most_are_s(found, beats, members) == pytest.approx(np.mean(higher))
+    with pytest.raises(EcglibError, match="S beats"):
+        own_record.s_auc_where_most_are_s(own_record.all_answers(beats), beats, members[beats.labels[members] == "N"])
 
 
 def test_embeddings_against_loops():
@@ -126,7 +144,7 @@ def test_what_does_not_fit_is_an_error():
     for wrong in ((signals[:, :, 1:], intervals), (signals, intervals[1:])):
         with pytest.raises(EcglibError, match="do not fit"):
             own_record.answers(*wrong)
-    with pytest.raises(EcglibError, match="0 beats"):
+    with pytest.raises(EcglibError, match="no beat"):
         own_record.answers(signals[:0], intervals[:0])
     with pytest.raises(EcglibError, match=r"latest=0"):
-        own_record.answers(signals, intervals, latest=0)
+        Usual(latest=0)

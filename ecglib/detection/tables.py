@@ -1,0 +1,99 @@
+"""The tables of notebook 04 about new patients.
+
+Everywhere `members` are positions of beats, and scores (M,) are higher for what is more likely abnormal.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from ecglib.data.mitbih import CLASSES, Beats
+from ecglib.detection.own_record import QUESTIONS, Usual, all_answers, s_auc_where_most_are_s, scores_of_strangers
+from ecglib.show.words import bounds
+from ecglib.stats import metrics
+
+# What was tried on the training patients for the usual beat; the first is what is used.
+TRIED = {
+    "the three questions": Usual(),
+    "compared with 101 beats around": Usual(around=101),
+    "with 1,001 around": Usual(around=1001),
+    "with all of the record": Usual(around=1_000_000),
+    "the latest two fifths are usual": Usual(latest=0.4),
+    "the latest tenth": Usual(latest=0.1),
+    "all beats are": Usual(latest=1.0),
+    "causal: with the 301 beats before": Usual(causal=True),
+}
+
+
+def tried(beats: Beats, members: np.ndarray) -> pd.DataFrame:
+    """Each question alone and every way of `TRIED`: AUC of the beats of each patient, judged by those of the others.
+
+    The last column is the trial of `own_record.s_auc_where_most_are_s`.
+    """
+    labels, rows = beats.labels[members], []
+    first = all_answers(beats)
+    for n, question in enumerate(QUESTIONS):
+        scores = scores_of_strangers(first[:, [n]], beats, members)
+        rows.append({"judged by": f"{question} alone", **_aucs(labels, scores), "S, where most beats are S": "-"})
+    for name, usual in TRIED.items():
+        found = first if usual == Usual() else all_answers(beats, usual)
+        scores = scores_of_strangers(found, beats, members)
+        trial = s_auc_where_most_are_s(found, beats, members, usual)
+        rows.append({"judged by": name, **_aucs(labels, scores), "S, where most beats are S": f"{trial:.3f}"})
+    return pd.DataFrame(rows).set_index("judged by")
+
+
+def new_patients(
+    scores: Mapping[str, Sequence[np.ndarray]], beats: Beats, members: np.ndarray, without: str, control: str
+) -> pd.DataFrame:
+    """Each detector on new patients: AUC with its interval over patients, classes, and the AUC without one record.
+
+    A detector's scores are one a seed; its AUC is their mean. The last column is the difference from the detector
+    `control`, with its interval over patients.
+    """
+    labels, patients, rest = beats.labels[members], beats.patients[members], beats.records[members] != without
+    abnormal = labels != "N"
+    drawn = {
+        name: np.mean([metrics.resampled_auc(abnormal, one, patients) for one in given], axis=0)
+        for name, given in scores.items()
+    }
+    values = {name: float(np.mean([metrics.auc(abnormal, one) for one in given])) for name, given in scores.items()}
+    rows = []
+    for name, given in scores.items():
+        difference = metrics.percentiles(values[name] - values[control], drawn[name] - drawn[control])
+        rows.append(
+            {
+                "detector": name,
+                **_mean([_aucs(labels, one) for one in given]),
+                "over patients": bounds(metrics.percentiles(values[name], drawn[name]), 3),
+                f"without {without}": f"{np.mean([metrics.auc(abnormal[rest], one[rest]) for one in given]):.3f}",
+                f"S, without {without}": _mean([_aucs(labels[rest], one[rest]) for one in given]).get("S", "-"),
+                f"minus {control}": "-"
+                if name == control
+                else f"{difference.value:+.3f} {bounds(difference, 3, signed=True)}",
+                "seeds": len(given),
+            }
+        )
+    return pd.DataFrame(rows).set_index("detector")
+
+
+def of_records(scores: np.ndarray, beats: Beats, members: np.ndarray, least: int = 5) -> dict[str, float]:
+    """The AUC within each record that has at least `least` abnormal and as many N beats."""
+    found = {}
+    for name in np.unique(beats.records[members]):
+        own = beats.records[members] == name
+        abnormal = beats.labels[members][own] != "N"
+        if min(abnormal.sum(), (~abnormal).sum()) >= least:
+            found[str(name)] = metrics.auc(abnormal, scores[own])
+    return found
+
+
+def _aucs(labels: np.ndarray, scores: np.ndarray) -> dict[str, str]:
+    """AUC of all abnormal beats and of each class against N."""
+    found = {"AUC": metrics.auc(labels != "N", scores)} | metrics.per_class_auc(labels, scores)
+    return {name: f"{found[name]:.3f}" for name in ("AUC", *CLASSES) if name in found}
+
+
+def _mean(rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    return {name: f"{np.mean([float(row[name]) for row in rows]):.3f}" for name in rows[0]}
