@@ -11,11 +11,11 @@ from ecglib.detection.own_record import P_WAVE, QRS_COMPLEX, QUESTIONS, template
 from ecglib.show.style import BEAT_MS, CLASS_COLOURS, INPUT, OUTPUT
 
 
-def three_questions(beats: Beats, shown: Mapping[str, int], found: np.ndarray, higher: np.ndarray) -> Figure:
+def three_questions(beats: Beats, shown: Mapping[str, int], higher: np.ndarray) -> Figure:
     """Beats beside the usual beat of their record, with the two windows, and what the three questions say of each.
 
-    `shown` maps a title to a position among the beats. `found` (N, 3) are all beats' answers, and `higher` (N, 3) the
-    share of other people's normal beats that are at least as far from usual.
+    `shown` maps a title to a position among the beats. `higher` (N, 3) is the share of other people's normal beats that
+    are at least as far from usual.
     """
     figure, axes = plt.subplots(1, len(shown), figsize=(3.4 * len(shown), 3.6), sharey=True, squeeze=False)
     for axis, (title, position) in zip(axes[0], shown.items(), strict=True):
@@ -26,12 +26,13 @@ def three_questions(beats: Beats, shown: Mapping[str, int], found: np.ndarray, h
         axis.plot(BEAT_MS, usual[0], color=INPUT, linewidth=1, label="usual beat of the record")
         axis.plot(BEAT_MS, beats.signals[position, 0], color=colour, linewidth=1.6, label="this beat")
         lines = [
-            f"{name}: {answer:.1f}  (1 normal beat in {1 / max(share, 1e-6):,.0f})"
-            for name, answer, share in zip(QUESTIONS, found[position], higher[position], strict=True)
+            f"{name}: {'less than 0.1 %' if share < 0.001 else f'{100 * share:.1f} %'}"
+            for name, share in zip(QUESTIONS, higher[position], strict=True)
         ]
         axis.set_title(f"{title}\n" + "\n".join(lines), fontsize=8.5, loc="left")
         axis.set_xlabel("ms from annotation")
     axes[0, 0].set_ylabel("lead 1, mV")
+    figure.suptitle("How many of other people's normal beats are as far from their usual beat?", fontsize=10)
     handles, names = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=8)
     return figure
@@ -53,5 +54,5 @@ def records(found: Mapping[str, Mapping[str, float]], counts: Mapping[str, str])
     axis.axvline(0.5, color=INPUT, linewidth=0.8, linestyle=":")
     axis.set_yticks(range(len(order)), [f"{name}: {counts[name]}" for name in order])
     axis.set_xlabel("AUC within the record")
-    axis.legend(fontsize=8, loc="lower left")
+    figure.legend(fontsize=8, loc="outside upper center", ncols=len(found))
     return figure

@@ -148,3 +148,18 @@ def test_what_does_not_fit_is_an_error():
         own_record.answers(signals[:0], intervals[:0])
     with pytest.raises(EcglibError, match=r"latest=0"):
         Usual(latest=0)
+
+
+@pytest.mark.real_data
+def test_real_patients_nobody_has_labelled(real_root):
+    """EVIDENCE.md, "New patients": the second look at DS2."""
+    beats = mitbih.load_beats(real_root)
+    ds1 = np.flatnonzero(np.isin(beats.records, mitbih.DS1) & (beats.records != "201"))
+    ds2 = np.flatnonzero(np.isin(beats.records, mitbih.DS2))
+    found = own_record.all_answers(beats)
+    abnormal = beats.labels != "N"
+    assert auc(abnormal[ds1], own_record.scores_of_strangers(found, beats, ds1)) == pytest.approx(0.9928, abs=0.001)
+    scores = own_record.score(found[ds1[~abnormal[ds1]]], found[ds2])
+    assert auc(abnormal[ds2], scores) == pytest.approx(0.9584, abs=0.001)
+    of_s = np.isin(beats.labels[ds2], ["N", "S"])
+    assert auc(abnormal[ds2][of_s], scores[of_s]) == pytest.approx(0.906, abs=0.002)
