@@ -1,6 +1,7 @@
 """The tables of notebooks 02 and 03, made from stored runs and published numbers alone.
 
-Everywhere: a sequence of runs has one run a seed, and `comparable` says whether data and budget are the report's.
+Everywhere: a sequence of runs has one run a seed, and `limit` says what of data and budget is not the report's, "" for
+nothing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -140,7 +141,7 @@ def experiments(runs: ArmRuns) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index(["experiment", "metric"])
 
 
-def gains(runs: ArmRuns, comparable: bool) -> pd.DataFrame:
+def gains(runs: ArmRuns, limit: str) -> pd.DataFrame:
     """R1's claim: by how much a student differs from the teacher, and from the control.
 
     The report subtracts the teacher, an unrelated network, so that difference is unpaired (Welch). The control differs
@@ -152,7 +153,7 @@ def gains(runs: ArmRuns, comparable: bool) -> pd.DataFrame:
     rows = []
     for one in asked:
         published, test = claimed[one.key], judged[one.key]
-        found = test.verdict(comparable, "a gain", "a loss")
+        found = test.verdict(limit, "a gain", "a loss")
         to_teacher = unpaired(*(values(runs[arm], rule=AS_CODED) for arm in (one.coded, TEACHER)))
         rows.append(
             {
@@ -264,7 +265,7 @@ def baseline_results(found: Mapping[str, tuple[str | None, np.ndarray]], teacher
     ).set_index("method")
 
 
-def teacher_results(runs: Sequence[BeatGANRun], comparable: bool) -> pd.DataFrame:
+def teacher_results(runs: Sequence[BeatGANRun], limit: str) -> pd.DataFrame:
     """BeatGAN by the rules that choose an epoch and without a choice: report, measured, difference, intervals, verdict.
 
     The interval over seeds is Student's t; those over beats and patients are the bootstrap of the first seed.
@@ -274,7 +275,7 @@ def teacher_results(runs: Sequence[BeatGANRun], comparable: bool) -> pd.DataFram
         published = reports.value(f"r1.teacher.{metric}")
         for rule in (AS_CODED, CORRECTED, LATE, AVERAGED):
             interval, first = mean_interval(values(runs, metric, rule)), runs[0].metrics[rule.key]
-            words = judged(published, interval, len(runs)) if comparable else "not comparable: budget or data"
+            words = judged(published, interval, len(runs)) if not limit else f"not comparable: {limit}"
             rows.append(
                 {
                     "metric": label,

@@ -1,7 +1,7 @@
 """R3's claims in one table: a macro-AUC before and after, as published, as coded and corrected, on the same records.
 
-Everywhere `comparable` says whether data and budget are the report's, and all questions of a table are one family for
-Holm's correction.
+Everywhere `limit` says what of data and budget is not the report's, "" for nothing, and all questions of a table are
+one family for Holm's correction.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,10 +19,10 @@ from ecglib.stats import metrics, multilabel
 from ecglib.stats.comparisons import (
     Comparison,
     Unpaired,
-    at_budget,
     compare,
     equivalence_table,
     family,
+    limited,
     p_header,
     p_value,
     unpaired,
@@ -166,7 +166,7 @@ class Claimed:
         return {name: change for name, change in found.items() if change is not None}
 
 
-def claims(claimed: Mapping[str, Claimed], comparable: bool) -> pd.DataFrame:
+def claims(claimed: Mapping[str, Claimed], limit: str) -> pd.DataFrame:
     """R3's claims: before and after in the report, as coded and corrected, with a verdict on the corrected change.
 
     Without a corrected change p and verdict belong to the change as coded; the verdict says so.
@@ -187,14 +187,14 @@ def claims(claimed: Mapping[str, Claimed], comparable: bool) -> pd.DataFrame:
                 "records": one.part,
                 **{source: _arrow(one.changes[source]) if source in one.changes else "-" for source in SOURCES},
                 test.header: test.shown_p,
-                "verdict": at_budget(f"report: {said}; here: {found}", comparable),
+                "verdict": limited(f"report: {said}; here: {found}", limit),
                 "could have shown": test.detectable(3),
             }
         )
     return pd.DataFrame(rows).set_index("claim")
 
 
-def equal(found: Mapping[str, Claimed | Measured], comparable: bool = True) -> pd.DataFrame:
+def equal(found: Mapping[str, Claimed | Measured], limit: str = "") -> pd.DataFrame:
     """Whether before and after are equal (`comparisons.equivalence_table`), judged by the corrected change of a claim.
 
     Raises:
@@ -209,7 +209,7 @@ def equal(found: Mapping[str, Claimed | Measured], comparable: bool = True) -> p
     table = equivalence_table(questions)
     for column in table.columns:
         if column.startswith("within") and p_header(len(questions)) not in column:
-            table[column] = [at_budget(words, comparable) for words in table[column]]
+            table[column] = [limited(words, limit) for words in table[column]]
     table.insert(0, "records", [one.part for one in changes.values()])
     table["seeds"] = [one.trained.removeprefix("seeds: ") for one in changes.values()]
     return table

@@ -1,6 +1,6 @@
 """The tables of notebook 05, from stored runs and published numbers alone.
 
-Everywhere `runs` are one a seed, and `comparable` says whether data and budget are the report's.
+Everywhere `runs` are one a seed, and `limit` says what of data and budget is not the report's, "" for nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -94,7 +94,7 @@ def comparisons(arms: Mapping[str, Arm], runs: Runs) -> dict[str, Comparison]:
 def differences(
     arms: Mapping[str, Arm],
     runs: Runs,
-    comparable: bool,
+    limit: str,
     controls: Mapping[str, Arm] | None = None,
 ) -> pd.DataFrame:
     """Each arm's macro-AUC minus its control's: three intervals, p of the paired t test, verdict; the last epoch's.
@@ -120,7 +120,7 @@ def differences(
             "over records": bounds(comparison.over_beats, signed=True),
             "over patients": bounds(comparison.over_patients, signed=True),
             one.header: one.shown_p,
-            "verdict": one.verdict(comparable),
+            "verdict": one.verdict(limit),
             "could have shown": one.detectable(),
             "at the last epoch, over seeds": shown(at_last(name), signed=True),
         }
@@ -169,7 +169,7 @@ def ladder(runs: Runs) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("size in table 2").fillna("-")
 
 
-def network_claims(runs: Runs, comparable: bool) -> pd.DataFrame:
+def network_claims(runs: Runs, limit: str) -> pd.DataFrame:
     """R3's two claims about networks, on R3's split and validation records, as R3 measured them.
 
     Section 3.1: the plain CNN is better than the Inception CNN. Section 3.2.3 and table 2: the macro-AUC holds from
@@ -193,7 +193,7 @@ def network_claims(runs: Runs, comparable: bool) -> pd.DataFrame:
                 "as coded, validation": shown(test.over_seeds, 3, signed=True),
                 "seeds": f"{test.counts[0]} and {test.counts[1]}",
                 one.header: one.shown_p,
-                "verdict": one.verdict(comparable),
+                "verdict": one.verdict(limit),
                 "could have shown": one.detectable(3),
             }
         )
@@ -201,7 +201,7 @@ def network_claims(runs: Runs, comparable: bool) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=None if rows else columns).set_index(columns)
 
 
-def settings(arms: Mapping[str, Arm], runs: Mapping[str, Runs], comparable: bool) -> pd.DataFrame:
+def settings(arms: Mapping[str, Arm], runs: Mapping[str, Runs], limit: str) -> pd.DataFrame:
     """Figure 6: validation macro-AUC of each setting as coded and corrected, and whether R3's choice is better.
 
     `arms` are the fresh ones of `arms.setting_arms`, `runs` are those of all three.
@@ -224,7 +224,7 @@ def settings(arms: Mapping[str, Arm], runs: Mapping[str, Runs], comparable: bool
             row |= {
                 "minus R3's choice": shown(one.comparison.over_seeds, 3, signed=True),
                 one.header: one.shown_p,
-                "verdict": one.verdict(comparable),
+                "verdict": one.verdict(limit),
                 "could have shown": one.detectable(3),
             }
         rows.append(row)

@@ -280,7 +280,7 @@ def _answers(folder: Path, records: Records, train: np.ndarray, device: torch.de
 class ClassifierRun(StoredRun):
     """A finished classifier; its metrics are those of "validation", "test" and "test_last"."""
 
-    WEIGHTS: ClassVar[tuple[str, ...]] = ("weights", "last")
+    WEIGHTS: ClassVar[tuple[str, ...]] = ("weights",)  # "last" is for those that go on from it
 
     @cached_property
     def predictions(self) -> dict[str, np.ndarray]:

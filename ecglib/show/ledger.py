@@ -44,13 +44,13 @@ def judged_ledger(
     corrected: Mapping[str, Interval],
     reasons: Mapping[str, str],
     seeds: int,
-    comparable: bool,
+    limit: str,
 ) -> pd.DataFrame:
     """`ledger` with what a sound way of measuring gives, and a verdict for every number.
 
     A macro-AUC (in %, with its interval over at least `seeds` seeds) is judged by what was measured as coded on the
     same part of the data, `Claim.part`. The corrected column shows the same part of the data set's own folds.
-    `comparable` says whether data and budget are the report's.
+    `limit` says what of data and budget is not the report's, "" for nothing.
     """
     table = ledger(report, measured, reasons)
     rows: dict[str, list[str]] = {"records": [], "corrected, 95 % over seeds": [], "verdict": []}
@@ -59,7 +59,7 @@ def judged_ledger(
             continue
         found = measured.get(key)
         if isinstance(found, Interval):
-            verdict = judged(claim.value, found, seeds) if comparable else "not comparable: data, budget"
+            verdict = judged(claim.value, found, seeds) if not limit else f"not comparable: {limit}"
         elif isinstance(found, float | int):
             digits = len(repr(claim.value).partition(".")[2])  # as many as the report gives
             verdict = "as published" if round(found, digits) == claim.value else "differs"

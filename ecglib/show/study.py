@@ -65,6 +65,13 @@ class Study:
         """What every reader must know before the first number."""
         return f"profile {self.profile}: {SIMULATED if self.simulated else 'the real databases'}"
 
+    def limit(self, budget: bool, data: bool = True) -> str:
+        """What of a report's training is missing here, as verdicts say it: is the budget the report's, and the data?"""
+        reasons = {"at this budget": budget, "on simulated records": not self.simulated}
+        if not self.simulated:
+            reasons["on a part of the records"] = data
+        return ", ".join(reason for reason, met in reasons.items() if not met)
+
     def conclusion(self, notebook: str) -> Markdown:
         """The line above the conclusions of a notebook (`03_kd_student`): which numbers they speak of, with a link."""
         if self.profile in (EVIDENCE, "paper"):

@@ -1,7 +1,8 @@
 """The tables of notebook 04: what R2 proposed and what was measured, made from stored runs and scores alone.
 
-Everywhere: a sequence of runs or scores (M,) has one a seed, and `comparable` says whether data and budget are the
-report's. `labels`, `patients` and `near_peak` (an R peak was found near the annotation) are those of the M test beats.
+Everywhere: a sequence of runs or scores (M,) has one a seed, and `limit` says what of data and budget is not the
+report's, "" for nothing. `labels`, `patients` and `near_peak` (an R peak was found near the annotation) are those of
+the M test beats.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ STUDENT, PLAIN = "D", "B"
 WORDS = ("a gain, as expected", "a loss, against expectation", "identical: contrast changed nothing")
 
 
-def scenarios(arms: Mapping[str, Arm], runs: ArmRuns, comparable: bool) -> pd.DataFrame:
+def scenarios(arms: Mapping[str, Arm], runs: ArmRuns, limit: str) -> pd.DataFrame:
     """Each scenario: what R2 expects, AUC, differences with intervals, p of the paired t test, verdict, power.
 
     A scenario adds contrast to the student with distillation (arm D), so its difference from D is the effect of
@@ -52,7 +53,7 @@ def scenarios(arms: Mapping[str, Arm], runs: ArmRuns, comparable: bool) -> pd.Da
                 ),
                 test.header: test.shown_p,
                 "seeds": len(comparison.differences),
-                "verdict": test.verdict(comparable, *WORDS),
+                "verdict": test.verdict(limit, *WORDS),
                 "could have shown": test.detectable(),
             }
         )
@@ -166,7 +167,7 @@ class _Asked:
 
 
 def detector_differences(
-    scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray, patients: np.ndarray, comparable: bool
+    scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray, patients: np.ndarray, limit: str
 ) -> pd.DataFrame:
     """AUC of one detector minus that of another, for each pair in `COMPARED` and each outcome in `OUTCOMES`.
 
@@ -201,7 +202,7 @@ def detector_differences(
             "difference, 95 % over seeds": shown(judged.comparison.over_seeds, signed=True),
             "over patients": bounds(others[question], signed=True),
             judged.header: judged.shown_p,
-            "verdict": judged.verdict(comparable, "higher", "lower"),
+            "verdict": judged.verdict(limit, "higher", "lower"),
             "could have shown": judged.detectable(),
         }
         for question, judged in family(compared, over_patients=others).items()

@@ -253,14 +253,12 @@ class Judged:
         """The adjusted p as a table shows it."""
         return shown_p(self.p)
 
-    def verdict(
-        self, comparable: bool = True, better: str = "better", worse: str = "worse", identical: str = IDENTICAL
-    ) -> str:
-        """The function `verdict` in a table's own words; `comparable` is whether data and budget are the report's."""
+    def verdict(self, limit: str = "", better: str = "better", worse: str = "worse", identical: str = IDENTICAL) -> str:
+        """The function `verdict` in a table's own words; `limit` says what is not the report's, see `limited`."""
         words = verdict(self.comparison, self.p, self.claimed, self.over_patients)
         for word, chosen in (("better", better), ("worse", worse), (IDENTICAL, identical)):
             words = chosen + words.removeprefix(word) if words.startswith(word) else words
-        return at_budget(words, comparable)
+        return limited(words, limit)
 
     def detectable(self, digits: int = 4) -> str:
         """The column "could have shown": see `Comparison.detectable`."""
@@ -290,9 +288,9 @@ def shown_p(p: float) -> str:
     return "-" if np.isnan(p) else f"{p:.2g}"
 
 
-def at_budget(words: str, comparable: bool) -> str:
-    """A verdict, which says so if its data or budget are not the report's."""
-    return words if comparable else f"{words} (at this budget)"
+def limited(words: str, limit: str) -> str:
+    """A verdict, which says so if data or budget are not the report's: `limit` is "at this budget", "" for nothing."""
+    return f"{words} ({limit})" if limit else words
 
 
 def shown_detectable(comparison: Comparison | Unpaired, questions: int = 1, digits: int = 4) -> str:

@@ -243,7 +243,7 @@ def test_tables_of_the_arms(grid, runs):
     assert differences.loc["E KD on z", "could have shown"] == "-"
     claims = tables.experiments(runs)
     assert claims.loc[("student with KD", "AUC"), "report (1 run)"] == "0.9464"
-    gains = tables.gains(runs, comparable=False)
+    gains = tables.gains(runs, limit="at this budget")
     assert gains.loc["student with KD", "as coded: student - control"] == "0 (the term is a constant)"
     assert gains.loc["student with KD", "report: student - teacher (1 run)"] == "+0.0092"
 
@@ -271,12 +271,12 @@ def test_a_column_has_the_numbers_of_the_rule_that_its_heading_names(tmp_path):
         name: [ruled_run(tmp_path / name, coded + shift, corrected + shift) for shift in (0, 0.001, 0.002)]
         for name, (coded, corrected) in levels.items()
     }
-    row = tables.gains(runs, comparable=False).loc["student with feature distillation"]
+    row = tables.gains(runs, limit="at this budget").loc["student with feature distillation"]
     assert row["as coded: student - teacher"].startswith("+0.0400 ")  # Fc - A
     assert row["as coded: student - control"].startswith("+0.0300 ")  # Fc - B
     assert row["as written: student - control"].startswith("+0.0400 ")  # Fw - B
     assert row["corrected: student - control"].startswith("-0.1500 ")  # F - B
-    both = tables.gains(runs, comparable=False).loc["student with KD and feature distillation"]
+    both = tables.gains(runs, limit="at this budget").loc["student with KD and feature distillation"]
     assert both["as coded: student - control"].startswith("+0.0300 ")
     assert both["as written: student - control"] == "-"
     assert (row["arms and seeds"], both["arms and seeds"]) == ("Fc 3, Fw 3, F 3", "Fc 3, G 3")

@@ -126,7 +126,7 @@ def test_verdicts_are_of_one_family_and_say_what_these_runs_could_have_shown():
         "coded": Claimed(gain, measured(clear), None),
         "two": Claimed(gain, None, measured([0.01, 0.02])),
     }
-    table = claims(rows, comparable=True)
+    table = claims(rows, limit="")
     assert table["verdict"].tolist() == [
         "report: gain; here: gain",
         "report: gain; here: gain on these patients; for others not shown",
@@ -142,7 +142,7 @@ def test_verdicts_are_of_one_family_and_say_what_these_runs_could_have_shown():
     assert p == pytest.approx(metrics_holm(raw), rel=0.05)
     assert float(table.loc["excluded", "could have shown"]) < float(table.loc["unclear", "could have shown"])
     assert "inf" not in table.loc["two", "corrected"]
-    assert all(text.endswith(" (at this budget)") for text in claims(rows, comparable=False)["verdict"])
+    assert all(text.endswith(" (at this budget)") for text in claims(rows, limit="at this budget")["verdict"])
 
 
 def metrics_holm(p_values):
@@ -164,7 +164,7 @@ def test_equality_is_asked_with_a_margin_of_pairs_alone(tmp_path):
         "INT8 = float": measured(near, (-0.002, 0.002)),
         "pruned = whole": measured([-0.01, -0.012, -0.011, -0.01]),
     }
-    table = equal(found, comparable=False)
+    table = equal(found, limit="at this budget")
     assert table["within 0.005"].tolist() == ["equal (at this budget)"] * 2 + ["not shown (at this budget)"]
     assert "within 0.0025: p (Holm, 3 questions)" in table.columns
     assert table["records"].tolist() == ["validation", "test", "test"]
@@ -186,7 +186,7 @@ def test_differences_are_one_family_and_know_what_r3_claims(tmp_path):
         "kd": Arm("KD", "", [config] * 3, "alone", R3_GAIN),
         "raw": Arm("raw", "", [config] * 3, "alone"),
     }
-    table = tables.differences(arms, runs, comparable=False)
+    table = tables.differences(arms, runs, limit="at this budget")
     compared = tables.comparisons(arms, runs)
     expected = metrics_holm([compared[name].p for name in ("kd", "raw")])
     assert table["p (Holm, 2 questions)"].astype(float).tolist() == pytest.approx(expected, rel=0.05)
@@ -213,7 +213,7 @@ def test_networks_are_judged_on_r3s_validation_records(tmp_path):
         "R3 57K": arm(tmp_path, "57K", first=30, skill=-1),
         "57K": arm(tmp_path, "own", first=40),
     }
-    table = tables.network_claims(runs, comparable=False)
+    table = tables.network_claims(runs, limit="at this budget")
     assert list(table.index) == [("plain", "inception"), ("57K", "teacher")]
     difference = auc(runs["R3 57K"], "validation") - auc(runs["R3 teacher"], "validation")
     found = table.loc[("57K", "teacher")]
@@ -279,14 +279,14 @@ def test_every_number_of_r3_is_in_the_ledger_on_its_own_part(everything, simulat
     ):
         assert found[f"r3.{name}"] == pytest.approx(reports.value(f"r3.{name}"), abs=0.01), name
     assert (found["r3.alpha"], found["r3.temperature"], found["r3.epochs"]) == (0.7, 1.0, 2)
-    table = ledger.judged_ledger("R3", found, corrected, reasons, 3, comparable=False)
+    table = ledger.judged_ledger("R3", found, corrected, reasons, 3, limit="at this budget")
     assert table.loc["macro-AUC of the student with KD, test", "records"] == "test"
     assert table.loc["macro-AUC of the student with KD, validation", "records"] == "validation"
-    assert table.loc["macro-AUC of the student with KD, test", "verdict"] == "not comparable: data, budget"
+    assert table.loc["macro-AUC of the student with KD, test", "verdict"] == "not comparable: at this budget"
     assert table.loc["training at most", "verdict"] == "differs"
     assert ((table["measured"] == "-") == (table["why not"] != "")).all()
     high = dict(found, **{"r3.kd.auc": metrics.Interval(50.0, 49.0, 51.0)})
-    table = ledger.judged_ledger("R3", high, corrected, reasons, 3, comparable=True)
+    table = ledger.judged_ledger("R3", high, corrected, reasons, 3, limit="")
     assert table.loc["macro-AUC of the student with KD, test", "verdict"] == "lower than reported", "as coded is judged"
 
 

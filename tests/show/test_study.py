@@ -36,7 +36,7 @@ def run(seed, auc, classes=("S", "V")):
 
 
 def test_a_table_states_report_measured_difference_seeds_interval_and_verdict():
-    row = beatgan_tables.teacher_results([run(0, 0.93), run(1, 0.94), run(2, 0.935)], comparable=True).loc[
+    row = beatgan_tables.teacher_results([run(0, 0.93), run(1, 0.94), run(2, 0.935)], limit="").loc[
         ("AUC", "corrected")
     ]
     assert row["report (1 run)"] == "0.9372"
@@ -54,29 +54,28 @@ def test_one_training_strays_further_than_the_mean_of_several():
     assert 0.9480 - reach == pytest.approx(0.9384, abs=1e-4)
     for shift, expected in ((0, "higher"), (-0.0016, "reproduced")):
         runs = [run(seed, auc + shift) for seed, auc in enumerate(aucs)]
-        assert beatgan_tables.teacher_results(runs, True).loc[("AUC", "corrected"), "verdict"].startswith(expected)
+        assert beatgan_tables.teacher_results(runs, "").loc[("AUC", "corrected"), "verdict"].startswith(expected)
 
 
 @pytest.mark.parametrize(("aucs", "verdict"), [((0.960, 0.961, 0.962), "higher"), ((0.90, 0.901, 0.902), "lower")])
 def test_verdicts_outside_the_interval(aucs, verdict):
     runs = [run(seed, auc) for seed, auc in enumerate(aucs)]
+    assert beatgan_tables.teacher_results(runs, limit="").loc[("AUC", "corrected"), "verdict"].startswith(verdict)
     assert (
-        beatgan_tables.teacher_results(runs, comparable=True).loc[("AUC", "corrected"), "verdict"].startswith(verdict)
-    )
-    assert (
-        "not comparable" in beatgan_tables.teacher_results(runs, comparable=False).loc[("AUC", "corrected"), "verdict"]
+        "not comparable"
+        in beatgan_tables.teacher_results(runs, limit="at this budget").loc[("AUC", "corrected"), "verdict"]
     )
 
 
 def test_one_seed_has_no_interval_and_no_interval_leaves_0_to_1():
-    assert beatgan_tables.teacher_results([run(0, 0.9)], False)["95 % over seeds"].iloc[0] == "needs 3 seeds"
-    wide = beatgan_tables.teacher_results([run(0, 0.2), run(1, 0.9), run(2, 0.5)], False)["95 % over seeds"].iloc[0]
+    assert beatgan_tables.teacher_results([run(0, 0.9)], "")["95 % over seeds"].iloc[0] == "needs 3 seeds"
+    wide = beatgan_tables.teacher_results([run(0, 0.2), run(1, 0.9), run(2, 0.5)], "")["95 % over seeds"].iloc[0]
     assert wide == "[0.0000, 1.0000]"
 
 
 def test_one_seed_gives_no_verdict():
     assert (
-        beatgan_tables.teacher_results([run(0, 0.5)], True).loc[("AUC", "corrected"), "verdict"]
+        beatgan_tables.teacher_results([run(0, 0.5)], "").loc[("AUC", "corrected"), "verdict"]
         == "fewer than 3 seeds: no verdict"
     )
 
@@ -90,7 +89,7 @@ def test_classes_stand_in_their_usual_order():
 def test_every_table_of_trainings_says_on_how_many_seeds():
     runs = [run(seed, 0.9 + seed / 100) for seed in range(4)]
     for table in (
-        beatgan_tables.teacher_results(runs, False),
+        beatgan_tables.teacher_results(runs, ""),
         beatgan_tables.f1_results(runs),
         beatgan_tables.per_class(runs, {}.get),
     ):

@@ -38,7 +38,7 @@ def trained(tiny, grid, beats, tmp_path_factory):
 
 def test_scenarios_are_compared_with_the_student_and_with_beatgan(grid, trained):
     runs, _ = trained
-    table = tables.scenarios(grid, runs, comparable=False)
+    table = tables.scenarios(grid, runs, limit="at this budget")
     assert "p (Holm, 4 questions)" in table
     assert list(table.index) == [grid[name].name for name in ("1", "1p", "2", "12")]
     for name in ("1", "1p", "2", "12"):
@@ -54,7 +54,7 @@ def test_scenarios_are_compared_with_the_student_and_with_beatgan(grid, trained)
         assert row["verdict"] == f"{expected} (at this budget)"
         assert (row["seeds"], row["could have shown"]) == (2, "-")
     assert "section 4.3.2" in table.loc["scenario 2", "R2 expects"]
-    assert not tables.scenarios(grid, runs, comparable=True)["verdict"].str.contains("budget").any()
+    assert not tables.scenarios(grid, runs, limit="")["verdict"].str.contains("budget").any()
 
 
 def test_every_class_of_every_arm(grid, trained):
@@ -103,7 +103,7 @@ def test_detectors_and_their_differences(tiny, grid, beats, trained, tmp_path):
     assert [len(found[name]["all"]) for name in ("BeatGAN", "contrast", "rhythm")] == [4, 2, 1]
     drawn = figures.detector_ladder(found, {}, "title").axes[0].get_yticklabels()
     assert {"BeatGAN (4 runs)", "contrast (2 runs)", "rhythm"} <= {label.get_text() for label in drawn}
-    differences = tables.detector_differences(scores, labels, patients, comparable=True)
+    differences = tables.detector_differences(scores, labels, patients, limit="")
     s_or_n = np.isin(labels, ("S", "N"))
 
     def s_auc(name):
@@ -131,7 +131,7 @@ def strangers():
 
 def test_detectors_are_compared_as_their_seeds_belong_together(strangers):
     scores, labels, patients = strangers
-    table = tables.detector_differences(scores, labels, patients, comparable=False)
+    table = tables.detector_differences(scores, labels, patients, limit="at this budget")
     beats_of, p = {"all abnormal": labels != "", "S against N": labels != "V"}, []
     for outcome, chosen in beats_of.items():
         for one, other in detectors.COMPARED:
@@ -157,13 +157,13 @@ def test_detectors_are_compared_as_their_seeds_belong_together(strangers):
 
 def test_a_difference_between_detectors_is_judged(strangers):
     scores, labels, patients = strangers
-    table = tables.detector_differences(scores, labels, patients, comparable=False)
+    table = tables.detector_differences(scores, labels, patients, limit="at this budget")
     verdicts = table["verdict"].xs("all abnormal", level="beats")
     assert verdicts[("contrast", "BeatGAN")] == "higher (at this budget)"
     assert verdicts[("contrast", "shape, lead 1")] == "no difference shown (at this budget)"
     assert 0 < float(table["could have shown"][("contrast", "shape, lead 1", "all abnormal")]) < 0.1
     swapped = scores | {"contrast": scores["BeatGAN"][:5], "BeatGAN": scores["contrast"] * 2}
-    table = tables.detector_differences(swapped, labels, patients, comparable=True)
+    table = tables.detector_differences(swapped, labels, patients, limit="")
     assert table["verdict"][("contrast", "BeatGAN", "all abnormal")] == "lower"
 
 
@@ -171,14 +171,14 @@ def test_the_order_of_beatgans_runs_says_nothing(strangers):
     """An encoder's third seed has nothing to do with BeatGAN's third run."""
     scores, labels, patients = strangers
     turned = scores | {name: scores[name][::-1] for name in ("BeatGAN", "BeatGAN + rhythm")}
-    found = [tables.detector_differences(given, labels, patients, True) for given in (scores, turned)]
+    found = [tables.detector_differences(given, labels, patients, "") for given in (scores, turned)]
     pd.testing.assert_frame_equal(*found)
 
 
 def test_one_training_is_no_constant(strangers):
     scores, labels, patients = strangers
     alone = scores | {"contrast": scores["contrast"][:1], "encoder that never learned": scores["contrast"][:1]}
-    table = tables.detector_differences(alone, labels, patients, comparable=True)
+    table = tables.detector_differences(alone, labels, patients, limit="")
     for other in ("BeatGAN", "shape, lead 1", "encoder that never learned"):
         assert table["verdict"][("contrast", other, "all abnormal")] == "fewer than 3 seeds: no verdict"
 
@@ -187,7 +187,7 @@ def test_no_difference_of_aucs_beyond_one_is_named(strangers):
     scores, labels, patients = strangers
     noise = scores["BeatGAN"][0]
     wild = scores | {"BeatGAN": [noise + shift * (labels != "N") for shift in (-3, 0, 3)]}
-    table = tables.detector_differences(wild, labels, patients, comparable=True)
+    table = tables.detector_differences(wild, labels, patients, limit="")
     assert table["could have shown"][("contrast", "BeatGAN", "all abnormal")] == "-"
     assert table["verdict"][("contrast", "BeatGAN", "all abnormal")] == "no difference shown"
 
