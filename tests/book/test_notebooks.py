@@ -206,7 +206,7 @@ def test_the_good_notebook_passes(check):
         (no_machine_path, add_output("stream", name="stdout", text="in C:\\data"), "data"),
         (short_cells, set_source("x\n" * 26), "code cell 1 has 26 lines"),
         (short_cells, lambda nb: [cell.update(source="x\n" * 9) for cell in nb.cells], "median code cell has 9"),
-        (short_cells, lambda nb: nb.cells.extend([new_code_cell()] * 37), "41 code cells"),
+        (short_cells, lambda nb: nb.cells.extend([new_code_cell()] * 47), "51 code cells"),
         (no_library_code, set_source("x = 1\nclass Net:\n    pass"), "class Net"),
         (no_library_code, set_source("class Encoder(nn.Module):\n    pass"), "class Encoder"),
         (enough_text, remove_text, "2 text cells for 4 code cells"),
