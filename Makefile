@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --no-compile -c constraints.txt
 
-.PHONY: help setup reproduce test notebooks lint clean
+.PHONY: help setup reproduce test notebooks site lint clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ notebooks: setup ## run the notebooks in place: what they print then is what `ma
 	@output=$$(mktemp -d) && trap 'rm -rf "$$output"' EXIT && export ECGLIB_OUTPUT="$$output" && set -x && \
 	  $(BIN)/ecglib train --profile smoke && TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 	  --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+
+site: setup ## make the site from the executed notebooks and the pages: build/site/index.html
+	$(BIN)/sphinx-build -q -W --keep-going -c docs -b html . build/site
 
 lint: setup ## check style and types
 	$(BIN)/ruff check .

@@ -21,7 +21,7 @@ the records of MIT-BIH are read once.
 GROWTH = """
 ![times faster](speed.png)
 
-# Growth
+## Growth
 
 The exponent k of time or memory ~ size^k: over all sizes, and between the two largest. 1 is linear; fixed costs make it
 less.
@@ -42,7 +42,7 @@ def write(kept: Mapping[str, Any], folder: Path) -> None:
             found = [scaling.slopes(kept[name]["rows"], key) for key in ("seconds", "megabytes")]
             text += f"| {what} | {sizes[0]:,} to {sizes[-1]:,} | "
             text += " | ".join(f"{whole:.2f}, at last {last:.2f}" for whole, last in found) + " |\n"
-    text += "\n![growth](scaling.png)\n\n# Machines\n\n"
+    text += "\n![How time and memory grow with the number of records](scaling.png)\n\n## Machines\n\n"
     machines: dict[tuple[str, str], list[str]] = {}
     for name, part in kept.items():
         machines.setdefault((part["machine"], part["versions"]), []).append(name)

@@ -199,6 +199,7 @@ def reruns(runs: ArmRuns) -> pd.DataFrame:
                 "95 % of pairs within": f"{np.quantile(apart, 0.95):.4f}",
                 "furthest apart": f"{apart.max():.4f}",
                 f"pairs at least {gain:.4f} apart, R1's gain": f"{(apart >= gain).mean():.0%}",
+                "AUC of each run": " ".join(f"{auc:.4f}" for auc in aucs),
             }
         )
     return pd.DataFrame(rows).set_index("epoch chosen")

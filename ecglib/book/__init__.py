@@ -1,9 +1,10 @@
-"""The notebooks as a whole: running them, and what the README says of them.
+"""The notebooks as a whole: running them, and what the pages say of them.
 
 - `cli`: the command `ecglib`
 - `parameters`: the parameters of notebooks under a profile, checked
 - `train`: `ecglib train`, the trainings of notebooks apart from these
 - `driver`: runs notebooks headless under a profile
 - `evidence`: `ecglib store pack`
-- `readme`: the generated parts of README.md, RESULTS.md and CONTRIBUTING.md
+- `story`: the first screen of the README, in English and Korean
+- `readme`: the generated parts of README, RESULTS and docs/map
 """

@@ -245,7 +245,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_output(pack)
     pack.set_defaults(command=_pack)
 
-    readme = commands.add_parser("readme", help="write the committed results into README.md and RESULTS.md")
+    readme = commands.add_parser("readme", help="write the committed results into README, RESULTS and docs/")
     readme.set_defaults(command=_readme)
     return parser
 

@@ -1,4 +1,7 @@
-"""The generated parts of README.md and RESULTS.md: results from the committed tables, and where everything is."""
+"""The generated parts of the pages: results from the committed tables, and where everything is.
+
+The claims of README.md and README.ko.md are made by `ecglib.book.story`.
+"""
 
 import csv
 import re
@@ -6,11 +9,15 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from ecglib.book import story
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import project_root, write_text
 from ecglib.core.profiles import PROFILES
+from ecglib.show import style
+from ecglib.show.study import EVIDENCE
 
-SUMMARY, ALL = "README.md", "RESULTS.md"  # the claims and what became of them; everything else
+HOME = {"README.md": "en", "README.ko.md": "ko"}  # the first page in each language
+RESULTS, MAP = "RESULTS.md", "docs/map.md"
 
 
 @dataclass(frozen=True)
@@ -18,9 +25,7 @@ class Shown:
     """A committed table as a page shows it."""
 
     heading: str
-    profile: str = "desk"  # whose run made it
     left_out: tuple[str, ...] = ()  # columns that the page is too narrow for
-    page: str = ALL  # where it stands
 
 
 TABLES = {
@@ -30,23 +35,19 @@ TABLES = {
     "02_teacher": Shown("BeatGAN, the teacher", left_out=("95 % over beats, seed 0",)),
     "02_adversary": Shown("Does the adversary help? BeatGAN's autoencoder with and without it, AUC"),
     "02_per_class": Shown("Which anomalies BeatGAN finds: AUC of each class against N, mean over seeds and interval"),
-    "03_gains": Shown("R1's claim: what distillation adds to the AUC", page=SUMMARY),
+    "03_gains": Shown("R1's claim: what distillation adds to the AUC"),
     "03_differences": Shown("Every arm minus its control with the same seeds"),
     "03_protocol": Shown("What the protocol does to the teacher's number"),
     "03_baselines": Shown("Cheap baselines on the same beats"),
-    "04_scenarios": Shown(
-        "R2's scenarios: proposed and measured",
-        left_out=("minus BeatGAN (B), paired, over seeds",),
-        page=SUMMARY,
-    ),
+    "04_scenarios": Shown("R2's scenarios: proposed and measured", left_out=("minus BeatGAN (B), paired, over seeds",)),
     "04_detector_differences": Shown("Beyond R2: label-free detectors, AUC minus AUC on R1's split"),
     "04_detector_differences_new_patients": Shown("The same for new patients, DS1 to DS2"),
-    "04_own_record": Shown("New patients: DS1's normal beats are known, DS2 is judged", page=SUMMARY),
+    "04_own_record": Shown("New patients: DS1's normal beats are known, DS2 is judged"),
     "04_own_record_tried": Shown("What was tried on DS1, one patient left out at a time"),
     "04_own_record_contrast": Shown("Whether contrast belongs to it: the four validation records of DS1"),
     "04_detectors": Shown("Label-free detectors on R1's split, where patients are known: AUC, and AUC of each class"),
     "04_detectors_new_patients": Shown("The same for new patients, DS1 to DS2"),
-    "05_claims": Shown("R3's claims: macro-AUC before -> after", page=SUMMARY),
+    "05_claims": Shown("R3's claims: macro-AUC before -> after"),
     "05_students": Shown("R3's student alone, and taught in every way"),
     "05_differences": Shown("Each minus its control with the same seeds"),
     "05_pruned_differences": Shown("Without half of the channels, minus the whole student tuned for as long"),
@@ -63,33 +64,31 @@ TABLES = {
 }
 
 
-def results(runs: Path, page: str) -> str:
-    """The tables of a page as Markdown, each with a link to the notebook that made it; `runs` is `papermill_runs/`.
+def results(runs: Path) -> str:
+    """The tables as Markdown, each with a link to the notebook that made it; `runs` is `papermill_runs/`.
 
     Raises:
         EcglibError: a table is missing.
     """
     parts = []
     for name, table in TABLES.items():
-        if table.page != page:
-            continue
-        path = runs / table.profile / "results" / f"{name}.csv"
+        path = runs / EVIDENCE / "results" / f"{name}.csv"
         try:
             rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
         except OSError as error:
-            raise EcglibError(f"{path} is missing: run 'ecglib run --profile {table.profile}' first.") from error
+            raise EcglibError(f"{path} is missing: run 'ecglib run --profile {EVIDENCE}' first.") from error
         columns = [column for column in rows[0] if column not in table.left_out]
-        lines = [f"**{table.heading}** (`{table.profile}`, {_link(name, table.profile)})", ""]
+        lines = [f"**{table.heading}** (`{EVIDENCE}`, {_link(name)})", ""]
         lines += [f"| {' | '.join(columns)} |", "|" + " --- |" * len(columns)]
         lines += [f"| {' | '.join(_number(row[column]) for column in columns)} |" for row in rows]
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
 
-def _link(name: str, profile: str) -> str:
+def _link(name: str) -> str:
     """A link to the executed notebook of a table: a table is named after its notebook, `03_gains` after 03."""
-    (stem,) = (stem for stem in PROFILES[profile] if stem.startswith(name[:3]))
-    return f"[{stem}](papermill_runs/{profile}/{stem}.ipynb)"
+    (stem,) = (stem for stem in PROFILES[EVIDENCE] if stem.startswith(name[:3]))
+    return f"[{stem}](papermill_runs/{EVIDENCE}/{stem}.ipynb)"
 
 
 def _number(text: str) -> str:
@@ -118,13 +117,13 @@ def items() -> list[Item]:
 
 
 def layout() -> str:
-    """`items` as Markdown, with links to the code and to the executed notebooks."""
+    """`items` as Markdown for `MAP`, with links to the code and to the executed notebooks."""
     lines = ["| report | item | what | function | notebook, section |", "| --- | --- | --- | --- | --- |"]
     for one in items():
         module, name = one.function.rsplit(".", 1)
-        (stem,) = (stem for stem in PROFILES["desk"] if stem.startswith(one.notebook))
-        code = f"[`{module.removeprefix('ecglib.')}.{name}`]({module.replace('.', '/')}.py)"
-        page = f"[{one.notebook}, {one.section}](papermill_runs/desk/{stem}.ipynb)"
+        (stem,) = (stem for stem in PROFILES[EVIDENCE] if stem.startswith(one.notebook))
+        code = f"[`{module.removeprefix('ecglib.')}.{name}`](../{module.replace('.', '/')}.py)"
+        page = f"[{one.notebook}, {one.section}](../papermill_runs/{EVIDENCE}/{stem}.ipynb)"
         lines.append(f"| {one.report} | {one.item} | {one.what} | {code} | {page} |")
     return "\n".join(lines)
 
@@ -144,20 +143,24 @@ def updated(text: str, made: str, marker: str = "results") -> str:
 
 
 def pages(root: Path) -> dict[str, str]:
-    """Name of a page -> its text, made anew from the committed runs.
+    """Path of a page -> its text, made anew from the committed runs.
 
     Raises:
-        EcglibError: a table or a page's markers are missing.
+        EcglibError: a table, a row of it or a page's markers are missing.
     """
     runs = root / "papermill_runs"
-    made = {page: updated((root / page).read_text("utf-8"), results(runs, page)) for page in (SUMMARY, ALL)}
-    return made | {SUMMARY: updated(made[SUMMARY], layout(), "layout")}
+    tables = runs / EVIDENCE / "results"
+    made = {page: (story.first_screen(tables, language), "claims") for page, language in HOME.items()}
+    made |= {RESULTS: (results(runs), "results"), MAP: (layout(), "layout")}
+    return {page: updated((root / page).read_text("utf-8"), *part) for page, part in made.items()}
 
 
 def update_readme() -> tuple[str, ...]:
-    """Write the generated parts into the pages; returned are their names."""
+    """Write the generated parts into the pages, and draw the picture of the first one; returned are their paths."""
     root = project_root()
     found = pages(root)
     for page, text in found.items():
         write_text(root / page, text)
-    return tuple(found)
+    style.use_style()
+    style.save(story.picture(root / "papermill_runs" / EVIDENCE / "results"), root / story.PICTURE)
+    return (*found, story.PICTURE)

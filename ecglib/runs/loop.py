@@ -87,7 +87,7 @@ def epochs_done(folder: Path) -> int:
 class Loop:
     """An epoch loop that may be killed at any moment and then goes on after the last finished epoch.
 
-    A training restores its parts and trains the epochs that are left:
+    A training restores its parts and trains the epochs that are left::
 
         loop.restore(model=model, optimizer=optimizer)
         for epoch in loop.epochs():

@@ -1,4 +1,4 @@
-"""README.md and RESULTS.md show what the committed runs say, and their links lead to the page that shows it."""
+"""The pages show what the committed runs say, their links lead to what shows it, and the Korean page keeps up."""
 
 import csv
 import html
@@ -14,12 +14,16 @@ from ecglib.book import readme
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import project_root
 from ecglib.core.profiles import PROFILES
+from ecglib.show.study import EVIDENCE
 
 ROOT = Path(__file__).parents[2]
 RUNS = ROOT / "papermill_runs"
 PAGES = [RUNS / profile / f"{stem}.ipynb" for profile in PROFILES for stem in PROFILES[profile]]
 PAGES = [path for path in PAGES if path.exists()]  # of the committed profiles: `make reproduce` may have made others
-TEXTS = ["README.md", "README.ko.md", "RESULTS.md"]
+TEXTS = [
+    *sorted(path.name for path in ROOT.glob("*.md")),
+    *sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md")),
+]
 
 
 def links(text):
@@ -72,24 +76,20 @@ def headings(text):
     return re.findall(r"^\*\*(.+)\*\* \(`(\w+)`, \[\w+\]\((.+)\)\)$", text, re.MULTILINE)
 
 
-def first_results(text):
-    return text.partition("## First results")[2].partition("\n## ")[0]
-
-
 def not_evidence(text):
     """Links to notebooks that do not show the evidence: `notebooks/` has simulated records, `quick` fewer epochs."""
     pages = [target for target in links(text) if target.endswith(".ipynb")]
     return [target for target in pages if not target.startswith("papermill_runs/desk/")]
 
 
-@pytest.mark.parametrize("page", [readme.SUMMARY, readme.ALL])
+@pytest.mark.parametrize("page", [*readme.HOME, readme.RESULTS, readme.MAP])
 def test_the_results_are_those_of_the_committed_runs(page):
     root = project_root()
     assert (root / page).read_text(encoding="utf-8") == readme.pages(root)[page], "stale: run 'ecglib readme'"
 
 
 @pytest.mark.parametrize("item", readme.items(), ids=lambda item: f"{item.report}-{item.item}-{item.what}")
-def test_every_item_of_the_reports_is_where_the_readme_says(item):
+def test_every_item_of_the_reports_is_where_the_map_says(item):
     module, name = item.function.rsplit(".", 1)
     assert getattr(importlib.import_module(module), name).__doc__
     (path,) = (ROOT / "notebooks").glob(f"{item.notebook}_*.ipynb")
@@ -109,9 +109,8 @@ def test_every_equation_and_numbered_figure_of_r1_is_among_the_items():
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_links_and_pictures_are_there(name):
-    targets = links((ROOT / name).read_text(encoding="utf-8"))
-    assert targets
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+    path = ROOT / name
+    assert [target for target in links(path.read_text("utf-8")) if not (path.parent / target).exists()] == []
 
 
 @pytest.mark.parametrize(
@@ -124,19 +123,16 @@ def test_links_and_pictures_of_notebooks_are_there(path):
 
 @pytest.mark.parametrize("name", list(readme.TABLES))
 def test_a_tables_link_leads_to_the_executed_notebook_that_writes_and_shows_it(name):
-    table = readme.TABLES[name]
-    found = headings((ROOT / table.page).read_text(encoding="utf-8"))
-    (target,) = {link for heading, profile, link in found if (heading, profile) == (table.heading, table.profile)}
+    found = headings((ROOT / readme.RESULTS).read_text(encoding="utf-8"))
+    (target,) = {link for heading, _, link in found if heading == readme.TABLES[name].heading}
     page = ROOT / target
-    assert page.parent == RUNS / table.profile
+    assert page.parent == RUNS / EVIDENCE
     assert any(re.fullmatch(pattern, name) for pattern in written_by(read(ROOT / "notebooks" / page.name)))
-    assert name in tables_of(read(page)), f"stale: run 'ecglib run {page.stem[:2]} --profile {table.profile} --force'"
+    assert name in tables_of(read(page)), f"stale: run 'ecglib run {page.stem[:2]} --profile {EVIDENCE} --force'"
 
 
 def test_every_generated_table_has_a_link():
-    for page in (readme.SUMMARY, readme.ALL):
-        text = (ROOT / page).read_text(encoding="utf-8")
-        assert len(headings(text)) == sum(table.page == page for table in readme.TABLES.values())
+    assert len(headings((ROOT / readme.RESULTS).read_text(encoding="utf-8"))) == len(readme.TABLES)
 
 
 def differences(page):
@@ -172,11 +168,11 @@ def test_a_changed_table_makes_its_page_stale(tmp_path):
     assert differences(page) == ["03_x"]
 
 
-def test_links_beside_numbers_open_the_page_of_these_numbers():
-    prose = first_results((ROOT / "README.md").read_text(encoding="utf-8")).partition("<!-- results")[0]
-    assert links(prose)
-    assert not_evidence(prose) == []
-    assert not_evidence((ROOT / "RESULTS.md").read_text(encoding="utf-8").partition("<!-- results")[0]) == []
+@pytest.mark.parametrize("page", [*readme.HOME, readme.RESULTS])
+def test_links_beside_numbers_open_the_page_of_these_numbers(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert [target for target in links(text) if target.endswith(".ipynb")]
+    assert not_evidence(text) == []
 
 
 def test_a_link_to_another_page_than_the_evidence_is_found():
@@ -187,17 +183,46 @@ def test_a_link_to_another_page_than_the_evidence_is_found():
     assert not_evidence(text) == wrong
 
 
-def test_a_changed_number_makes_the_readme_stale(tmp_path):
-    paths = {name: tmp_path / table.profile / "results" / f"{name}.csv" for name, table in readme.TABLES.items()}
+def test_a_changed_number_makes_the_results_stale(tmp_path):
+    paths = {name: tmp_path / EVIDENCE / "results" / f"{name}.csv" for name in readme.TABLES}
     for path in paths.values():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("what,measured\nbeats,97568\nAUC,0.9\n")
-    before = readme.results(tmp_path, readme.ALL)
+    before = readme.results(tmp_path)
     assert "| beats | 97,568 |" in before
     paths["02_teacher"].write_text("what,measured\nbeats,97568\nAUC,0.8\n")
-    assert readme.results(tmp_path, readme.ALL) != before
+    assert readme.results(tmp_path) != before
     with pytest.raises(EcglibError, match=r"lacks the lines"):
         readme.updated("no markers", before)
     paths["02_teacher"].unlink()
     with pytest.raises(EcglibError, match=r"02_teacher\.csv is missing"):
-        readme.results(tmp_path, readme.ALL)
+        readme.results(tmp_path)
+
+
+def sections(text):
+    """Of each section of a page: the level of its heading, the commands, the links and the numbers in it."""
+    found = []
+    for level, body in re.findall(r"^(#+) [^\n]*\n(.*?)(?=^#+ |\Z)", text, re.MULTILINE | re.DOTALL):
+        blocks = "\n".join(re.findall(r"^```\w*\n(.*?)^```", body, re.MULTILINE | re.DOTALL))
+        commands = [line.partition(" #")[0].split("  ")[0].strip() for line in blocks.splitlines()]
+        words = re.sub(r"^```\w*\n.*?^```|\]\([^)]*\)", "", body, flags=re.MULTILINE | re.DOTALL)
+        numbers = re.findall(r"[+-]?\d+(?:\.\d+)?", words)
+        found.append((level, commands, sorted(links(body)), sorted(numbers)))
+    return found
+
+
+def test_the_korean_page_has_the_sections_commands_links_and_numbers_of_the_english_one():
+    english, korean = (sections((ROOT / page).read_text("utf-8")) for page in readme.HOME)
+    assert len(english) == len(korean)
+    for one, other in zip(english, korean, strict=True):
+        assert one[:2] == other[:2]
+        assert set(one[2]) ^ set(other[2]) <= set(readme.HOME), "each page names the other"
+        assert one[3] == other[3]
+
+
+def test_a_changed_number_or_command_is_seen_by_the_comparison_of_the_languages():
+    text = "# A\n\n0.5 and [x](y.md)\n\n## B\n\n```sh\nmake test   # 14 minutes\n```\n"
+    assert sections(text) == [("#", [], ["y.md"], ["0.5"]), ("##", ["make test"], [], [])]
+    assert sections(text.replace("14", "15")) == sections(text)
+    for old, new in (("0.5", "0.6"), ("make test", "make"), ("y.md", "z.md"), ("## B", "### B")):
+        assert sections(text.replace(old, new)) != sections(text)

@@ -1,0 +1,276 @@
+"""The first screen of README.md and README.ko.md: a picture, six claims, and what became of each.
+
+Every number is read from a committed table, in both languages the same one. The words are in `story.csv`, where
+`{teacher}` stands for the fact of that name.
+"""
+
+import csv
+import re
+from collections.abc import Mapping
+from decimal import ROUND_HALF_UP, Decimal
+from importlib import resources
+from itertools import combinations
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ecglib import reports
+from ecglib.core.errors import EcglibError
+from ecglib.show import style
+
+PICTURE = "figures/story.png"
+LANGUAGES = ("en", "ko")
+
+# What a verdict of the tables begins with -> the same in the words of a first screen, English and Korean.
+VERDICTS = {
+    "cannot tell": ("open: neither 0 nor the report's value is excluded", "미결: 0도 보고서의 값도 배제되지 않음"),
+    "no difference shown: excludes": (
+        "no difference shown; the report's value is excluded",
+        "차이가 확인되지 않고, 보고서의 값은 배제됨",
+    ),
+    "no difference shown": ("no difference shown", "차이가 확인되지 않음"),
+    "not comparable: at this budget": (
+        "not comparable yet: shorter training than R1's",
+        "아직 비교할 수 없음: R1보다 짧은 학습",
+    ),
+    "reproduced": ("reproduced", "재현됨"),
+    "higher than reported": ("higher than reported", "보고서보다 높음"),
+    "lower than reported": ("lower than reported", "보고서보다 낮음"),
+    "better": ("better", "더 좋음"),
+    "worse": ("worse", "더 나쁨"),
+}
+# What is not the report's, as `Study.limit` says it at the end of a verdict.
+LIMITS = {"at this budget": "이 학습량에서", "on a part of the records": "레코드의 일부로"}
+
+BEYOND = {
+    "en": "What works better for patients never seen is no training at all, but three questions asked of each beat: is"
+    " its P wave, its QRS complex, its time what this heart usually does? AUC **{questions}** {questions_patients} over"
+    " patients, where BeatGAN reads {strangers}.",
+    "ko": "처음 보는 환자에게는 학습 없이 박동마다 세 가지를 묻는 편이 낫습니다: P파, QRS군, 시각이 이 심장의 평소와"
+    " 같은가? AUC는 **{questions}** {questions_patients}(환자에 대한 구간), 같은 환자에서 BeatGAN은 {strangers}입니다.",
+}
+
+
+def first_screen(results: Path, language: str) -> str:
+    """The claims as a Markdown table of three columns, and the sentence below it.
+
+    Args:
+        results: the folder of a profile's tables.
+        language: "en" or "ko".
+
+    Raises:
+        EcglibError: a table, a row or a verdict is not what the words expect.
+    """
+    known = facts(results, language)
+    words = (resources.files(__package__) / "story.csv").read_text(encoding="utf-8").splitlines()
+    heading, *claims = [row for first, *row in csv.reader(words) if first == language]
+    lines = [f"| {' | '.join(row)} |" for row in (heading, ["---"] * len(heading), *claims)]
+    return "\n".join([*lines, "", BEYOND[language]]).format_map(known)
+
+
+def facts(results: Path, language: str) -> dict[str, str]:
+    """Every number and verdict that the words of `story.csv` and `BEYOND` name."""
+    teacher = _row(results, "02_teacher", metric="AUC", **{"epoch chosen": "corrected"})
+    reruns = _row(results, "03_reruns", **{"epoch chosen": "as coded"})
+    kd = _row(results, "03_gains", **{"AUC of": "student with KD"})
+    inside = {
+        name: _row(results, "04_scenarios", scenario=name)
+        for name in ("scenario 1", "scenario 1, pretrained", "scenario 2", "scenarios 1 and 2")
+    }
+    could = [float(row["could have shown"]) for row in inside.values()]
+    strangers, questions = (_row(results, "04_own_record", detector=name) for name in ("BeatGAN", "three questions"))
+    student = _row(results, "05_claims", claim="student alone -> with KD, test")
+    pruned = _row(results, "05_claims", claim="float -> pruned")
+    int8 = _row(results, "05_claims", claim="float -> quantised")
+    size = _row(results, "05_claims", claim="teacher -> student with KD")
+    trees, teacher_own = (_row(results, "05_baseline", method=name) for name in ("boosted trees, all leads", "teacher"))
+    difference = "minus student (D), paired, over seeds"
+    return {
+        "teacher": f"{float(teacher['measured']):.3f} {_rounded(teacher['95 % over seeds'])}",
+        "teacher_seeds": teacher["seeds"],
+        "teacher_verdict": _verdict(teacher["verdict"], language),
+        "strangers": strangers["AUC"],
+        "strangers_seeds": strangers["seeds"],
+        "apart": _rounded(reruns["median apart"]),
+        "pairs": reruns["pairs"],
+        "runs": reruns["runs"],
+        "kd": _rounded(kd["corrected: student - control"]),
+        "kd_seeds": kd["arms and seeds"].rsplit(" ", 1)[-1],
+        "kd_verdict": _verdict(kd["verdict on the corrected"], language),
+        "contrast_d": _rounded(inside["scenario 1"][difference]),
+        "contrast_g": _rounded(inside["scenario 2"][difference]),
+        "contrast_both": _rounded(inside["scenarios 1 and 2"][difference]),
+        "contrast_seeds": inside["scenario 1"]["seeds"],
+        "contrast_verdict": _shared({_verdict(row["verdict"], language) for row in inside.values()}),
+        "contrast_least": f"{min(could):.2f}",
+        "contrast_most": f"{max(could):.2f}",
+        "pruned": _change(pruned["as coded"]),
+        "int8": _change(int8["corrected"]),
+        "pruned_seeds": _seeds(pruned["as coded"]),
+        "pruned_verdict": _shared({_verdict(row["verdict"], language) for row in (pruned, int8)}),
+        "student_coded": _change(student["as coded"]),
+        "student": _change(student["corrected"]),
+        "student_seeds": _seeds(student["corrected"]),
+        "student_verdict": _verdict(student["verdict"], language),
+        "size": _change(size["corrected"]),
+        "size_seeds": _seeds(size["corrected"]),
+        "size_verdict": _verdict(size["verdict"], language),
+        "trees": trees["macro-AUC, over patients"].split()[0],
+        "teacher_own": teacher_own["macro-AUC, over patients"].split()[0],
+        "questions": questions["AUC"],
+        "questions_patients": questions["over patients"],
+    }
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    try:
+        return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    except OSError as error:
+        raise EcglibError(f"{path} is missing: run 'ecglib run --profile {path.parents[1].name}' first.") from error
+
+
+def _row(results: Path, table: str, **wanted: str) -> Mapping[str, str]:
+    """The one row of a table with these values.
+
+    Raises:
+        EcglibError: there is none, or more than one.
+    """
+    path = results / f"{table}.csv"
+    found = [row for row in _rows(path) if all(row.get(name) == value for name, value in wanted.items())]
+    if len(found) != 1:
+        raise EcglibError(f"{path} has {len(found)} rows with {wanted}; the first screen of the README needs one.")
+    return found[0]
+
+
+def _rounded(text: str) -> str:
+    """Every number of a text with three decimals, half away from zero; a sign stays."""
+
+    def three(match: re.Match[str]) -> str:
+        rounded = Decimal(match[0]).quantize(Decimal("0.001"), ROUND_HALF_UP)
+        return f"{rounded:+}" if match[0][0] in "+-" else str(rounded)
+
+    return re.sub(r"[+-]?\d+\.\d+", three, text)
+
+
+def _change(text: str) -> str:
+    """`+0.002 [-0.009, +0.013]` of `0.854 -> 0.856 (+0.002, [-0.009, +0.013] over seeds, ...)`."""
+    found = re.search(r"\(([+-][\d.]+), (\[[^]]+\]) over seeds", text)
+    if not found:
+        raise EcglibError(f"No difference with an interval over seeds in {text!r}.")
+    return _rounded(f"{found[1]} {found[2]}")
+
+
+def _seeds(text: str) -> str:
+    """`5` of `..., seeds: 5 (3 teachers))`."""
+    return text.rpartition("seeds: ")[2].rstrip(")").split(" ")[0]
+
+
+def _verdict(text: str, language: str) -> str:
+    """A table's verdict in the words of `VERDICTS`, with what limits it.
+
+    Raises:
+        EcglibError: the verdict is none of `VERDICTS`: its words have to be written first.
+    """
+    words = text.rpartition("here: ")[2]
+    for start, translated in VERDICTS.items():
+        if words.startswith(start):
+            said = translated[LANGUAGES.index(language)]
+            limits = [limit for limit in LIMITS if words.endswith(f"({limit})")]
+            return "".join([said, *(f" ({limit if language == 'en' else LIMITS[limit]})" for limit in limits)])
+    raise EcglibError(
+        f"The first screen of the README has no words for the verdict {text!r}: add it to story.VERDICTS."
+    )
+
+
+def _shared(verdicts: set[str]) -> str:
+    """The verdict that several rows share.
+
+    Raises:
+        EcglibError: they differ: one sentence cannot say it any more.
+    """
+    if len(verdicts) != 1:
+        raise EcglibError(f"These verdicts share a line of README's first screen and differ: {sorted(verdicts)}.")
+    return verdicts.pop()
+
+
+def picture(results: Path) -> Figure:
+    """R1's gain among the differences of runs of one program, and R3's collapses beside what compression costs.
+
+    Left: each dot is a pair of trainings that differ in nothing but the seed. Right: macro-AUC on R3's validation
+    records with the interval over seeds. Orange diamonds are reported, blue dots measured.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.8), width_ratios=(1.1, 1), layout="constrained")
+    aucs = [float(one) for one in _row(results, "03_reruns", **{"epoch chosen": "as coded"})["AUC of each run"].split()]
+    _cloud(left, np.array([abs(first - second) for first, second in combinations(aucs, 2)]))
+    _collapses(right, results)
+    return figure
+
+
+def _cloud(axis: Axes, apart: np.ndarray) -> None:
+    gain = reports.value("r1.student.auc") - reports.value("r1.teacher.auc")
+    width = apart.max() / 30
+    axis.scatter(*dot_plot(apart, width), s=46, color=style.OUTPUT, linewidths=0)
+    axis.scatter([gain], [-1.2], s=90, marker="D", color=style.ERROR, zorder=3)
+    axis.annotate(
+        f"distillation, reported: {gain:+.4f}",
+        (gain, -1.2),
+        (12, 0),
+        textcoords="offset points",
+        va="center",
+        color=style.ERROR,
+    )
+    tallest = dot_plot(apart, width)[1].max()
+    axis.set(
+        title=f"R1: the same program run twice, {len(apart)} pairs",
+        xlabel="how far the two AUCs lie apart",
+        yticks=[],
+        xlim=(-width, apart.max() + 2 * width),
+        ylim=(-2.4, tallest + 1.2),
+    )
+    axis.grid(False)
+    axis.spines[["left", "right", "top"]].set_visible(False)
+
+
+def dot_plot(values: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
+    """Places (N,) and heights (N,) of the dots of a dot plot: those of one bin of this width lie above each other."""
+    bins = np.floor(values / width).astype(int)
+    heights = [np.count_nonzero(bins[:index] == bins[index]) for index in range(len(values))]
+    return (bins + 0.5) * width, np.array(heights, dtype=float)
+
+
+def _collapses(axis: Axes, results: Path) -> None:
+    rows = [
+        ("trained", "float", "r3.float.auc"),
+        ("pruned", "masked, as R3", "r3.pruned.auc"),
+        ("INT8", "INT8, sound", "r3.quantised.auc"),
+    ]
+    for place, (_, attempt, claim) in enumerate(rows):
+        shown = _row(results, "05_quantisation_attempts", attempt=attempt)["macro-AUC, validation"]
+        value, low, high = (float(number) for number in re.findall(r"\d+\.\d+", shown))
+        reported = reports.value(claim) / 100
+        axis.plot([reported, value], [place, place], color="0.85", linewidth=5, zorder=1, solid_capstyle="round")
+        axis.errorbar(
+            value, place, xerr=[[value - low], [high - value]], color=style.OUTPUT, marker="o", markersize=8, capsize=4
+        )
+        axis.scatter([reported], [place], s=80, marker="D", color=style.ERROR, zorder=3)
+        axis.text(reported, place - 0.18, f"{reported:.3f}", ha="center", va="bottom", color=style.ERROR)
+        axis.text(value, place + 0.18, f"{value:.3f}", ha="center", va="top", color=style.OUTPUT)
+    axis.axvline(0.5, color="0.6", linewidth=1, linestyle=":")
+    axis.text(0.505, 2.68, "chance", color="0.4")
+    axis.set(
+        title="R3: what pruning and INT8 cost",
+        xlabel="macro-AUC on R3's validation records",
+        yticks=range(len(rows)),
+        xlim=(0.45, 1.0),
+        ylim=(2.75, -0.55),
+    )
+    axis.set_yticklabels([name for name, *_ in rows])
+    axis.grid(False)
+    axis.spines[["left", "right", "top"]].set_visible(False)
+    legend = {"reported": (style.ERROR, "D"), "measured": (style.OUTPUT, "o")}
+    for name, (colour, marker) in legend.items():
+        axis.scatter([], [], s=60, color=colour, marker=marker, label=name)
+    axis.legend(loc="center", bbox_to_anchor=(0.35, 0.86), frameon=False)

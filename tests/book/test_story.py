@@ -1,0 +1,99 @@
+"""The first screen of the README: its numbers are those of the tables, in both languages."""
+
+import csv
+import re
+import shutil
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecglib.book import story
+from ecglib.core.errors import EcglibError
+
+RESULTS = Path(__file__).parents[2] / "papermill_runs" / "desk" / "results"
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A copy of the committed tables, to be changed."""
+    return Path(shutil.copytree(RESULTS, tmp_path / "results"))
+
+
+def change(results, table, key, column, value):
+    """Set a cell of the row whose first column is `key`."""
+    path = results / f"{table}.csv"
+    rows = list(csv.reader(path.read_text("utf-8").splitlines()))
+    for row in rows[1:]:
+        if row[0] == key:
+            row[rows[0].index(column)] = value
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+
+
+def test_both_languages_have_six_claims_of_three_columns_with_the_same_numbers():
+    found = {}
+    for language in story.LANGUAGES:
+        lines = story.first_screen(RESULTS, language).splitlines()
+        rows = [line for line in lines if line.startswith("|")]
+        assert len(rows) == 2 + 6
+        assert {row.count("|") for row in rows} == {4}
+        found[language] = [sorted(re.findall(r"\d+\.\d+", row)) for row in rows]
+    assert found["en"] == found["ko"]
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "column", "value", "shown"),
+    [
+        ("03_gains", "student with KD", "corrected: student - control", "+0.1234 [+0.1000, +0.1500]", "+0.123 [+0.100"),
+        ("03_gains", "student with KD", "verdict on the corrected", "report: gain; here: better", "better"),
+        ("04_own_record", "BeatGAN", "AUC", "0.777", "0.777"),
+        (
+            "05_claims",
+            "float -> quantised",
+            "corrected",
+            "0.9 -> 0.8 (-0.100, [-0.200, -0.050] over seeds, seeds: 3)",
+            "-0.100 [-0.200, -0.050]",
+        ),
+    ],
+)
+def test_a_changed_table_changes_both_languages(results, table, key, column, value, shown):
+    change(results, table, key, column, value)
+    english, korean = (story.first_screen(results, language) for language in story.LANGUAGES)
+    assert shown in english
+    assert {"better": "더 좋음"}.get(shown, shown) in korean
+
+
+def test_a_verdict_without_words_a_missing_row_and_a_missing_table_are_named(results):
+    change(results, "03_gains", "student with KD", "verdict on the corrected", "report: gain; here: who knows")
+    with pytest.raises(EcglibError, match="no words for the verdict"):
+        story.first_screen(results, "en")
+    change(results, "03_gains", "student with KD", "AUC of", "another student")
+    with pytest.raises(EcglibError, match="has 0 rows"):
+        story.first_screen(results, "en")
+    (results / "03_gains.csv").unlink()
+    with pytest.raises(EcglibError, match="ecglib run --profile"):
+        story.first_screen(results, "en")
+
+
+def test_verdicts_that_differ_do_not_share_a_line(results):
+    change(results, "05_claims", "float -> pruned", "verdict", "report: loss; here: worse")
+    with pytest.raises(EcglibError, match="differ"):
+        story.first_screen(results, "en")
+
+
+def test_the_picture_has_a_dot_for_every_pair_of_runs():
+    figure = story.picture(RESULTS)
+    (row,) = (row for row in csv.DictReader((RESULTS / "03_reruns.csv").open()) if row["epoch chosen"] == "as coded")
+    aucs = [float(one) for one in row["AUC of each run"].split()]
+    assert len(aucs) == int(row["runs"])
+    dots = figure.axes[0].collections[0].get_offsets()
+    assert len(dots) == len(list(combinations(aucs, 2))) == int(row["pairs"])
+    assert len({tuple(dot) for dot in dots.tolist()}) == len(dots), "no dot hides another"
+
+
+def test_a_dot_plot_stacks_the_values_of_a_bin():
+    places, heights = story.dot_plot(np.array([0.01, 0.05, 0.02, 0.11]), width=0.04)
+    np.testing.assert_allclose(places, [0.02, 0.06, 0.02, 0.10])
+    assert heights.tolist() == [0, 0, 1, 0]
