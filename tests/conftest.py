@@ -1,6 +1,7 @@
 """What every test module may use; nothing here needs the network or a screen."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,20 @@ def tiny(beats):
 
     settings = Settings(seed=0, epochs=1, batch_size=16)
     return BeatGANConfig(beats.fingerprint, settings, width=0.125, train_beats=64, validation_beats=60, test_beats=150)
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium, if this machine has one."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()

@@ -1,6 +1,5 @@
 """The site: it builds without a network, nothing on it is broken or fetched from elsewhere, and a phone can show it."""
 
-import shutil
 import subprocess
 import sys
 from functools import cache
@@ -11,8 +10,6 @@ import pytest
 from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).parents[1]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 # The pages that a reader opens; the reference of `ecglib` has a page a module, all alike.
 NAMES = [
     "index",
@@ -81,18 +78,6 @@ def test_every_figure_has_a_text_and_formulas_need_no_script(site):
         for picture in page.find_all("img"):
             assert len(picture.get("alt", "")) > 10 and ".png" not in picture["alt"], (name, picture)
     assert soup(site / "papermill_runs/desk/03_kd_student.html").find("math", display="block")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
 
 
 @pytest.mark.parametrize("width", [390, 1280])

@@ -4,6 +4,7 @@ Everywhere: `history` has a row an epoch, as in a run's `history.csv`; x and x_h
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -19,6 +20,7 @@ from ecglib.beatgan.networks import Generator
 from ecglib.beatgan.quarter import first_epoch
 from ecglib.data.mitbih import CLASSES
 from ecglib.runs.loop import Loop
+from ecglib.show.marks import dot_plot
 from ecglib.show.style import (
     BEAT_MS,
     CLASS_COLOURS,
@@ -158,9 +160,13 @@ def error_profiles(profiles: dict[str, np.ndarray], window_ms: tuple[float, floa
     return figure
 
 
-def score_histograms(labels: np.ndarray, scores: np.ndarray, thresholds: dict[str, float]) -> Figure:
-    """Anomaly scores of each class on a logarithmic axis, with the F1 thresholds as lines."""
-    figure, axis = plt.subplots(figsize=(8, 3.2))
+def score_histograms(labels: np.ndarray, scores: np.ndarray, thresholds: Mapping[str, float]) -> Figure:
+    """Anomaly scores (N,) of each class on a logarithmic axis, with one or two thresholds as lines.
+
+    Of each threshold the legend says which share of the abnormal beats lies above it (sensitivity) and which of the
+    normal ones below it (specificity).
+    """
+    figure, axis = plt.subplots(figsize=(9, 3.4))
     bins = np.geomspace(max(scores.min(), 1e-5), scores.max(), 70).tolist()
     for name, colour in CLASS_COLOURS.items():
         chosen = scores[labels == name]
@@ -168,11 +174,13 @@ def score_histograms(labels: np.ndarray, scores: np.ndarray, thresholds: dict[st
             weights = np.full(len(chosen), 100 / len(chosen))
             label = f"{name} ({len(chosen):,} beats)"
             axis.hist(chosen, bins, weights=weights, histtype="step", linewidth=1.5, color=colour, label=label)
-    for (label, threshold), style in zip(thresholds.items(), ("-", "--"), strict=True):
-        axis.axvline(threshold, color=REPORT, linestyle=style, linewidth=1, label=f"{label}: {threshold:.4f}")
+    for (name, threshold), style in zip(thresholds.items(), ("-", "--"), strict=False):
+        found, left_alone = (scores[labels != "N"] > threshold).mean(), (scores[labels == "N"] <= threshold).mean()
+        label = f"{name}, {threshold:.4f}:\nsensitivity {found:.0%}, specificity {left_alone:.0%}"
+        axis.axvline(threshold, color=REPORT, linestyle=style, linewidth=1, label=label)
     axis.set(xscale="log", xlabel="anomaly score: mean squared error (log scale)", ylabel="% of the class's beats")
     plain_log(axis.xaxis)
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return figure
 
 
@@ -240,17 +248,40 @@ TEACHER_COLOUR, STUDENT_COLOUR, PLAIN_COLOUR = "#0072B2", "#D55E00", "#009E73"
 def soft_targets(student: np.ndarray, teacher: np.ndarray, temperature: float) -> Figure:
     """Equation 2 on one batch: scores (B,), and what a softmax at temperature T leaves of their differences."""
     figure, axes = plt.subplots(1, 2, figsize=(11, 3))
-    order = np.argsort(teacher)
+    order, top = np.argsort(teacher), 1.6 / len(teacher)
     for scores, colour, name in ((teacher, TEACHER_COLOUR, "teacher"), (student, STUDENT_COLOUR, "student")):
         soft = np.exp(scores / temperature)
         axes[0].plot(scores[order], ".", color=colour, label=name)
         axes[1].plot((soft / soft.sum())[order], ".", color=colour, label=name)
+        top = max(top, 1.1 * (soft / soft.sum()).max())
     axes[0].set(title="anomaly scores", ylabel="mean squared error", yscale="log")
     axes[1].axhline(1 / len(teacher), color=REPORT, linestyle=":", label=f"all alike: 1/{len(teacher)}")
-    axes[1].set(title=f"softmax(scores / {temperature:g})", ylabel="share", ylim=(0, 1.6 / len(teacher)))
+    axes[1].set(title=f"softmax(scores / {temperature:g})", ylabel="share", ylim=(0, top))
     for axis in axes:
         axis.set_xlabel("beat of the batch, in the teacher's order")
         axis.legend(fontsize=8)
+    return figure
+
+
+def two_runs(aucs: np.ndarray, first: int, second: int, claimed: float) -> Figure:
+    """Two of the runs (n,) of one program, and where their difference lies among those of all pairs.
+
+    `claimed` is the difference of two runs that a report calls a gain.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3))
+    left.plot(aucs, np.zeros(len(aucs)), "o", color=PLAIN_COLOUR, alpha=0.5)
+    for place, name, shift in ((first, "first", 12), (second, "second", -20)):
+        left.plot(aucs[place], 0, "o", color=STUDENT_COLOUR, markersize=9)
+        text = f"{name} draw\n{aucs[place]:.4f}"
+        left.annotate(text, (aucs[place], 0), (0, 2 * shift), textcoords="offset points", ha="center", fontsize=8)
+    left.set(title=f"{len(aucs)} runs of one program", xlabel="test AUC", yticks=[], ylim=(-1, 1))
+    apart = np.array([abs(one - other) for one, other in combinations(aucs, 2)])
+    difference = abs(aucs[second] - aucs[first])
+    dot_plot(right, apart, PLAIN_COLOUR)
+    right.axvline(difference, color=STUDENT_COLOUR, label=f"these two: {difference:.4f}")
+    right.axvline(claimed, color=REPORT, linestyle=":", label=f"the report's gain: {claimed:.4f}")
+    right.set(title=f"all {len(apart)} pairs", xlabel="how far apart their AUCs lie", yticks=[])
+    right.legend(fontsize=8)
     return figure
 
 

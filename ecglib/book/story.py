@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from ecglib import reports
 from ecglib.core.errors import EcglibError
 from ecglib.show import style
+from ecglib.show.marks import dot_plot
 
 PICTURE = "figures/story.png"
 LANGUAGES = ("en", "ko")
@@ -211,8 +212,7 @@ def picture(results: Path) -> Figure:
 
 def _cloud(axis: Axes, apart: np.ndarray) -> None:
     gain = reports.value("r1.student.auc") - reports.value("r1.teacher.auc")
-    width = apart.max() / 30
-    axis.scatter(*dot_plot(apart, width), s=46, color=style.OUTPUT, linewidths=0)
+    dot_plot(axis, apart, style.OUTPUT, size=46)
     axis.scatter([gain], [-1.2], s=90, marker="D", color=style.ERROR, zorder=3)
     axis.annotate(
         f"distillation, reported: {gain:+.4f}",
@@ -222,23 +222,14 @@ def _cloud(axis: Axes, apart: np.ndarray) -> None:
         va="center",
         color=style.ERROR,
     )
-    tallest = dot_plot(apart, width)[1].max()
     axis.set(
         title=f"R1: the same program run twice, {len(apart)} pairs",
         xlabel="how far the two AUCs lie apart",
         yticks=[],
-        xlim=(-width, apart.max() + 2 * width),
-        ylim=(-2.4, tallest + 1.2),
+        ylim=(-2.4, None),
     )
     axis.grid(False)
     axis.spines[["left", "right", "top"]].set_visible(False)
-
-
-def dot_plot(values: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
-    """Places (N,) and heights (N,) of the dots of a dot plot: those of one bin of this width lie above each other."""
-    bins = np.floor(values / width).astype(int)
-    heights = [np.count_nonzero(bins[:index] == bins[index]) for index in range(len(values))]
-    return (bins + 0.5) * width, np.array(heights, dtype=float)
 
 
 def _collapses(axis: Axes, results: Path) -> None:

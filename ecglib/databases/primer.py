@@ -1,7 +1,7 @@
 """Figures of notebook 01 for whoever sees an ECG for the first time: waves, leads, classes, and one lead swap."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,6 +17,7 @@ from ecglib.show.style import CLASS_COLOURS, INPUT
 WAVES = {"P": (-0.22, -0.06), "QRS": (-0.06, 0.08), "T": (0.14, 0.44)}
 WAVE_COLOURS = {"P": "#56B4E9", "QRS": "#F0E442", "T": "#009E73"}
 STRIP = 1.7  # s to each side of a beat that is shown with its neighbours
+BEAT = (0.25, 0.35)  # s before and after its annotation that are the beat itself
 # Angles of the limb leads in the frontal plane, degrees clockwise from the patient's left.
 LIMB_LEADS = {"I": 0, "II": 60, "III": 120, "aVR": -150, "aVL": -30, "aVF": 90}
 # Chest leads around the heart, seen from below: degrees clockwise from the patient's left.
@@ -90,26 +91,68 @@ def neighbours(shown: Mapping[str, tuple[Record, int]]) -> Figure:
     `shown` maps the class of the beat in the middle to its record and its position among the annotations.
     """
     figure, axes = plt.subplots(len(shown), 1, figsize=(9, 1.75 * len(shown)), sharex=True)
-    for axis, (kind, (record, position)) in zip(np.atleast_1d(axes), shown.items(), strict=True):
+    for axis, (record, position) in zip(np.atleast_1d(axes), shown.values(), strict=True):
+        _strip(axis, record, position)
+    axes[-1].set_xlabel("s from the beat in the middle")
+    return figure
+
+
+def _strip(axis: Axes, record: Record, position: int) -> None:
+    kind = CLASS_OF_SYMBOL[record.symbols[position]]
+    here = int(record.samples[position])
+    low, high = here - int(STRIP * FS), here + int(STRIP * FS)
+    lead = record.signals[0] - np.median(record.signals[0])
+    axis.plot((np.arange(low, high) - here) / FS, lead[low:high], color=INPUT, linewidth=1)
+    axis.axvspan(-BEAT[0], BEAT[1], color=CLASS_COLOURS[kind], alpha=0.2)
+    top, span = lead[low:high].max(), np.ptp(lead[low:high])
+    inside = (record.samples >= low) & (record.samples < high) & np.isin(record.symbols, BEAT_SYMBOLS)
+    samples, symbols = record.samples[inside], record.symbols[inside]
+    for sample, symbol in zip(samples, symbols, strict=True):
+        name = CLASS_OF_SYMBOL.get(symbol, "Q")
+        where = ((sample - here) / FS, top + 0.06 * span)
+        axis.text(*where, name, ha="center", va="bottom", color=CLASS_COLOURS[name])
+    for one, other in itertools.pairwise(samples):
+        middle = ((one + other) / 2 - here) / FS
+        text = f"{(other - one) / FS:.2f} s"
+        axis.text(middle, top + 0.06 * span, text, ha="center", va="bottom", fontsize=7.5)
+    axis.set(ylabel=f"{record.name}, mV", ylim=(None, top + 0.32 * span))
+    _paper(axis)
+
+
+def riddles(records: Sequence[Record], count: int) -> list[tuple[Record, int]]:
+    """Beats of N, S and V, a third of each if there are so many, in mixed order: `count` pairs (record, position).
+
+    Drawn from all records with a fixed seed; each has a whole strip around it.
+    """
+    generator = np.random.default_rng(0)
+    found: list[tuple[Record, int]] = []
+    for kind in "NSV":
+        places = [
+            (record, int(position))
+            for record in records
+            for position in np.flatnonzero([CLASS_OF_SYMBOL.get(symbol) == kind for symbol in record.symbols])
+            if STRIP * FS < record.samples[position] < record.signals.shape[1] - STRIP * FS
+        ]
+        chosen = generator.choice(len(places), min(-(-count // 3), len(places)), replace=False)
+        found += [places[place] for place in chosen]
+    order = generator.permutation(len(found))[:count]
+    return [found[place] for place in order]
+
+
+def riddle(record: Record, position: int, guess: str = "?") -> Figure:
+    """A beat by itself; after a guess (N, S or V) its neighbours, too, and what the cardiologists say."""
+    figure, axis = plt.subplots(figsize=(9, 2.4))
+    if guess == "?":
         here = int(record.samples[position])
-        low, high = here - int(STRIP * FS), here + int(STRIP * FS)
+        low, high = here - int(BEAT[0] * FS), here + int(BEAT[1] * FS)
         lead = record.signals[0] - np.median(record.signals[0])
         axis.plot((np.arange(low, high) - here) / FS, lead[low:high], color=INPUT, linewidth=1)
-        axis.axvspan(-0.25, 0.35, color=CLASS_COLOURS[kind], alpha=0.2)
-        top, span = lead[low:high].max(), np.ptp(lead[low:high])
-        inside = (record.samples >= low) & (record.samples < high) & np.isin(record.symbols, BEAT_SYMBOLS)
-        samples, symbols = record.samples[inside], record.symbols[inside]
-        for sample, symbol in zip(samples, symbols, strict=True):
-            name = CLASS_OF_SYMBOL.get(symbol, "Q")
-            where = ((sample - here) / FS, top + 0.06 * span)
-            axis.text(*where, name, ha="center", va="bottom", color=CLASS_COLOURS[name])
-        for one, other in itertools.pairwise(samples):
-            middle = ((one + other) / 2 - here) / FS
-            text = f"{(other - one) / FS:.2f} s"
-            axis.text(middle, top + 0.06 * span, text, ha="center", va="bottom", fontsize=7.5)
-        axis.set(ylabel=f"{record.name}, mV", ylim=(None, top + 0.32 * span))
+        axis.set(xlim=(-STRIP, STRIP), ylabel="mV", title="N, S or V?")
         _paper(axis)
-    axes[-1].set_xlabel("s from the beat in the middle")
+    else:
+        _strip(axis, record, position)
+        axis.set_title(f"You say {guess}. The cardiologists say {CLASS_OF_SYMBOL[record.symbols[position]]}.")
+    axis.set_xlabel("s from the beat")
     return figure
 
 

@@ -5,5 +5,6 @@
 - `ledger`: every number of a report beside what was measured
 - `style`: the look of every figure
 - `marks`: figures that several chapters have
+- `touch`: controls that redraw a figure in Jupyter
 - `diagrams`: boxes and arrows of the reports' diagrams
 """

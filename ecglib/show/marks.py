@@ -1,9 +1,10 @@
-"""Figures that several chapters have: rows of dots with their intervals, and how hard a term pulls."""
+"""Figures that several chapters have: rows of dots with their intervals, dot plots, and how hard a term pulls."""
 
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ecglib.show.style import ERROR, OUTPUT, REPORT
@@ -83,3 +84,11 @@ def difference_forest(differences: Mapping[str, tuple[Interval, Interval, Interv
     axis.set(xlabel="AUC minus that of the control with the same seed", xlim=(-1.6 * ends.max(), 1.6 * ends.max()))
     figure.legend(fontsize=8, loc="outside lower center", ncols=3)
     return figure
+
+
+def dot_plot(axis: Axes, values: np.ndarray, colour: str, size: float = 30) -> None:
+    """A dot for each of the values (N,), which are not negative: those of one of thirty bins lie above each other."""
+    width = values.max() / 30 or 1.0
+    bins = np.minimum(values // width, 29)
+    heights = [np.count_nonzero(bins[:index] == bins[index]) for index in range(len(values))]
+    axis.scatter((bins + 0.5) * width, heights, s=size, color=colour, linewidths=0)

@@ -6,7 +6,6 @@ import shutil
 from itertools import combinations
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from ecglib.book import story
@@ -91,9 +90,3 @@ def test_the_picture_has_a_dot_for_every_pair_of_runs():
     dots = figure.axes[0].collections[0].get_offsets()
     assert len(dots) == len(list(combinations(aucs, 2))) == int(row["pairs"])
     assert len({tuple(dot) for dot in dots.tolist()}) == len(dots), "no dot hides another"
-
-
-def test_a_dot_plot_stacks_the_values_of_a_bin():
-    places, heights = story.dot_plot(np.array([0.01, 0.05, 0.02, 0.11]), width=0.04)
-    np.testing.assert_allclose(places, [0.02, 0.06, 0.02, 0.10])
-    assert heights.tolist() == [0, 0, 1, 0]
