@@ -44,7 +44,7 @@ test: lint ## lint, run the tests, and compare the notebooks with what they prin
 notebooks: setup ## run the notebooks in place: what they print then is what `make test` compares
 	@output=$$(mktemp -d) && trap 'rm -rf "$$output"' EXIT && export ECGLIB_OUTPUT="$$output" && set -x && \
 	  $(BIN)/ecglib train --profile smoke && TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
-	  --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+	  --ExecutePreprocessor.record_timing=False notebooks/*.ipynb notebooks/solutions/*.ipynb
 
 site: setup ## make the site from the executed notebooks and the pages: build/site/index.html
 	$(BIN)/sphinx-build -q -W --keep-going -c docs -b html . build/site

@@ -61,19 +61,26 @@ def roc_panels(
     panels: Mapping[str, tuple[np.ndarray, np.ndarray]], published: Mapping[str, float] | None = None
 ) -> Figure:
     """R3 figures 13-1, 14-1, 14-2, 16-2, 17-2 and 19: ROC of each class; `panels` is title -> targets and scores."""
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.3 * len(panels), 3.9), sharey=True, squeeze=False)
-    for axis, (title, (targets, scores)) in zip(axes[0], panels.items(), strict=True):
+    columns = min(len(panels), 2)
+    rows = -(-len(panels) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(4.4 * columns, 4.2 * rows), sharex=True, sharey=True, squeeze=False
+    )
+    for axis, (title, (targets, scores)) in zip(axes.flat, panels.items(), strict=False):
         found = class_metrics(targets, scores, SUPERCLASSES)
         for column, name in enumerate(SUPERCLASSES):
             if f"auc_{name}" in found:
                 false_alarms, hits, _ = roc_curve(targets[:, column], scores[:, column])
                 axis.plot(false_alarms, hits, color=COLOURS[name], label=f"{name}: {found[f'auc_{name}']:.3f}")
         axis.plot([0, 1], [0, 1], color=REPORT, linestyle=":", linewidth=1)
-        axis.set(xlabel="false alarm rate", aspect="equal")
+        axis.set(aspect="equal")
         text = _with_report(f"macro-AUC {found['auc']:.3f}", (published or {}).get(title))
         axis.set_title(f"{title}\n{text}", fontsize=9)
-        axis.legend(fontsize=7, title="AUC", title_fontsize=7, loc="lower right")
-    axes[0, 0].set_ylabel("sensitivity")
+        axis.legend(fontsize=8, title="AUC", title_fontsize=8, loc="lower right")
+    for axis in axes[-1]:
+        axis.set_xlabel("false alarm rate")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("sensitivity")
     return figure
 
 
@@ -154,45 +161,53 @@ def changes(claims: Mapping[str, Mapping[str, Change]]) -> Figure:
     return figure
 
 
-def pareto(costs: pd.DataFrame) -> Figure:
-    """Macro-AUC against size, operations and time of `deployed.costs`, each with its Pareto front as a line."""
-    figure, axes = plt.subplots(1, 3, figsize=(12, 4.6), sharey=True)
+def pareto(costs: pd.DataFrame, paths: Mapping[str, Sequence[str]]) -> Figure:
+    """Macro-AUC against size, operations and time of `deployed.costs`, with what compression does step by step.
+
+    Args:
+        costs: a row a model.
+        paths: two names -> models from the first to the most compressed; arrows lead from each to the next. All other
+            models are grey.
+    """
+    figure, axes = plt.subplots(1, 3, figsize=(12, 4.4), sharey=True, width_ratios=(1.5, 1, 1))
     measures = {
         "file (kB, log scale)": costs["bytes"] / 1000,
-        "multiply-accumulates a record (millions, log scale)": costs["macs"] / 1e6,
-        "one record, one thread (ms, log scale)": costs["ms"],
+        "operations a record (million MACs, log)": costs["macs"] / 1e6,
+        "one record, one thread (ms, log)": costs["ms"],
     }
-    colours = plt.get_cmap("tab20")(np.linspace(0, 1, max(len(costs), 2)))
     for axis, (label, measure) in zip(axes, measures.items(), strict=True):
-        for (name, model), x, colour in zip(costs.iterrows(), measure, colours, strict=False):
-            axis.vlines(x, model["auc_low"], model["auc_high"], color=colour, linewidth=1.2)
-            axis.plot(x, model["auc"], "s" if model["int8"] else "o", color=colour, markersize=8, label=name)
+        axis.plot(measure, costs["auc"], "o", color="#BBBBBB", markersize=5)
+        for (name, steps), colour, below in zip(paths.items(), (OUTPUT, ERROR), (False, True), strict=True):
+            places = [(measure[step], costs["auc"][step]) for step in steps]
+            for start, stop in itertools.pairwise(places):
+                axis.annotate("", stop, start, arrowprops={"arrowstyle": "->", "color": colour, "linewidth": 1.3})
+            for step, (x, y) in zip(steps, places, strict=True):
+                axis.vlines(x, costs["auc_low"][step], costs["auc_high"][step], color=colour, linewidth=1, alpha=0.4)
+                axis.plot(x, y, "s" if costs["int8"][step] else "o", color=colour, markersize=8)
+                if axis is axes[0]:
+                    shift = (4, -8 if below else 6)
+                    how = {"rotation": -30 if below else 30, "va": "top" if below else "bottom", "fontsize": 8}
+                    axis.annotate(step, (x, y), shift, textcoords="offset points", color=colour, **how)
+            axis.plot([], [], "-", color=colour, label=name)
         axis.set(xscale="log", xlabel=label)
         plain_log(axis.xaxis)
-        front = _front(measure.to_numpy(), costs["auc"].to_numpy())
-        axis.plot(measure.iloc[front], costs["auc"].iloc[front], color=REPORT, linewidth=1, zorder=0)
     axes[0].set_ylabel("macro-AUC, 95 % over patients")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, fontsize=8, loc="outside lower center", ncols=4, title="circle: float, square: INT8")
+    axes[0].margins(x=0.2)
+    axes[0].plot([], [], "o", color="#BBBBBB", label="all other models")
+    axes[0].legend(fontsize=8, loc="lower right")
     return figure
 
 
-def _front(cost: np.ndarray, value: np.ndarray) -> list[int]:
-    """Positions of the Pareto front, from cheap to dear: nothing that costs no more is worth more."""
-    front: list[int] = []
-    for position in np.lexsort((-value, cost)):
-        if not front or value[position] > value[front[-1]]:
-            front.append(int(position))
-    return front
-
-
 # An ECG on paper: 25 mm a second, 10 mm a millivolt, four columns of 2.5 s and a strip of lead II below.
-MM_PER_S, MM_PER_MV, COLUMN_S, ROW_MM, TOP_MM = 25, 10, 2.5, 30, 10
+MM_PER_S, COLUMN_S, ROW_MM, TOP_MM = 25, 2.5, 30, 10
+GAINS = (10, 5, 2.5)  # mm a millivolt
 GRID = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"))
 
 
 def paper(signals: np.ndarray, weight: np.ndarray | None = None, title: str = "") -> Figure:
     """A 12-lead record (12, 1000) in mV at 100 Hz on ECG paper at true scale, coloured by what a network looked at.
+
+    As on paper, all leads are drawn at half or a quarter of the height where they would run into each other.
 
     `weight`, (12, 1000) or (1000,) in [0, 1], says how much each sample mattered; None leaves the trace black.
     """
@@ -202,6 +217,8 @@ def paper(signals: np.ndarray, weight: np.ndarray | None = None, title: str = ""
     figure.set_layout_engine("none")  # it would stretch the millimetres
     axis = figure.add_axes((5 / page[0], 4 / page[1], width / page[0], height / page[1]))
     _rule(axis, width, height)
+    lines = signals - np.median(signals, axis=1, keepdims=True)
+    gain = next((one for one in GAINS if one * np.abs(lines).max() <= 0.8 * ROW_MM), GAINS[-1])
     if weight is not None:
         weight = np.broadcast_to(weight, signals.shape)
     for row, names in enumerate((*GRID, ("II",))):
@@ -211,11 +228,11 @@ def paper(signals: np.ndarray, weight: np.ndarray | None = None, title: str = ""
             stop = start + round(COLUMN_S * FS) if len(names) > 1 else signals.shape[1]
             baseline = height - TOP_MM - ROW_MM * (row + 0.5)
             x = np.arange(start, stop) / FS * MM_PER_S
-            y = baseline + MM_PER_MV * (signals[lead, start:stop] - np.median(signals[lead]))
+            y = baseline + gain * lines[lead, start:stop]
             _trace(axis, x, y, None if weight is None else weight[lead, start:stop])
             behind = {"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.8}  # a tall R wave passes there
             axis.text(x[0] + 1, baseline + 9, name, fontsize=8, weight="bold", bbox=behind)
-    axis.set_title(f"{title}   25 mm/s, 10 mm/mV", fontsize=10)
+    axis.set_title(f"{title}   {MM_PER_S} mm/s, {gain:g} mm/mV", fontsize=10)
     return figure
 
 

@@ -61,27 +61,43 @@ def arm_forest(arms: Mapping[str, np.ndarray], published: Mapping[str, float], p
     return figure
 
 
-def difference_forest(differences: Mapping[str, tuple[Interval, Interval, Interval]], tested: str = "beats") -> Figure:
-    """Every arm minus its control: one line an interval (seeds, what was tested, patients).
+Intervals = tuple[Interval, Interval, Interval]  # over seeds, over what was tested, over patients; around one mean
+
+
+def difference_forest(*groups: Mapping[str, Intervals], tested: str = "beats", zero: str = "") -> Figure:
+    """Every arm minus its control: one line an interval. Each group has a scale of its own, so that small ones show.
 
     Args:
-        differences: arm -> intervals over seeds, over what was tested and over patients, around one mean.
+        groups: arm -> its intervals.
         tested: "beats" or "records".
+        zero: an arm that is its control to the last bit, drawn first as a point at 0; none if empty.
     """
-    figure, axis = plt.subplots(figsize=(10, 0.5 * len(differences) + 1.4))
+    figure, axes = plt.subplots(
+        len(groups),
+        1,
+        figsize=(10, 0.36 * sum(map(len, groups)) + 1.1 + 0.7 * len(groups)),
+        height_ratios=[len(group) + (bool(zero) and not place) for place, group in enumerate(groups)],
+        squeeze=False,
+    )
     kinds = (("over seeds", OUTPUT), (f"over {tested}", "#56B4E9"), ("over patients", "#E69F00"))
-    for position, intervals in enumerate(differences.values()):
-        for shift, interval, (_, colour) in zip((-0.2, 0, 0.2), intervals, kinds, strict=True):
-            if np.isfinite(interval.low):
-                axis.hlines(position + shift, interval.low, interval.high, color=colour, linewidth=2)
-            axis.plot(interval.value, position + shift, "|", color=colour, markersize=8)
-    axis.axvline(0, color=REPORT, linewidth=1)
+    for place, (axis, differences) in enumerate(zip(axes[:, 0], groups, strict=True)):
+        first = int(bool(zero) and place == 0)
+        if first:
+            axis.plot(0, 0, "D", color=REPORT, markersize=6, zorder=3)
+            axis.annotate("exactly 0", (0, 0), (8, 0), textcoords="offset points", va="center", fontsize=8)
+        for position, intervals in enumerate(differences.values(), first):
+            for shift, interval, (_, colour) in zip((-0.2, 0, 0.2), intervals, kinds, strict=True):
+                if np.isfinite(interval.low):
+                    axis.hlines(position + shift, interval.low, interval.high, color=colour, linewidth=2)
+                axis.plot(interval.value, position + shift, "|", color=colour, markersize=8)
+        axis.axvline(0, color=REPORT, linewidth=1)
+        axis.set_yticks(range(first + len(differences)), [zero] * first + list(differences))
+        axis.invert_yaxis()
+        ends = np.abs([end for _, *narrow in differences.values() for i in narrow for end in (i.low, i.high)])
+        axis.set(xlim=(-1.6 * ends.max(), 1.6 * ends.max()))
     for name, colour in kinds:
-        axis.plot([], [], "-", color=colour, linewidth=2, label=f"95 % {name}")
-    axis.set_yticks(range(len(differences)), list(differences))
-    axis.invert_yaxis()
-    ends = np.abs([end for _, *narrow in differences.values() for i in narrow for end in (i.low, i.high)])
-    axis.set(xlabel="AUC minus that of the control with the same seed", xlim=(-1.6 * ends.max(), 1.6 * ends.max()))
+        axes[0, 0].plot([], [], "-", color=colour, linewidth=2, label=f"95 % {name}")
+    axes[-1, 0].set_xlabel("AUC minus that of the control with the same seed")
     figure.legend(fontsize=8, loc="outside lower center", ncols=3)
     return figure
 

@@ -11,43 +11,37 @@ from matplotlib.figure import Figure
 
 from ecglib.data.mitbih import CLASSES
 from ecglib.show.style import BEAT_MS, CLASS_COLOURS, ERROR, INPUT, OUTPUT, REPORT
-from ecglib.stats.metrics import mean_interval
 
 LEAD_GAP = 2.4  # scaled leads span 2, so leads drawn one below the other do not touch
 PAIRS = {"two views of one beat": "#009E73", "beats of one patient": ERROR, "beats of different patients": OUTPUT}
 
 
 def views(x: np.ndarray, changed: Mapping[str, np.ndarray]) -> Figure:
-    """A scaled beat x (C, 320) over some draws (draws, C, 320) of each augmentation."""
+    """A scaled beat x (320,) and below it two views (2, 320) of each augmentation, which belong together."""
     columns = -(-len(changed) // 2)
-    figure, axes = plt.subplots(2, columns, figsize=(2.4 * columns, 2.1 * len(x) + 1.2), sharex=True, sharey=True)
-    for axis, (name, draws) in zip(axes.flat, changed.items(), strict=False):
-        for lead, beat in enumerate(x):
-            shift = -LEAD_GAP * lead
-            for draw in draws:
-                axis.plot(BEAT_MS, draw[lead] + shift, color=OUTPUT, linewidth=1, alpha=0.6)
-            axis.plot(BEAT_MS, beat + shift, color=INPUT, linewidth=0.8)
+    figure, axes = plt.subplots(2, columns, figsize=(2.4 * columns, 5.4), sharex=True, sharey=True)
+    for axis, (name, pair) in zip(axes.flat, changed.items(), strict=False):
+        for row, (beat, colour) in enumerate(((x, INPUT), (pair[0], OUTPUT), (pair[1], OUTPUT))):
+            axis.plot(BEAT_MS, beat - LEAD_GAP * row, color=colour, linewidth=1.1)
         axis.set_title(name, fontsize=9.5)
-        axis.set_yticks([-LEAD_GAP * lead for lead in range(len(x))], [f"lead {lead + 1}" for lead in range(len(x))])
+        axis.set_yticks([0, -LEAD_GAP, -2 * LEAD_GAP], ["the beat", "a view", "another"])
     for axis in axes[-1]:
         axis.set_xlabel("ms from annotation")
     for axis in axes.flat[len(changed) :]:
         axis.axis("off")
-    axes.flat[0].plot([], [], color=INPUT, linewidth=0.8, label="beat")
-    axes.flat[0].plot([], [], color=OUTPUT, linewidth=1, label=f"{len(draws)} draws")
-    axes.flat[0].legend(fontsize=7, loc="upper right")
     return figure
 
 
 def similarity_matrices(matrices: Mapping[str, np.ndarray]) -> Figure:
-    """Cosine of every pair of 2N views, (2N, 2N): first all views i, then all views j.
+    """Cosine of every pair of 2N views, (2N, 2N): first all views i, then all views j. One scale for all matrices.
 
     The positive pairs form two diagonals.
     """
-    figure, axes = plt.subplots(1, len(matrices), figsize=(5 * len(matrices), 4), squeeze=False)
+    figure, axes = plt.subplots(1, len(matrices), figsize=(4.6 * len(matrices) + 0.8, 4), squeeze=False)
+    lowest = min(float(matrix.min()) for matrix in matrices.values())
     for axis, (title, matrix) in zip(axes[0], matrices.items(), strict=True):
         n = len(matrix) // 2
-        image = axis.imshow(matrix, cmap="viridis", vmax=1)  # the scale starts at the matrix's own minimum
+        image = axis.imshow(matrix, cmap="viridis", vmin=lowest, vmax=1)
         middles = [(n - 1) / 2, (3 * n - 1) / 2]
         axis.set_xticks(middles, [f"views i of {n} beats", f"views j of {n} beats"])
         axis.set_yticks(middles, ["views i", "views j"], rotation=90, va="center")
@@ -55,7 +49,7 @@ def similarity_matrices(matrices: Mapping[str, np.ndarray]) -> Figure:
         axis.grid(False)
         axis.axhline(n - 0.5, color="white", linewidth=1)
         axis.axvline(n - 0.5, color="white", linewidth=1)
-        figure.colorbar(image, ax=axis, label="cosine similarity", shrink=0.85)
+    figure.colorbar(image, ax=axes, label="cosine similarity", shrink=0.85)
     return figure
 
 
@@ -97,29 +91,26 @@ def embeddings(maps: Mapping[str, np.ndarray], labels: np.ndarray) -> Figure:
 def detector_ladder(
     found: Mapping[str, Mapping[str, Sequence[float]]], published: Mapping[str, float], title: str
 ) -> Figure:
-    """Test AUC of each detector for all abnormal beats and for each class against N: runs as points, means as diamonds.
+    """Mean test AUC of each detector: for all abnormal beats (diamonds, a bar a run) and for each class against N.
 
     `found` maps a detector to "all" or a class, and that to the AUC of each run (`tables.seed_aucs`). The number of
-    runs is written beside the detector's name unless it is 1. `published` AUCs are lines in the first panel.
+    runs is written beside the detector's name unless it is 1. `published` AUCs, for all abnormal beats, are lines.
     """
-    groups = ["all", *[name for name in CLASSES[1:] if all(name in classes for classes in found.values())]]
-    figure, axes = plt.subplots(
-        1, len(groups), figsize=(11, 0.36 * len(found) + 1.7), sharey=True, width_ratios=[1.7] + [1] * (len(groups) - 1)
-    )
-    for axis, group in zip(axes, groups, strict=True):
-        for position, classes in enumerate(found.values()):
-            colour = CLASS_COLOURS.get(group, INPUT)
-            values = np.asarray(classes[group])
-            axis.plot(values, [position] * len(values), "o", color=colour, alpha=0.4, markersize=4)
-            axis.plot(mean_interval(values).value, position, "D", color=colour, markersize=6)
-        axis.locator_params(axis="x", nbins=6 if axis is axes[0] else 3)  # the first panel is wider
-        axis.set(title="all abnormal beats" if group == "all" else f"{group} against N", xlabel="test AUC")
+    figure, axis = plt.subplots(figsize=(10, 0.36 * len(found) + 1.7))
+    groups = [name for name in CLASSES[1:] if all(name in classes for classes in found.values())]
+    for position, classes in enumerate(found.values()):
+        for group in groups:
+            axis.plot(np.mean(classes[group]), position, "o", color=CLASS_COLOURS[group], markersize=6, alpha=0.9)
+        axis.plot(classes["all"], [position] * len(classes["all"]), "|", color=INPUT, markersize=9)
+        axis.plot(np.mean(classes["all"]), position, "D", color=INPUT, markersize=7)
+    for group in groups:
+        axis.plot([], [], "o", color=CLASS_COLOURS[group], label=f"{group} against N")
+    axis.plot([], [], "D", color=INPUT, label="all abnormal beats (bars: runs)")
     for (label, value), style in zip(published.items(), ("-", "--"), strict=False):
-        axes[0].axvline(value, color=REPORT, linestyle=style, linewidth=1, label=f"{label}: {value:.4f}")
+        axis.axvline(value, color=REPORT, linestyle=style, linewidth=1, label=f"{label}: {value:.4f}")
     runs = {name: len(classes["all"]) for name, classes in found.items()}
-    axes[0].set_yticks(range(len(found)), [f"{name} ({n} runs)" if n > 1 else name for name, n in runs.items()])
-    axes[0].invert_yaxis()
-    figure.suptitle(title, fontsize=11)
-    if published:
-        figure.legend(fontsize=8, loc="outside lower center", ncols=2)
+    axis.set_yticks(range(len(found)), [f"{name} ({n} runs)" if n > 1 else name for name, n in runs.items()])
+    axis.invert_yaxis()
+    axis.set(title=title, xlabel="test AUC")
+    figure.legend(fontsize=8, loc="outside lower center", ncols=4)
     return figure

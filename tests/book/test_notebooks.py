@@ -123,6 +123,25 @@ def sections_in_order(notebook):
     return [] if numbers == expected else [f"sections are numbered {numbers}: a heading is missing, or there twice"]
 
 
+def korean_line_under_each_heading(notebook):
+    """Many readers read Korean: the line after a heading says in Korean what the section is about."""
+    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    followed = [pair for text in texts for pair in re.findall(r"^(##+ .*)\n+(.*)", text, re.MULTILINE)]
+    return [f"no Korean line under {heading!r}" for heading, line in followed if not re.match(r"\*[^*]*[가-힣]", line)]
+
+
+def exercises_with_time_and_a_cell_to_go_on_from(notebook):
+    cells = notebook.cells
+    pattern = re.compile(r"^\*\*\d+\. .+\*\* \(\d+ minutes\)\. .+\n\n\*[^*]*[가-힣]", re.DOTALL)
+    starts = [n for n, cell in enumerate(cells) if cell.cell_type == "markdown" and pattern.match(cell.source)]
+    if len(starts) < 3:
+        return [f"{len(starts)} exercises with time and Korean (at least 3)"]
+    followed = (cells[n + 1 : n + 2] for n in starts)
+    return [
+        f"exercise {n}: no cell" for n, after in enumerate(followed, 1) if not after or after[0].cell_type != "code"
+    ]
+
+
 CHECKS: list[Callable[[nbformat.NotebookNode], list[str]]] = [
     valid_format,
     run_top_to_bottom,
@@ -136,6 +155,8 @@ CHECKS: list[Callable[[nbformat.NotebookNode], list[str]]] = [
     small_file,
     enough_compared,
     sections_in_order,
+    korean_line_under_each_heading,
+    exercises_with_time_and_a_cell_to_go_on_from,
 ]
 
 
@@ -169,7 +190,8 @@ def good_notebook():
             "stream", name="stdout", text="see ../other/x, https://example.org/home/x and mitdb/1.0.0\n"
         )
         code = new_code_cell("profile = 'smoke'", execution_count=number, outputs=[stream], metadata={"tags": names})
-        cells += [new_markdown_cell("Text."), code]
+        text = "Text." if number == 1 else f"**{number}. Title** (5 minutes). What?\n\n*무엇?*"
+        cells += [new_markdown_cell(text), code]
     return new_notebook(cells=cells)
 
 
@@ -213,6 +235,13 @@ def test_the_good_notebook_passes(check):
         (small_file, add_output("display_data", data={"image/png": "x" * MAX_BYTES}), "draw smaller"),
         (enough_compared, lambda nb: nb.cells[3].metadata.tags.clear(), "^2 cells"),
         (sections_in_order, lambda nb: nb.cells[0].update(source="## 2 · Networks"), r"numbered \[2\]: a heading"),
+        (korean_line_under_each_heading, lambda nb: nb.cells[0].update(source="## A\n\nText."), "under '## A'"),
+        (
+            exercises_with_time_and_a_cell_to_go_on_from,
+            lambda nb: nb.cells[2].update(source="**2. A**"),
+            "^2 exercises",
+        ),
+        (exercises_with_time_and_a_cell_to_go_on_from, lambda nb: nb.cells.pop(), "exercise 3: no cell"),
     ],
 )
 def test_each_check_can_fail(check, spoil, problem):
@@ -256,6 +285,23 @@ def test_every_kind_of_lag_is_found():
     notebook = good_notebook()
     notebook.cells.append(new_markdown_cell("One more."))
     assert lag(page, notebook) == ["+markdown: One more."]
+
+
+SOLVED = (valid_format, run_top_to_bottom, no_error_output, no_stderr, no_machine_path, no_library_code, small_file)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_exercise_has_a_solution_of_its_name_that_ran(path):
+    solution = nbformat.read(FOLDER / "solutions" / path.name, as_version=4)
+    assert [problem for check in SOLVED for problem in check(solution)] == []
+    asked, solved = (
+        [title for cell in notebook.cells for title in re.findall(pattern, cell.source, re.MULTILINE)]
+        for notebook, pattern in (
+            (nbformat.read(path, as_version=4), r"^\*\*(\d+\. [^*]+)\*\* \(\d+ minutes\)"),
+            (solution, r"^## (\d+ · .+)$"),
+        )
+    )
+    assert asked == [title.replace(" ·", ".") for title in solved]
 
 
 def test_the_profile_check_can_fail(tmp_path):
