@@ -44,14 +44,15 @@ VERDICTS = {
     "worse": ("worse", "더 나쁨"),
 }
 # What is not the report's, as `Study.limit` says it at the end of a verdict.
-LIMITS = {"at this budget": "이 학습량에서", "on a part of the records": "레코드의 일부로"}
+LIMITS = {"at this budget": "이 학습량에서", "on a part of the records": "레코드 일부에서"}
 
 BEYOND = {
     "en": "What works better for patients never seen is no training at all, but three questions asked of each beat: is"
     " its P wave, its QRS complex, its time what this heart usually does? AUC **{questions}** {questions_patients} over"
     " patients, where BeatGAN reads {strangers}.",
-    "ko": "처음 보는 환자에게는 학습 없이 박동마다 세 가지를 묻는 편이 낫습니다: P파, QRS군, 시각이 이 심장의 평소와"
-    " 같은가? AUC는 **{questions}** {questions_patients}(환자에 대한 구간), 같은 환자에서 BeatGAN은 {strangers}입니다.",
+    "ko": "처음 보는 환자라면 학습을 하지 않고 박동마다 세 가지만 따지는 방법이 더 잘 찾습니다: P파, QRS군,"
+    " 나타난 시점이 이 심장의 평소와 같은가? AUC는 **{questions}**"
+    " {questions_patients}(환자에 대한 구간), 같은 환자에서 BeatGAN은 {strangers}입니다.",
 }
 
 

@@ -84,7 +84,8 @@ def test_verdicts_that_differ_do_not_share_a_line(results):
 
 def test_the_picture_has_a_dot_for_every_pair_of_runs():
     figure = story.picture(RESULTS)
-    (row,) = (row for row in csv.DictReader((RESULTS / "03_reruns.csv").open()) if row["epoch chosen"] == "as coded")
+    rows = csv.DictReader((RESULTS / "03_reruns.csv").read_text("utf-8").splitlines())
+    (row,) = (row for row in rows if row["epoch chosen"] == "as coded")
     aucs = [float(one) for one in row["AUC of each run"].split()]
     assert len(aucs) == int(row["runs"])
     dots = figure.axes[0].collections[0].get_offsets()

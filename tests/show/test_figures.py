@@ -1,0 +1,110 @@
+"""What figures show is what they are given: pairs of runs, differences, thresholds, riddles, steps of compression."""
+
+from itertools import combinations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from ecglib.beatgan import figures as beatgan_figures
+from ecglib.classifier import figures as classifier_figures
+from ecglib.data import mitbih
+from ecglib.databases import primer
+from ecglib.show import marks
+from ecglib.simclr import figures as simclr_figures
+from ecglib.stats.metrics import Interval
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def labels_of(axis):
+    return [text.get_text() for text in axis.get_legend().get_texts()]
+
+
+def test_a_dot_plot_stacks_the_values_of_a_bin_and_loses_none():
+    values = np.array([0.0, 0.01, 0.02, 1.05, 1.57, 3.0])  # thirty bins of 0.1
+    _, axis = plt.subplots()
+    marks.dot_plot(axis, values, "k")
+    places = axis.collections[0].get_offsets()
+    np.testing.assert_allclose(places[:, 0], [0.05, 0.05, 0.05, 1.05, 1.55, 2.95])
+    assert places[:, 1].tolist() == [0, 1, 2, 0, 0, 0]
+
+
+def test_two_runs_are_shown_with_their_difference_among_those_of_all_pairs():
+    aucs = np.array([0.90, 0.93, 0.91, 0.92])
+    left, right = beatgan_figures.two_runs(aucs, 1, 2, 0.0092).axes
+    assert [text.get_text() for text in left.texts] == ["first draw\n0.9300", "second draw\n0.9100"]
+    assert len(right.collections[0].get_offsets()) == len(list(combinations(aucs, 2)))
+    assert labels_of(right) == ["these two: 0.0200", "the report's gain: 0.0092"]
+
+
+def test_a_threshold_says_what_it_finds_and_what_it_leaves_alone():
+    labels = np.array(["N"] * 40 + ["V"] * 40)
+    scores = np.concatenate([np.linspace(0.01, 0.4, 40), np.linspace(0.11, 0.5, 40)])
+    axis = beatgan_figures.score_histograms(labels, scores, {"line": 0.2}).axes[0]
+    found, left_alone = (scores[40:] > 0.2).mean(), (scores[:40] <= 0.2).mean()
+    assert labels_of(axis)[-1] == f"line, 0.2000:\nsensitivity {found:.0%}, specificity {left_alone:.0%}"
+
+
+@pytest.mark.parametrize("temperature", [0.001, 4])
+def test_no_soft_label_leaves_the_picture(temperature):
+    scores = np.array([0.01, 0.02, 0.4])
+    axis = beatgan_figures.soft_targets(scores, scores, temperature).axes[1]
+    assert max(line.get_ydata()[0] if np.ndim(line.get_ydata()) else 0 for line in axis.lines) < axis.get_ylim()[1]
+    assert np.max(axis.lines[0].get_ydata()) <= axis.get_ylim()[1]
+
+
+def test_riddles_are_beats_of_three_classes_with_whole_strips_and_always_the_same(simulated_root):
+    records = [mitbih.read_record(simulated_root, name) for name in ("103", "208", "209")]
+    found = primer.riddles(records, 9)
+    kinds = [mitbih.CLASS_OF_SYMBOL[record.symbols[position]] for record, position in found]
+    assert sorted(kinds) == sorted("NNNSSSVVV")
+    assert kinds != sorted(kinds), "their order gives nothing away"
+    again = primer.riddles(records, 9)
+    assert [(one.name, place) for one, place in found] == [(one.name, place) for one, place in again]
+    asked = primer.riddle(*found[0]).axes[0]
+    assert asked.get_title() == "N, S or V?" and not asked.texts, "no letter gives it away"
+    told = primer.riddle(*found[0], guess="S").axes[0]
+    assert told.get_title() == f"You say S. The cardiologists say {kinds[0]}."
+    assert told.texts
+
+
+def test_a_difference_forest_has_a_panel_a_group_and_the_exact_zero_first():
+    wide = {"D": (Interval(0.001, -0.01, 0.02),) * 3, "E": (Interval(0.002, -0.01, 0.02),) * 3}
+    narrow = {"H": (Interval(0.1, -0.2, 0.3),) * 3}
+    above, below = marks.difference_forest(wide, narrow, zero="as coded").axes
+    rows = [[label.get_text() for label in axis.get_yticklabels()] for axis in (above, below)]
+    assert rows == [["as coded", "D", "E"], ["H"]]
+    assert above.lines[0].get_xdata().tolist() == [0]
+    assert above.get_xlim()[1] < below.get_xlim()[1], "each has its own scale"
+
+
+def test_both_matrices_have_one_scale():
+    figure = simclr_figures.similarity_matrices({"before": np.eye(4) * 0.5 + 0.4, "after": np.eye(4) - 0.2})
+    limits = {image.get_clim() for axis in figure.axes for image in axis.images}
+    assert limits == {(-0.2, 1.0)}
+
+
+def test_compression_is_followed_step_by_step():
+    names = ["teacher", "student", "student, INT8", "lead I", "lead I, INT8", "other"]
+    size = np.array([9, 3, 1, 3, 1, 5])
+    costs = pd.DataFrame({"bytes": size * 1e3, "macs": size * 1e6, "ms": size * 1.0}, index=names)
+    costs["auc"], costs["auc_low"], costs["auc_high"] = 0.8, 0.7, 0.9
+    costs["int8"] = ["INT8" in name for name in names]
+    paths = {"12 leads": names[:3], "lead I": names[3:5]}
+    first, second, _ = classifier_figures.pareto(costs, paths).axes
+    assert [text.get_text() for text in first.texts if text.get_text()] == names[:5]
+    arrows = [text for text in second.texts if not text.get_text()]
+    assert len(arrows) == 3, "two steps and one"
+
+
+@pytest.mark.parametrize(("height", "gain"), [(1.0, "10"), (3.0, "5"), (9.0, "2.5")])
+def test_tall_leads_are_drawn_at_a_smaller_gain(height, gain):
+    signals = np.zeros((12, 1000))
+    signals[:, ::100] = height
+    assert f"{gain} mm/mV" in classifier_figures.paper(signals, title="CD").axes[0].get_title()
