@@ -95,6 +95,7 @@ def facts(results: Path, language: str) -> dict[str, str]:
         "teacher_seeds": teacher["seeds"],
         "teacher_verdict": _verdict(teacher["verdict"], language),
         "strangers": strangers["AUC"],
+        "strangers_patients": strangers["over patients"],
         "strangers_seeds": strangers["seeds"],
         "apart": _rounded(reruns["median apart"]),
         "pairs": reruns["pairs"],

@@ -37,7 +37,7 @@ CLASS_NAMES = {
     "S": "supraventricular ectopic",
     "V": "ventricular ectopic",
     "F": "fusion",
-    "Q": "paced or unclassifiable",
+    "Q": "unclassifiable",
 }
 # R1's grouping; the AAMI standard puts j and e (escape beats) into N.
 CLASS_OF_SYMBOL = {

@@ -51,7 +51,7 @@ def beat_steps(raw: np.ndarray, filtered: np.ndarray, scaled: np.ndarray, name: 
         axis.plot(BEAT_MS, values, color=INPUT, linewidth=1.2)
         axis.axvline(0, color="#999999", linewidth=0.8, linestyle=":")
         axis.set(title=title, xlabel="time from the annotation (ms)", ylabel=unit)
-    figure.suptitle(f"{name}: 320 samples, {BEFORE} of them before the annotation", fontsize=11)
+    figure.suptitle(f"{name}: 320 samples, {BEFORE - 1} of them before the annotation", fontsize=11)
     return figure
 
 

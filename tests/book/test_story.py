@@ -6,12 +6,16 @@ import shutil
 from itertools import combinations
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 from ecglib.book import story
 from ecglib.core.errors import EcglibError
+from ecglib.show import style
 
-RESULTS = Path(__file__).parents[2] / "papermill_runs" / "desk" / "results"
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "papermill_runs" / "desk" / "results"
 
 
 @pytest.fixture
@@ -91,3 +95,12 @@ def test_the_picture_has_a_dot_for_every_pair_of_runs():
     dots = figure.axes[0].collections[0].get_offsets()
     assert len(dots) == len(list(combinations(aucs, 2))) == int(row["pairs"])
     assert len({tuple(dot) for dot in dots.tolist()}) == len(dots), "no dot hides another"
+
+
+def test_the_committed_picture_is_the_one_that_the_tables_give(tmp_path):
+    style.use_style()
+    style.save(story.picture(RESULTS), tmp_path / "story.png")
+    drawn, committed = (plt.imread(path)[..., :3] for path in (tmp_path / "story.png", ROOT / story.PICTURE))
+    assert drawn.shape == committed.shape, "stale: run 'ecglib readme'"
+    # Fonts may differ by a shade between versions of Matplotlib; a dot that moved differs in whole pixels.
+    assert (np.abs(drawn - committed) > 0.5).mean() < 0.001, "stale: run 'ecglib readme'"
