@@ -55,4 +55,4 @@ lint: setup ## check style and types
 	$(BIN)/mypy
 
 clean: ## remove what the commands above make again (not .venv)
-	rm -rf papermill_runs/smoke figures/smoke build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf papermill_runs/smoke figures/smoke build dist docs/api .pytest_cache .mypy_cache .ruff_cache

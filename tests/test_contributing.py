@@ -35,4 +35,4 @@ def test_an_example_of_at_most_20_lines_runs(name, tiny, beats, simulated_root, 
 
 
 def test_there_is_an_example_of_everything_that_can_be_added():
-    assert list(EXAMPLES) == ["An arm", "A detector", "A compressed model", "A database"]
+    assert list(EXAMPLES) == ["An arm", "A detector", "A compressed model", "A database", "A figure that one can touch"]
