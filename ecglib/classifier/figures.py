@@ -259,6 +259,23 @@ def _trace(axis: Axes, x: np.ndarray, y: np.ndarray, weight: np.ndarray | None) 
     axis.add_collection(lines)
 
 
+def slips(found: Mapping[str, np.ndarray], published: float, in_place: float) -> Figure:
+    """What mistakes leave of a macro-AUC, a histogram each: mistake -> (draws,).
+
+    Lines mark the AUC that a report `published`, and the one with the labels `in_place`.
+    """
+    figure, axes = plt.subplots(len(found), 1, figsize=(9, 1.5 * len(found) + 0.8), sharex=True, squeeze=False)
+    for axis, (name, aucs) in zip(axes[:, 0], found.items(), strict=True):
+        axis.hist(aucs, bins=np.arange(0.4, 0.951, 0.01).tolist(), color=OUTPUT, alpha=0.8)
+        axis.axvline(published, color=ERROR, linewidth=1.5, label=f"R3: {published:.3f}")
+        axis.axvline(in_place, color=REPORT, linestyle=":", linewidth=1.5, label=f"labels in place: {in_place:.3f}")
+        axis.set_title(f"{name}: {len(aucs):,} results", fontsize=9.5)
+        axis.set_ylabel("how many")
+    axes[-1, 0].set_xlabel("macro-AUC on R3's validation records")
+    axes[0, 0].legend(fontsize=8, loc="upper center")
+    return figure
+
+
 def comparison_points(rows: Mapping[str, tuple[np.ndarray, ...]], label: str) -> Figure:
     """R3 figure 6: setting -> (seeds,) with weights carried over, the same in reverse, and from fresh weights."""
     figure, axis = plt.subplots(figsize=(8, 0.45 * len(rows) + 1.2))

@@ -65,9 +65,13 @@ def auc_in_other_orders(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return np.array([np.mean([pairs[label, column] for label, column in enumerate(order)]) for order in wrong])
 
 
-def results(
+Mistakes = dict[str, tuple[float, np.ndarray]]  # mistake -> share of wrong pairs, macro-AUC of each network and draw
+IN_PLACE = "masked, labels in place"
+
+
+def mistakes(
     networks: Sequence[nn.Module], scaler: Scaler, records: Records, members: np.ndarray, root: Path
-) -> pd.DataFrame:
+) -> Mistakes:
     """What each mistake, and both together, leave of the macro-AUC of pruned networks, one a seed.
 
     `records` have a label each; `members` are the positions of R3's validation records among them. The index and the
@@ -85,7 +89,7 @@ def results(
         return np.array([macro_auc(truth, logits) for logits in found])
 
     own = answers(np.flatnonzero(labelled)[members])
-    rows = {"masked, labels in place": (0.0, aucs(own))}
+    rows = {IN_PLACE: (0.0, aucs(own))}
     for name, one_by_one in (("deleted at once", False), ("deleted one by one", True)):
         beside = signals_beside(labelled, one_by_one)
         wrong = float((beside != np.flatnonzero(labelled)).mean())
@@ -97,6 +101,12 @@ def results(
     rows["labels in another order"] = (0.0, np.concatenate(drawn))
     drawn = [auc_of_both(truth, logits, share) for logits in own]
     rows["both, at random"] = (share, np.concatenate(drawn))
+    return rows
+
+
+def results(rows: Mistakes) -> pd.DataFrame:
+    """`mistakes` as a table: what is left at most, at least and on average, and how often it is as little as R3's."""
+    seeds = len(rows[IN_PLACE][1])
     published = reports.value("r3.pruned.auc") / 100
     frame = {
         name: {
@@ -105,7 +115,7 @@ def results(
             "lowest": f"{found.min():.3f}",
             "highest": f"{found.max():.3f}",
             "results": f"{len(found):,}",
-            "seeds": str(len(networks)),
+            "seeds": str(seeds),
             f"of them at most R3's {published:.3f}": f"{(found <= published).mean():.0%}",
         }
         for name, (wrong, found) in rows.items()

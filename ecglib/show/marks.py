@@ -67,6 +67,8 @@ Intervals = tuple[Interval, Interval, Interval]  # over seeds, over what was tes
 def difference_forest(*groups: Mapping[str, Intervals], tested: str = "beats", zero: str = "") -> Figure:
     """Every arm minus its control: one line an interval. Each group has a scale of its own, so that small ones show.
 
+    An interval over seeds that is wider than the panel ends in an arrow.
+
     Args:
         groups: arm -> its intervals.
         tested: "beats" or "records".
@@ -94,7 +96,13 @@ def difference_forest(*groups: Mapping[str, Intervals], tested: str = "beats", z
         axis.set_yticks(range(first + len(differences)), [zero] * first + list(differences))
         axis.invert_yaxis()
         ends = np.abs([end for _, *narrow in differences.values() for i in narrow for end in (i.low, i.high)])
-        axis.set(xlim=(-1.6 * ends.max(), 1.6 * ends.max()))
+        edge = 1.6 * ends.max()
+        axis.set(xlim=(-edge, edge))
+        for position, (over_seeds, *_) in enumerate(differences.values(), first):  # wider than the panel: an arrow
+            for end, marker in ((-over_seeds.low, "<"), (over_seeds.high, ">")):
+                if np.isfinite(end) and end > edge:
+                    place = 0.985 * edge * (1 if marker == ">" else -1)
+                    axis.plot(place, position - 0.2, marker, color=OUTPUT, markersize=7)
     for name, colour in kinds:
         axes[0, 0].plot([], [], "-", color=colour, linewidth=2, label=f"95 % {name}")
     axes[-1, 0].set_xlabel("AUC minus that of the control with the same seed")
