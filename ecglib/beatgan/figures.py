@@ -4,7 +4,6 @@ Everywhere: `history` has a row an epoch, as in a run's `history.csv`; x and x_h
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -33,6 +32,7 @@ from ecglib.show.style import (
     plain_log,
     save,
 )
+from ecglib.stats.comparisons import apart
 
 GRID = np.linspace(0, 1, 201)  # the axis on which curves of several seeds are averaged
 
@@ -275,12 +275,11 @@ def two_runs(aucs: np.ndarray, first: int, second: int, claimed: float) -> Figur
         text = f"{name} draw\n{aucs[place]:.4f}"
         left.annotate(text, (aucs[place], 0), (0, 2 * shift), textcoords="offset points", ha="center", fontsize=8)
     left.set(title=f"{len(aucs)} runs of one program", xlabel="test AUC", yticks=[], ylim=(-1, 1))
-    apart = np.array([abs(one - other) for one, other in combinations(aucs, 2)])
-    difference = abs(aucs[second] - aucs[first])
-    dot_plot(right, apart, PLAIN_COLOUR)
+    distances, difference = apart(aucs), abs(aucs[second] - aucs[first])
+    dot_plot(right, distances, PLAIN_COLOUR)
     right.axvline(difference, color=STUDENT_COLOUR, label=f"these two: {difference:.4f}")
     right.axvline(claimed, color=REPORT, linestyle=":", label=f"the report's gain: {claimed:.4f}")
-    right.set(title=f"all {len(apart)} pairs", xlabel="how far apart their AUCs lie", yticks=[])
+    right.set(title=f"all {len(distances)} pairs", xlabel="how far apart their AUCs lie", yticks=[])
     right.legend(fontsize=8)
     return figure
 

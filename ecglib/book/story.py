@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from importlib import resources
-from itertools import combinations
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -21,6 +20,7 @@ from ecglib import reports
 from ecglib.core.errors import EcglibError
 from ecglib.show import style
 from ecglib.show.marks import dot_plot
+from ecglib.stats.comparisons import apart
 
 PICTURE = "figures/story.png"
 LANGUAGES = ("en", "ko")
@@ -90,7 +90,20 @@ def facts(results: Path, language: str) -> dict[str, str]:
     size = _row(results, "05_claims", claim="teacher -> student with KD")
     trees, teacher_own = (_row(results, "05_baseline", method=name) for name in ("boosted trees, all leads", "teacher"))
     difference = "minus student (D), paired, over seeds"
-    return {
+    gain = reports.value("r1.student.auc") - reports.value("r1.teacher.auc")
+    published = {
+        "r3_float": "r3.float.auc",
+        "r3_pruned": "r3.pruned.auc",
+        "r3_int8": "r3.quantised.auc",
+        "r3_alone": "r3.alone.auc",
+        "r3_kd": "r3.kd.auc",
+        "r3_both": "r3.student.auc",
+    }
+    return {name: f"{reports.value(key) / 100:.3f}" for name, key in published.items()} | {
+        "r1_teacher": f"{reports.value('r1.teacher.auc'):.3f}",
+        "r1_gain": f"{gain:.4f}",
+        "r3_student_size": f"{reports.value('r3.student.parameters'):,.0f}",
+        "r3_teacher_size": f"{reports.value('r3.teacher.parameters'):,.0f}",
         "teacher": f"{float(teacher['measured']):.3f} {_rounded(teacher['95 % over seeds'])}",
         "teacher_seeds": teacher["seeds"],
         "teacher_verdict": _verdict(teacher["verdict"], language),
@@ -207,14 +220,14 @@ def picture(results: Path) -> Figure:
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.8), width_ratios=(1.1, 1), layout="constrained")
     aucs = [float(one) for one in _row(results, "03_reruns", **{"epoch chosen": "as coded"})["AUC of each run"].split()]
-    _cloud(left, np.array([abs(first - second) for first, second in combinations(aucs, 2)]))
+    _cloud(left, apart(np.array(aucs)))
     _collapses(right, results)
     return figure
 
 
-def _cloud(axis: Axes, apart: np.ndarray) -> None:
+def _cloud(axis: Axes, distances: np.ndarray) -> None:
     gain = reports.value("r1.student.auc") - reports.value("r1.teacher.auc")
-    dot_plot(axis, apart, style.OUTPUT, size=46)
+    dot_plot(axis, distances, style.OUTPUT, size=46)
     axis.scatter([gain], [-1.2], s=90, marker="D", color=style.ERROR, zorder=3)
     axis.annotate(
         f"distillation, reported: {gain:+.4f}",
@@ -225,7 +238,7 @@ def _cloud(axis: Axes, apart: np.ndarray) -> None:
         color=style.ERROR,
     )
     axis.set(
-        title=f"R1: the same program run twice, {len(apart)} pairs",
+        title=f"R1: the same program run twice, {len(distances)} pairs",
         xlabel="how far the two AUCs lie apart",
         yticks=[],
         ylim=(-2.4, None),

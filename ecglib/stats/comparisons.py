@@ -7,6 +7,7 @@ control, which had the same initial weights and the same order of data.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -106,6 +107,11 @@ class Unpaired:
     def detectable(self, questions: int = 1) -> float:
         """See `Comparison.detectable`."""
         return float("inf") if np.isnan(self.p) else _detectable(self.error, self.freedom, questions)
+
+
+def apart(values: np.ndarray) -> np.ndarray:
+    """How far each two of the values (n,) lie apart, (n (n - 1) / 2,): the spread of re-runs, seen as differences."""
+    return np.array([abs(one - other) for one, other in combinations(values, 2)])
 
 
 def unpaired(values: Sequence[float] | np.ndarray, control: Sequence[float] | np.ndarray) -> Unpaired:
