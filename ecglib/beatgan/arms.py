@@ -32,7 +32,7 @@ def teacher_arms(base: BeatGANConfig, seeds: int) -> dict[str, Arm]:
 
 
 def distillation_arms(base: BeatGANConfig, main_seeds: int, other_seeds: int) -> dict[str, Arm]:
-    """Arms A to H and S; A, B, D and F have `main_seeds`, the others `other_seeds`. The seed of `base` is ignored.
+    """Arms A to H and S; A, B, D, Ds and F have `main_seeds`, the others `other_seeds`. The seed of `base` is ignored.
 
     KD as coded has no arm: its term is a constant, so it equals arm B to the last bit (see `as_coded_twins`).
     """
@@ -69,6 +69,7 @@ def distillation_arms(base: BeatGANConfig, main_seeds: int, other_seeds: int) ->
             "B second run", "BeatGAN from other initial weights, no distillation: the control", control="", main=True
         ),
         "D": arm("D KD corrected", "equation 2 on the scores of a batch, with its gradient", "scores", main=True),
+        "Ds": arm("D KD scaled", "the same on scores stretched to [0, 1] in each batch", "scaled_scores", main=True),
         "E1": arm("E KD on x'", "the student's x' towards the teacher's", "reconstruction"),
         "E2": arm("E KD on z", "the student's z towards the teacher's", "latent"),
         "E3": arm("E KD on features", "D's features of the student's x' towards those of the teacher's", "features"),

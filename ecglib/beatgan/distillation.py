@@ -22,9 +22,12 @@ from ecglib.core.config import Checked
 from ecglib.core.errors import EcglibError
 from ecglib.stats import metrics
 
-Knowledge = Literal["scores", "reconstruction", "latent", "features", "attention", "attention_mean", "attention_norm"]
+Knowledge = Literal[
+    "scores", "scaled_scores", "reconstruction", "latent", "features", "attention", "attention_mean", "attention_norm"
+]
 KNOWLEDGE: dict[Knowledge, str] = {
     "scores": "equation 2: KL of the softmax over a batch's anomaly scores",
+    "scaled_scores": "the same, each network's scores stretched to [0, 1] over the batch; R1's program: over the set",
     "reconstruction": "mean square of x' of the student minus x' of the teacher",
     "latent": "mean square of z of the student minus z of the teacher",
     "features": "mean square of D's features of x' of the student minus those of x' of the teacher",
@@ -116,8 +119,10 @@ class Distiller(Term):
         discriminator, alpha = step.state.discriminator, self.settings.alpha
         terms = []
         for name in self.settings.knowledge:
-            if name == "scores":
+            if name in ("scores", "scaled_scores"):
                 scores = [(redrawn - step.x).square().mean(dim=(1, 2))[None] for redrawn in (step.x_hat, x_teacher)]
+                if name == "scaled_scores":
+                    scores = [stretched(row) for row in scores]
                 terms.append(self.settings.equation_2(*scores))
             elif name == "reconstruction":
                 terms.append(alpha * losses.reconstruction(step.x_hat, x_teacher))
@@ -138,6 +143,12 @@ class Distiller(Term):
             taps.clear()
         if self.parts:
             follow(self.teacher, state.generator)
+
+
+def stretched(scores: Tensor) -> Tensor:
+    """Scores (rows, beats), each row min-max scaled to [0, 1]; gradients flow through the extremes, too."""
+    low, high = scores.amin(dim=1, keepdim=True), scores.amax(dim=1, keepdim=True)
+    return (scores - low) / (high - low)
 
 
 def constant_term(settings: Distillation, student: Generator, teacher: Generator, x: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ def runs(grid, beats, store):
 
 def test_arms_differ_in_what_they_are_taught_alone(grid):
     plain = differences(grid["B"].configs[0])
-    for name in ("D", "E1", "E2", "E3", "F", "Fc", "Fw", "G", "S"):
+    for name in ("D", "Ds", "E1", "E2", "E3", "F", "Fc", "Fw", "G", "S"):
         facts = differences(grid[name].configs[0])
         assert facts.pop("distillation")
         assert facts == plain, name

@@ -136,6 +136,19 @@ def test_the_constant_is_the_kl_of_all_scores_in_two_orders():
     assert distiller.constant.item() == pytest.approx(slow_kl(taught[None], student[None], 4.0), rel=1e-4)
 
 
+def test_scaled_scores_are_stretched_in_each_batch_before_equation_2():
+    state, x = new_state(SETTINGS, 1, CPU), beats(8)
+    with torch.no_grad():
+        x_hat, z = state.generator(x)
+    distiller = distiller_of(state, knowledge=("scaled_scores",))
+    rows = []
+    for redrawn in (x_hat, distiller.teacher(x)[0]):
+        scores = [float(((one - beat) ** 2).mean()) for one, beat in zip(redrawn.double(), x.double(), strict=True)]
+        rows.append([(score - min(scores)) / (max(scores) - min(scores)) for score in scores])
+    student, taught = (torch.tensor([row], dtype=torch.float64) for row in rows)
+    assert distiller(Step(state, x, x_hat, z)).item() == pytest.approx(slow_kl(student, taught, 4.0), rel=1e-3)
+
+
 def test_terms_are_weighted_and_added():
     state, x = new_state(SETTINGS, 1, CPU), beats(8)
     values = {}
