@@ -5,6 +5,7 @@ the term is a constant ("as coded"). Here the term has a gradient, and other kno
 """
 
 import copy
+import hashlib
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -90,6 +91,32 @@ def _recording(outputs: dict[str, Tensor], name: str) -> Callable[[nn.Module, tu
     return hook
 
 
+class Remembered(nn.Module):
+    """A frozen network on the CPU that is asked once about each beat: from the second epoch on its answer is looked up.
+
+    In evaluation mode a beat's answer does not depend on the others of its batch. `most` answers are kept, so that
+    beats that never come again, such as warped ones, do not fill the memory.
+    """
+
+    def __init__(self, network: nn.Module, most: int) -> None:
+        super().__init__()
+        self.network, self.most = network, most
+        self._answers: dict[bytes, tuple[Tensor, ...]] = {}
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The network's outputs for beats x (B, C, 320), each (B, ...)."""
+        keys = [hashlib.blake2b(beat.tobytes(), digest_size=16).digest() for beat in x.numpy()]
+        known = {key: self._answers[key] for key in keys if key in self._answers}
+        new = [place for place, key in enumerate(keys) if key not in known]
+        if new:
+            for place, *answer in zip(new, *self.network(x[new]), strict=True):
+                known[keys[place]] = tuple(answer)
+        if len(self._answers) < self.most:
+            self._answers |= {key: tuple(part.clone() for part in known[key]) for key in map(keys.__getitem__, new)}
+        return tuple(torch.stack(parts) for parts in zip(*(known[key] for key in keys), strict=True))
+
+
 class Distiller(Term):
     """The distillation term of one student.
 
@@ -97,7 +124,7 @@ class Distiller(Term):
         settings: what is distilled.
         student: the network in training.
         teacher: frozen in place and put into evaluation mode; None lets the student's moving average teach.
-        x: (N, C, 320) all training beats; only the as-coded term needs them.
+        x: (N, C, 320) all training beats; the as-coded term needs them, and `Remembered` their number.
     """
 
     columns = ("loss_distillation", "gradient_ratio")
@@ -108,7 +135,10 @@ class Distiller(Term):
         self.parts = {"average": self.teacher} if teacher is None else {}
         self.watches = not TRANSFER.keys().isdisjoint(settings.knowledge)
         self.taps = [Taps(student), Taps(self.teacher)] if self.watches else []
-        self._taught = self.teacher if self.watches else compiled(self.teacher)
+        if self.watches or teacher is None:
+            self._taught: nn.Module = self.teacher
+        else:
+            self._taught = compiled(self.teacher) if x.is_cuda else Remembered(self.teacher, len(x))
         self.constant = constant_term(settings, student, self.teacher, x) if settings.program == "as coded" else None
 
     def __call__(self, step: Step) -> Tensor:

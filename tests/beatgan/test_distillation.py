@@ -212,6 +212,21 @@ def test_taps_end_with_whoever_asked_for_them():
     assert not distiller_of(state).taps, "scores need no layers, and hooks would keep torch.compile away"
 
 
+def test_a_teacher_is_asked_once_about_each_beat_and_answers_the_same():
+    model, x = teacher().eval(), beats(12)
+    asked = []
+    model.register_forward_pre_hook(lambda module, inputs: asked.append(len(inputs[0])))
+    remembered = distillation.Remembered(model, most=12)
+    for order in (torch.arange(12), torch.arange(12).flip(0), torch.tensor([3, 0, 3])):
+        found = [torch.cat(parts) for parts in zip(*(remembered(x[part]) for part in order.split(6)), strict=True)]
+        for one, wanted in zip(found, model.forward(x[order]), strict=True):
+            torch.testing.assert_close(one, wanted)
+    assert asked == [6, 6], "and nothing in the second and third round"
+    remembered(beats(2, seed=1))
+    remembered(beats(2, seed=1))
+    assert asked == [6, 6, 2, 2], "more than 12 are answered, but not kept"
+
+
 def test_who_does_not_beat_chance_may_not_teach():
     rng = np.random.default_rng(0)
     abnormal = rng.random(400) < 0.2
