@@ -42,6 +42,7 @@ def grid_of(profile):
     parts = {name: values[name] for name in ("train_beats", "validation_beats", "test_beats", "width")}
     base = BeatGANConfig(REAL_BEATS, Settings(0, epochs=values["epochs"]), **parts)
     grid = beatgan_arms.distillation_arms(base, values["seeds"], values["other_seeds"])
+    grid = beatgan_arms.kept(grid, values.get("left_out", ""))
     return grid, beatgan_arms.protocol_arms(base, values["other_seeds"])
 
 

@@ -4,12 +4,14 @@ Seed s of an arm is compared with seed s of its control. The teacher of seed s s
 from seed 100 + s: they share initial weights (where widths agree) and data order, and differ only in what they learn.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ecglib.beatgan.baselines import BASELINES
 from ecglib.beatgan.distillation import SELF, Distillation, Knowledge
 from ecglib.beatgan.task import BeatGANConfig, BeatGANRun
+from ecglib.core.errors import EcglibError
 from ecglib.data.mitbih import Beats
 from ecglib.runs.grid import STUDENT_SEED, Arm, obtain_with_weights
 
@@ -82,6 +84,23 @@ def distillation_arms(base: BeatGANConfig, main_seeds: int, other_seeds: int) ->
         ),
         **narrow,
     }
+
+
+def kept(arms: Mapping[str, Arm], left_out: str) -> dict[str, Arm]:
+    """The arms without those whose keys `left_out` names, with spaces between; it may name baselines, too.
+
+    Raises:
+        EcglibError: a key is unknown, or the arm is the control of one that stays.
+    """
+    keys = left_out.split()
+    known = (*arms, *BASELINES)
+    if unknown := [key for key in keys if key not in known]:
+        raise EcglibError(f"left_out={left_out!r}: nothing is called {unknown[0]}; there are {', '.join(known)}.")
+    found = {key: arm for key, arm in arms.items() if key not in keys}
+    for arm in found.values():
+        if arm.control in keys:
+            raise EcglibError(f"left_out={left_out!r}: {arm.control} is the control of {arm.name}; leave out both.")
+    return found
 
 
 def as_coded_twins(base: BeatGANConfig, teacher: str) -> tuple[BeatGANConfig, BeatGANConfig]:

@@ -25,7 +25,7 @@ def measured_r1(
     """
     split, teacher, last = config.choose(beats), runs["A"], config.training.epochs - 1
     lesson = Distillation(("scores",), "")
-    coded = {arm: [run.metrics["as_coded"] for run in runs[arm]] for arm in ("A", "B", "Fc")}
+    coded = {arm: [run.metrics["as_coded"] for run in runs[arm]] for arm in ("A", "B", "Fc") if arm in runs}
     found: dict[str, float | str] = {
         "r1.beats": len(beats),
         "r1.records": len(np.unique(beats.records)),
@@ -61,6 +61,10 @@ def measured_r1(
         else:
             reasons[f"r1.figure9.{name}"] = "these runs were made before it was recorded; the next ones record it"
     for key, arm in (("teacher", "A"), ("student", "B"), ("feature", "Fc"), ("both", "Fc")):
+        if arm not in runs:
+            numbers = ("auc", "ap", "prose_auc", "f1", "threshold")
+            reasons |= dict.fromkeys((f"r1.{key}.{name}" for name in numbers), f"arm {arm} was left out at this budget")
+            continue
         found |= {f"r1.{key}.{name}": mean([row[name] for row in coded[arm]]) for name in ("auc", "ap")}
         if key != "teacher":
             found[f"r1.{key}.prose_auc"] = found[f"r1.{key}.auc"]

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from ecglib.beatgan.arms import distillation_arms, protocol_arms, teacher_arms
+from ecglib.beatgan.arms import distillation_arms, kept, protocol_arms, teacher_arms
 from ecglib.beatgan.task import BeatGANConfig
 from ecglib.beatgan.training import Settings as BeatGANSettings
 from ecglib.book.parameters import Planned
@@ -60,7 +60,8 @@ def _teachers(values: Values, data: str) -> dict[str, Arm]:
 
 def _students(values: Values, data: str) -> dict[str, Arm]:
     base, (seeds, others) = _beatgan(values, data), _numbers(values, "seeds", "other_seeds")
-    return distillation_arms(base, seeds, others) | protocol_arms(base, others)
+    arms = kept(distillation_arms(base, seeds, others), str(values.get("left_out", "")))
+    return arms | {"N": teacher_arms(base, others)["N"]} | protocol_arms(base, others)
 
 
 def _contrast(values: Values, data: str) -> dict[str, Arm]:

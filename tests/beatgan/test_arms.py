@@ -24,7 +24,7 @@ from ecglib.beatgan.training import Settings
 from ecglib.core.config import differences
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import project_root
-from ecglib.runs.grid import obtain_arms
+from ecglib.runs.grid import Arm, obtain_arms
 from ecglib.runs.obtain import obtain
 from ecglib.show import ledger as show_ledger
 from ecglib.simclr import arms as simclr_arms
@@ -68,7 +68,7 @@ def test_arms_differ_in_what_they_are_taught_alone(grid):
             ("reconstruction",),
             ("features",),
         ]
-    assert len({config.run_id for arm in grid.values() for config in arm.configs}) == 4 * 2 + 16
+    assert len({config.run_id for arm in grid.values() for config in arm.configs}) == 5 * 2 + 16
 
 
 def test_without_an_adversary_nothing_else_changes(base):
@@ -236,7 +236,7 @@ def test_tables_of_the_arms(grid, runs):
     table = tables.arm_results(grid, runs, dict.fromkeys(grid, 7))
     assert list(table.index) == [arm.name for arm in grid.values()]
     differences = tables.arm_differences(grid, runs)
-    assert "p (Holm, 18 questions)" in differences.columns
+    assert "p (Holm, 19 questions)" in differences.columns
     assert differences.loc["H 1/2 width + KD on x'", "minus"] == "H 1/2 width"
     assert differences.loc["H 1/2 width", "minus"] == "B second run"
     assert differences.loc["E KD on z", "verdict"] == "fewer than 3 seeds: no verdict"
@@ -248,12 +248,10 @@ def test_tables_of_the_arms(grid, runs):
     assert gains.loc["student with KD", "report: student - teacher (1 run)"] == "+0.0092"
 
 
-def ruled_run(folder, coded, corrected):
-    """A run whose two rules give different AUCs."""
-    rules = {
-        "as_coded": {"auc": coded, "ap": coded},
-        "corrected": {"auc": corrected, "ap": corrected},
-    }
+def ruled_run(folder, coded, averaged):
+    """A run whose rules give different AUCs."""
+    levels = {"as_coded": coded, "corrected": 0.5, "late": 0.6, "averaged": averaged}
+    rules = {rule: {"auc": level, "ap": level} for rule, level in levels.items()}
     return SimpleNamespace(
         folder=folder,
         config={"data": "x"},
@@ -268,23 +266,60 @@ def test_a_column_has_the_numbers_of_the_rule_that_its_heading_names(tmp_path):
     levels = {"A": (0.90, 0.80), "B": (0.91, 0.85), "D": (0.92, 0.88)}
     levels |= {"F": (0.93, 0.70), "Fc": (0.94, 0.71), "Fw": (0.95, 0.72), "G": (0.96, 0.73)}
     runs = {
-        name: [ruled_run(tmp_path / name, coded + shift, corrected + shift) for shift in (0, 0.001, 0.002)]
-        for name, (coded, corrected) in levels.items()
+        name: [ruled_run(tmp_path / name, coded + shift, averaged + shift) for shift in (0, 0.001, 0.002)]
+        for name, (coded, averaged) in levels.items()
     }
     row = tables.gains(runs, limit="at this budget").loc["student with feature distillation"]
     assert row["as coded: student - teacher"].startswith("+0.0400 ")  # Fc - A
     assert row["as coded: student - control"].startswith("+0.0300 ")  # Fc - B
     assert row["as written: student - control"].startswith("+0.0400 ")  # Fw - B
-    assert row["corrected: student - control"].startswith("-0.1500 ")  # F - B
+    assert row["corrected, averaged weights: student - control"].startswith("-0.1500 ")  # F - B
     both = tables.gains(runs, limit="at this budget").loc["student with KD and feature distillation"]
     assert both["as coded: student - control"].startswith("+0.0300 ")
     assert both["as written: student - control"] == "-"
     assert (row["arms and seeds"], both["arms and seeds"]) == ("Fc 3, Fw 3, F 3", "Fc 3, G 3")
     table = tables.experiments(runs)
     feature = table.loc[("student with feature distillation", "AUC")]
-    assert [feature[rule][:6] for rule in ("as coded", "as written", "corrected")] == ["0.9410", "0.9510", "0.7010"]
+    assert [feature[column][:6] for column in ("as coded", "as written", "corrected, averaged weights")] == [
+        "0.9410",
+        "0.9510",
+        "0.7010",
+    ]
     assert feature["arms and seeds"] == "Fc 3, Fw 3, F 3"
     assert table.loc[("student with KD", "AUC"), "as coded"].startswith("0.9110")  # B: the term is a constant
+
+    cut = {name: members for name, members in runs.items() if name not in ("Fc", "G")}
+    gains = tables.gains(cut, limit="")
+    assert list(gains.index) == ["student with KD", "student with feature distillation"]
+    row = gains.loc["student with feature distillation"]
+    assert (row["as coded: student - teacher"], row["as coded: student - control"]) == ("-", "-")
+    assert row["arms and seeds"] == "Fw 3, F 3, Fc not trained at this budget"
+    row = tables.experiments(cut).loc[("student with KD and feature distillation", "AUC")]
+    assert (row["as coded"], row["corrected, averaged weights"]) == ("-", "-")
+
+
+def test_the_difference_by_each_of_the_three_numbers_stands_in_its_column(tmp_path):
+    def member(name, **levels):
+        run = ruled_run(tmp_path / name, 0.9, 0.9)
+        run.metrics |= {rule: {"auc": level, "ap": level} for rule, level in levels.items()}
+        return run
+
+    control = [member(f"B{seed}", averaged=0.80, corrected=0.70, late=0.60) for seed in range(3)]
+    taught = [member(f"D{seed}", averaged=0.81, corrected=0.72, late=0.63 + seed / 1000) for seed in range(3)]
+    arms = {"B": Arm("control", "", []), "D": Arm("taught", "", [], "B")}
+    row = tables.arm_differences(arms, {"B": control, "D": taught}).loc["taught"]
+    assert row["difference, 95 % over seeds"].startswith("+0.0100 ")
+    assert row["by the chosen epoch"].startswith("+0.0200 ")
+    assert row["by the mean AUC of the last quarter"].startswith("+0.0310 ")
+
+
+def test_arms_are_left_out_by_key_but_not_the_control_of_another(grid):
+    assert set(grid) - set(beatgan_arms.kept(grid, "E2 Fw")) == {"E2", "Fw"}
+    assert beatgan_arms.kept(grid, "VAE") == beatgan_arms.kept(grid, "") == grid
+    with pytest.raises(EcglibError, match="nothing is called E9"):
+        beatgan_arms.kept(grid, "E9")
+    with pytest.raises(EcglibError, match="H8 is the control of H 1/8 width"):
+        beatgan_arms.kept(grid, "H8")
 
 
 def test_re_runs_are_compared_pair_by_pair(tmp_path):
@@ -302,8 +337,8 @@ def test_protocol_and_baselines(base, runs, beats, store):
     protocol = obtain_arms(beatgan_arms.protocol_arms(base, 1), beats, store, "cpu")
     test = base.choose(beats).test
     table = tables.protocol_results(runs, protocol, beats.near_peak[test])
-    assert len(table) == 9
-    reference = table.loc["epoch without labels, BatchNorm in evaluation mode"]
+    assert len(table) == 10
+    reference = table.loc["no epoch: averaged weights"]
     assert reference["difference"] == "-"
     config = runs["A"][0].config
     assert "leads" not in config
@@ -316,7 +351,10 @@ def test_protocol_and_baselines(base, runs, beats, store):
         assert 0 <= auc <= 1
         found[name] = (baseline.published, np.array([auc]))
     assert found["PCA"][1][0] > 0.7
-    rows = tables.baseline_results(found, runs["A"])
+    rows = tables.baseline_results(found, runs["B"], runs["A"])
+    assert rows.loc["BeatGAN (A)", "measured AUC, 95 % over seeds"].startswith(f"{tables.values(runs['A']).mean():.4f}")
+    autoencoder = rows.loc["autoencoder: BeatGAN without adversary (N)"]
+    assert autoencoder["measured AUC, 95 % over seeds"].startswith(f"{tables.values(runs['B']).mean():.4f}")
     assert rows.loc["PCA", "BeatGAN paper"] == "0.8164"
     assert rows.loc["isolation forest", "BeatGAN paper"] == "-"
 
