@@ -309,7 +309,7 @@ def width_curve(points: Mapping[str, Sequence[tuple[int, np.ndarray]]]) -> Figur
     """AUC against the size of the generator: name -> (weights of G, AUC of each seed) for each width."""
     figure, axis = plt.subplots(figsize=(8, 3.6))
     colours = (PLAIN_COLOUR, STUDENT_COLOUR, "#CC79A7")
-    for shift, (name, series), colour in zip((0.93, 1, 1.07), points.items(), colours, strict=True):
+    for shift, (name, series), colour in zip((0.93, 1, 1.07), points.items(), colours, strict=False):
         weights = np.array([count for count, _ in series]) * shift
         axis.plot(weights, [aucs.mean() for _, aucs in series], "-", color=colour, label=name)
         for count, (_, aucs) in zip(weights, series, strict=True):
@@ -319,6 +319,33 @@ def width_curve(points: Mapping[str, Sequence[tuple[int, np.ndarray]]]) -> Figur
     axis.set_xticklabels([f"{count:,}" for count, _ in next(iter(points.values()))])
     axis.minorticks_off()
     axis.legend(fontsize=8)
+    return figure
+
+
+def waterfall(steps: Mapping[str, np.ndarray], report: float | None = None) -> Figure:
+    """What becomes of an AUC when its protocol is mended step by step: name -> AUC of each seed, each step on the last.
+
+    A bar goes from one mean to the next; dots are seeds. `report` is drawn as a line.
+    """
+    names, means = list(steps), [float(aucs.mean()) for aucs in steps.values()]
+    figure, axis = plt.subplots(figsize=(9, 0.55 * len(steps) + 1.3), layout="constrained")
+    for place, aucs in enumerate(steps.values()):
+        before = means[place - 1] if place else means[0]
+        change = means[place] - before
+        axis.barh(place, change, left=before, height=0.5, color=ERROR if change < 0 else OUTPUT, alpha=0.6)
+        if place:
+            axis.plot([before] * 2, [place - 1, place], color=REPORT, linewidth=1)
+        axis.plot(
+            aucs, [place] * len(aucs), "o", color=INPUT, markersize=4, alpha=0.6, label=None if place else "seeds"
+        )
+        axis.plot([means[place]] * 2, [place - 0.3, place + 0.3], color=INPUT, linewidth=2)
+        words = f"{means[place]:.3f}" + (f"  ({change:+.3f})" if place else "")
+        axis.annotate(words, (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=9)
+    if report is not None:
+        axis.axvline(report, color=REPORT, linestyle=":", label=f"R1: {report:.3f}")
+    axis.set(yticks=range(len(names)), yticklabels=names, xlabel="AUC")
+    axis.invert_yaxis()
+    axis.legend(fontsize=8, loc="upper left")
     return figure
 
 

@@ -226,33 +226,59 @@ def reruns(runs: ArmRuns) -> pd.DataFrame:
 def protocol_results(runs: ArmRuns, protocol: ArmRuns, near_peak: np.ndarray) -> pd.DataFrame:
     """What each choice of protocol does to the teacher's number; differences are paired by seed.
 
+    The reference is the epoch chosen without labels, because the choice of an epoch is one of the choices asked about.
+
     Args:
         runs: of the arms.
         protocol: runs of "patients", "leads" and "warp".
         near_peak: (N,) bool, which test beats have a detected R peak near.
     """
     teacher = runs[TEACHER]
-    reference = values(teacher)
+    reference = values(teacher, rule=CORRECTED)
     auc_rows: list[tuple[str, str, np.ndarray]] = [
         ("epoch by labelled AUC, BatchNorm in training mode", "as coded", values(teacher, rule="as_coded")),
         ("epoch by labelled AUC, BatchNorm in evaluation mode", "half-way", values(teacher, rule="labelled")),
-        ("epoch without labels, BatchNorm in evaluation mode", "corrected", values(teacher, rule=CORRECTED)),
-        ("no epoch: averaged weights", "corrected: the reference", reference),
+        ("epoch without labels, BatchNorm in evaluation mode", "corrected: the reference", reference),
+        ("no epoch: averaged weights of the last quarter", "corrected", values(teacher)),
         ("R-peak rule on all classes, not on N alone", "corrected", _auc_among(teacher, near_peak)),
-        ("both leads", "extension", values(protocol["leads"])),
-        ("time warp, as in the BeatGAN paper", "extension", values(protocol["warp"])),
-        ("new patients: trained on DS1, tested on DS2", "corrected", values(protocol["patients"])),
+        ("both leads", "extension", values(protocol["leads"], rule=CORRECTED)),
+        ("time warp, as in the BeatGAN paper", "extension", values(protocol["warp"], rule=CORRECTED)),
+        ("new patients: trained on DS1, tested on DS2", "corrected", values(protocol["patients"], rule=CORRECTED)),
     ]
     rows = [_protocol_row(text, kind, "AUC", found, reference) for text, kind, found in auc_rows]
-    f1, f1_on_test = values(teacher, "f1"), values(teacher, "f1_threshold_on_test")
+    f1, f1_on_test = (values(teacher, name, CORRECTED) for name in ("f1", "f1_threshold_on_test"))
     rows.append(_protocol_row("F1 threshold from the test set", "as coded", "F1", f1_on_test, f1))
     rows.append(_protocol_row("F1 threshold from validation", "corrected: the reference", "F1", f1, f1))
     return pd.DataFrame(rows).set_index("protocol")
 
 
+def protocol_steps(
+    teacher: Sequence[BeatGANRun],
+    strangers: Sequence[BeatGANRun],
+    near_peak: np.ndarray,
+    strangers_near_peak: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """R1's protocol, mended step by step, each step on top of those before: step -> AUC of each seed.
+
+    Args:
+        teacher: runs on R1's split.
+        strangers: runs tested on new patients, one for each of the first teachers.
+        near_peak: (N,) bool, which test beats of R1's split have a detected R peak near.
+        strangers_near_peak: the same for the new patients' beats.
+    """
+    paired = teacher[: len(strangers)]
+    return {
+        "R1's protocol, as coded": values(paired, rule=AS_CODED),
+        "+ BatchNorm in evaluation mode": values(paired, rule="labelled"),
+        "+ epoch chosen without labels": values(paired, rule=CORRECTED),
+        "+ R-peak rule on all classes": _auc_among(paired, near_peak),
+        "+ new patients": _auc_among(strangers, strangers_near_peak),
+    }
+
+
 def _auc_among(runs: Sequence[BeatGANRun], chosen: np.ndarray) -> np.ndarray:
     found = [run.predictions for run in runs]
-    return np.array([metrics.auc(one["labels"][chosen] != "N", one[f"scores_{DECIDES.key}"][chosen]) for one in found])
+    return np.array([metrics.auc(one["labels"][chosen] != "N", one["scores_corrected"][chosen]) for one in found])
 
 
 def _protocol_row(text: str, kind: str, metric: str, found: np.ndarray, reference: np.ndarray) -> dict[str, object]:

@@ -338,12 +338,18 @@ def test_protocol_and_baselines(base, runs, beats, store):
     test = base.choose(beats).test
     table = tables.protocol_results(runs, protocol, beats.near_peak[test])
     assert len(table) == 10
-    reference = table.loc["no epoch: averaged weights"]
+    reference = table.loc["epoch without labels, BatchNorm in evaluation mode"]
     assert reference["difference"] == "-"
     config = runs["A"][0].config
     assert "leads" not in config
     assert protocol["leads"][0].config["leads"] == [0, 1]
     assert protocol["leads"][0].generator().encoder.features[0].in_channels == 2
+    strangers = replace(base, split="patients").choose(beats).test
+    peaks = (beats.near_peak[test], beats.near_peak[strangers])
+    steps = tables.protocol_steps(runs["A"], protocol["patients"], *peaks)
+    assert [len(aucs) for aucs in steps.values()] == [1] * 5, "the seeds that all steps have"
+    kept, scores = beats.labels[test][peaks[0]] != "N", runs["A"][0].predictions["scores_corrected"][peaks[0]]
+    assert steps["+ R-peak rule on all classes"][0] == metrics.auc(kept, scores)
     found = {}
     for name, baseline in baselines.BASELINES.items():
         auc = baselines.baseline_auc(name, base, beats, store)

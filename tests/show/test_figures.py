@@ -43,6 +43,14 @@ def test_two_runs_are_shown_with_their_difference_among_those_of_all_pairs():
     assert labels_of(right) == ["these two: 0.0200", "the report's gain: 0.0092"]
 
 
+def test_the_steps_of_a_waterfall_begin_where_the_last_one_ended():
+    steps = {"coded": np.array([0.93, 0.91]), "+ rule": np.array([0.87, 0.89]), "+ people": np.array([0.90, 0.90])}
+    axis = beatgan_figures.waterfall(steps, 0.937).axes[0]
+    bars = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in axis.patches]
+    np.testing.assert_allclose(bars, [(0.92, 0.92), (0.92, 0.88), (0.88, 0.90)])
+    assert [text.get_text() for text in axis.texts] == ["0.920", "0.880  (-0.040)", "0.900  (+0.020)"]
+
+
 def test_a_threshold_says_what_it_finds_and_what_it_leaves_alone():
     labels = np.array(["N"] * 40 + ["V"] * 40)
     scores = np.concatenate([np.linspace(0.01, 0.4, 40), np.linspace(0.11, 0.5, 40)])
