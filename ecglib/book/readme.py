@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from ecglib.book import story
+from ecglib.book import best, story
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import project_root, write_text
 from ecglib.core.profiles import PROFILES
@@ -150,9 +150,16 @@ def pages(root: Path) -> dict[str, str]:
     """
     runs = root / "papermill_runs"
     tables = runs / EVIDENCE / "results"
-    made = {page: (story.first_screen(tables, language), "claims") for page, language in HOME.items()}
-    made |= {RESULTS: (results(runs), "results"), MAP: (layout(), "layout")}
-    return {page: updated((root / page).read_text("utf-8"), *part) for page, part in made.items()}
+    made = [(page, story.first_screen(tables, language), "claims") for page, language in HOME.items()]
+    made += [
+        (RESULTS, best.leaderboard(tables), "best"),
+        (RESULTS, results(runs), "results"),
+        (MAP, layout(), "layout"),
+    ]
+    texts = {page: (root / page).read_text("utf-8") for page, *_ in made}
+    for page, *part in made:
+        texts[page] = updated(texts[page], *part)
+    return texts
 
 
 def update_readme() -> tuple[str, ...]:

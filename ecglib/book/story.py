@@ -75,20 +75,22 @@ def first_screen(results: Path, language: str) -> str:
 
 def facts(results: Path, language: str) -> dict[str, str]:
     """Every number and verdict that the words of `story.csv` and `BEYOND` name."""
-    teacher = _row(results, "02_teacher", metric="AUC", **{"epoch chosen": "corrected"})
-    reruns = _row(results, "03_reruns", **{"epoch chosen": "as coded"})
-    kd = _row(results, "03_gains", **{"AUC of": "student with KD"})
+    teacher = row_of(results, "02_teacher", metric="AUC", **{"epoch chosen": "corrected"})
+    reruns = row_of(results, "03_reruns", **{"epoch chosen": "as coded"})
+    kd = row_of(results, "03_gains", **{"AUC of": "student with KD"})
     inside = {
-        name: _row(results, "04_scenarios", scenario=name)
+        name: row_of(results, "04_scenarios", scenario=name)
         for name in ("scenario 1", "scenario 1, pretrained", "scenario 2", "scenarios 1 and 2")
     }
     could = [float(row["could have shown"]) for row in inside.values()]
-    strangers, questions = (_row(results, "04_own_record", detector=name) for name in ("BeatGAN", "three questions"))
-    student = _row(results, "05_claims", claim="student alone -> with KD, test")
-    pruned = _row(results, "05_claims", claim="float -> pruned")
-    int8 = _row(results, "05_claims", claim="float -> quantised")
-    size = _row(results, "05_claims", claim="teacher -> student with KD")
-    trees, teacher_own = (_row(results, "05_baseline", method=name) for name in ("boosted trees, all leads", "teacher"))
+    strangers, questions = (row_of(results, "04_own_record", detector=name) for name in ("BeatGAN", "three questions"))
+    student = row_of(results, "05_claims", claim="student alone -> with KD, test")
+    pruned = row_of(results, "05_claims", claim="float -> pruned")
+    int8 = row_of(results, "05_claims", claim="float -> quantised")
+    size = row_of(results, "05_claims", claim="teacher -> student with KD")
+    trees, teacher_own = (
+        row_of(results, "05_baseline", method=name) for name in ("boosted trees, all leads", "teacher")
+    )
     difference = "minus student (D), paired, over seeds"
     gain = reports.value("r1.student.auc") - reports.value("r1.teacher.auc")
     published = {
@@ -104,21 +106,22 @@ def facts(results: Path, language: str) -> dict[str, str]:
         "r1_gain": f"{gain:.4f}",
         "r3_student_size": f"{reports.value('r3.student.parameters'):,.0f}",
         "r3_teacher_size": f"{reports.value('r3.teacher.parameters'):,.0f}",
-        "teacher": f"{float(teacher['measured']):.3f} {_rounded(teacher['95 % over seeds'])}",
+        "teacher": f"{float(teacher['measured']):.3f} {rounded(teacher['95 % over seeds'])}",
         "teacher_seeds": teacher["seeds"],
         "teacher_verdict": _verdict(teacher["verdict"], language),
         "strangers": strangers["AUC"],
         "strangers_patients": strangers["over patients"],
         "strangers_seeds": strangers["seeds"],
-        "apart": _rounded(reruns["median apart"]),
+        "apart": rounded(reruns["median apart"]),
         "pairs": reruns["pairs"],
         "runs": reruns["runs"],
-        "kd": _rounded(kd["corrected: student - control"]),
+        "kd": rounded(kd["corrected, averaged weights: student - control"]),
+        "kd_chosen": rounded(kd["corrected, chosen epoch: student - control"]),
         "kd_seeds": kd["arms and seeds"].rsplit(" ", 1)[-1],
         "kd_verdict": _verdict(kd["verdict on the corrected"], language),
-        "contrast_d": _rounded(inside["scenario 1"][difference]),
-        "contrast_g": _rounded(inside["scenario 2"][difference]),
-        "contrast_both": _rounded(inside["scenarios 1 and 2"][difference]),
+        "contrast_d": rounded(inside["scenario 1"][difference]),
+        "contrast_g": rounded(inside["scenario 2"][difference]),
+        "contrast_both": rounded(inside["scenarios 1 and 2"][difference]),
         "contrast_seeds": inside["scenario 1"]["seeds"],
         "contrast_verdict": _shared({_verdict(row["verdict"], language) for row in inside.values()}),
         "contrast_least": f"{min(could):.2f}",
@@ -148,7 +151,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
         raise EcglibError(f"{path} is missing: run 'ecglib run --profile {path.parents[1].name}' first.") from error
 
 
-def _row(results: Path, table: str, **wanted: str) -> Mapping[str, str]:
+def row_of(results: Path, table: str, **wanted: str) -> Mapping[str, str]:
     """The one row of a table with these values.
 
     Raises:
@@ -161,7 +164,7 @@ def _row(results: Path, table: str, **wanted: str) -> Mapping[str, str]:
     return found[0]
 
 
-def _rounded(text: str) -> str:
+def rounded(text: str) -> str:
     """Every number of a text with three decimals, half away from zero; a sign stays."""
 
     def three(match: re.Match[str]) -> str:
@@ -176,7 +179,7 @@ def _change(text: str) -> str:
     found = re.search(r"\(([+-][\d.]+), (\[[^]]+\]) over seeds", text)
     if not found:
         raise EcglibError(f"No difference with an interval over seeds in {text!r}.")
-    return _rounded(f"{found[1]} {found[2]}")
+    return rounded(f"{found[1]} {found[2]}")
 
 
 def _seeds(text: str) -> str:
@@ -219,7 +222,9 @@ def picture(results: Path) -> Figure:
     records with the interval over seeds. Orange diamonds are reported, blue dots measured.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.8), width_ratios=(1.1, 1), layout="constrained")
-    aucs = [float(one) for one in _row(results, "03_reruns", **{"epoch chosen": "as coded"})["AUC of each run"].split()]
+    aucs = [
+        float(one) for one in row_of(results, "03_reruns", **{"epoch chosen": "as coded"})["AUC of each run"].split()
+    ]
     _cloud(left, apart(np.array(aucs)))
     _collapses(right, results)
     return figure
@@ -254,7 +259,7 @@ def _collapses(axis: Axes, results: Path) -> None:
         ("INT8", "INT8, sound", "r3.quantised.auc"),
     ]
     for place, (_, attempt, claim) in enumerate(rows):
-        shown = _row(results, "05_quantisation_attempts", attempt=attempt)["macro-AUC, validation"]
+        shown = row_of(results, "05_quantisation_attempts", attempt=attempt)["macro-AUC, validation"]
         value, low, high = (float(number) for number in re.findall(r"\d+\.\d+", shown))
         reported = reports.value(claim) / 100
         axis.plot([reported, value], [place, place], color="0.85", linewidth=5, zorder=1, solid_capstyle="round")

@@ -1,4 +1,4 @@
-"""The first screen of the README: its numbers are those of the tables, in both languages."""
+"""The first screen of the README and the table of the best: their numbers are those of the tables."""
 
 import csv
 import re
@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from ecglib.book import story
+from ecglib.book import best, story
 from ecglib.core.errors import EcglibError
 from ecglib.show import style
 
@@ -49,7 +49,13 @@ def test_both_languages_have_six_claims_of_three_columns_with_the_same_numbers()
 @pytest.mark.parametrize(
     ("table", "key", "column", "value", "shown"),
     [
-        ("03_gains", "student with KD", "corrected: student - control", "+0.1234 [+0.1000, +0.1500]", "+0.123 [+0.100"),
+        (
+            "03_gains",
+            "student with KD",
+            "corrected, averaged weights: student - control",
+            "+0.1234 [+0.1000, +0.1500]",
+            "+0.123 [+0.100",
+        ),
         ("03_gains", "student with KD", "verdict on the corrected", "report: gain; here: better", "better"),
         ("04_own_record", "BeatGAN", "AUC", "0.777", "0.777"),
         (
@@ -104,3 +110,26 @@ def test_the_committed_picture_is_the_one_that_the_tables_give(tmp_path):
     assert drawn.shape == committed.shape, "stale: run 'ecglib readme'"
     # Fonts may differ by a shade between versions of Matplotlib; a dot that moved differs in whole pixels.
     assert (np.abs(drawn - committed) > 0.5).mean() < 0.001, "stale: run 'ecglib readme'"
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "column", "value", "shown"),
+    [
+        ("04_detectors", "all four", "AUC, 95 % over seeds", "0.1234 [0.1000, 0.1500]", "0.123 [0.100, 0.150], over"),
+        ("04_own_record", "three questions", "S", "0.777", "S 0.777"),
+        ("05_baseline", "resnet", "macro-AUC, over patients", "0.111 [0.100, 0.120]", "0.111 [0.100, 0.120]"),
+        ("05_compression", "pruned, INT8", "file (kB)", "99", "| 99 kB"),
+    ],
+)
+def test_the_best_on_each_task_is_read_from_the_tables(results, table, key, column, value, shown):
+    assert shown not in best.leaderboard(results)
+    change(results, table, key, column, value)
+    rows = best.leaderboard(results).splitlines()
+    assert shown in "\n".join(rows)
+    assert {row.count("|") for row in rows} == {6}
+
+
+def test_the_best_needs_its_rows(results):
+    change(results, "05_baseline", "resnet", "method", "another")
+    with pytest.raises(EcglibError, match="0 rows with"):
+        best.leaderboard(results)

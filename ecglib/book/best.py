@@ -1,0 +1,58 @@
+"""The best that was reached on each task, beside the best published and with what it cost: a table of `RESULTS.md`.
+
+Every number is read from a committed table or from `ecglib.reports`. The words are in `best.csv`.
+"""
+
+import csv
+from importlib import resources
+from pathlib import Path
+
+from ecglib import reports
+from ecglib.book.story import rounded, row_of
+
+
+def leaderboard(results: Path) -> str:
+    """The table as Markdown, from the folder of a profile's tables.
+
+    Raises:
+        EcglibError: a table or a row is missing.
+    """
+    words = (resources.files(__package__) / "best.csv").read_text(encoding="utf-8").splitlines()
+    heading, *tasks = list(csv.reader(words))
+    lines = [f"| {' | '.join(row)} |" for row in (heading, ["---"] * len(heading), *tasks)]
+    return "\n".join(lines).format_map(_facts(results))
+
+
+def _facts(results: Path) -> dict[str, str]:
+    teacher = row_of(results, "02_teacher", metric="AUC", **{"epoch chosen": "corrected"})
+    all_four = row_of(results, "04_detectors", detector="all four")
+    questions = row_of(results, "04_own_record", detector="three questions")
+    trees, resnet = (row_of(results, "05_baseline", method=name) for name in ("boosted trees, all leads", "resnet"))
+    pruned, lead = (
+        row_of(results, "05_compression", model=name) for name in ("pruned, INT8", "lead I + KD, pruned, INT8")
+    )
+    facts = {
+        "all_four": rounded(all_four["AUC, 95 % over seeds"]),
+        "all_four_patients": rounded(all_four["over patients"]),
+        "teacher": rounded(f"{teacher['measured']} {teacher['95 % over seeds']}"),
+        "teacher_patients": rounded(teacher["95 % over patients, seed 0"]),
+        "questions": questions["AUC"],
+        "questions_s": questions["S"],
+        "questions_patients": questions["over patients"],
+        "trees": trees["macro-AUC, over patients"],
+        "trees_seconds": trees["seconds"],
+        "resnet": resnet["macro-AUC, over patients"],
+        "warp": f"{reports.value('beatgan.warp.auc'):.3f}",
+        "r1_student": f"{reports.value('r1.student.auc'):.3f}",
+        "anobeat": f"{reports.value('anobeat.auc'):.3f}",
+        "resnet_published": f"{reports.value('ptbxl.resnet1d_wang'):.3f}",
+        "r3_student": f"{reports.value('r3.kd.auc') / 100:.3f}",
+    }
+    for name, row in (("pruned", pruned), ("lead", lead)):
+        facts |= {
+            name: rounded(row["macro-AUC, 95 % over seeds"]),
+            f"{name}_patients": rounded(row["over patients"]),
+            f"{name}_kb": row["file (kB)"],
+            f"{name}_ms": row["ms a record (quartiles)"].split()[0],
+        }
+    return facts
