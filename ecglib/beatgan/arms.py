@@ -138,9 +138,11 @@ def publish_best(
 ) -> BeatGANRun:
     """Publish the weights of the finished run of `configs` that reconstructs normal validation beats best.
 
-    A run stored without weights is trained again, after its teacher, whose config is among `others`.
+    Runs stored without weights are left aside if others have theirs. If none has, the best one is trained again, after
+    its teacher, whose config is among `others`.
     """
-    chosen = best_without_labels(config.run(store) for config in configs).folder.name
+    kept = [config for config in configs if config.run(store).finished(weights=True)]
+    chosen = best_without_labels(config.run(store) for config in kept or configs).folder.name
     best = next(config for config in configs if config.run_id == chosen)
     run = obtain_with_weights(best, others, beats, store, device)
     run.publish()

@@ -14,18 +14,25 @@ import pandas as pd
 from ecglib import reports
 from ecglib.beatgan.arms import Arm
 from ecglib.beatgan.tables import ArmRuns, values
+from ecglib.beatgan.task import BeatGANRun
 from ecglib.data.mitbih import CLASSES
 from ecglib.show.words import bounds, shown
 from ecglib.simclr.detectors import COMPARED, LADDER, aucs
 from ecglib.stats import metrics
-from ecglib.stats.comparisons import Unpaired, compare, family, unpaired
+from ecglib.stats.comparisons import CORRECTED, Unpaired, compare, family, unpaired
 from ecglib.stats.metrics import Interval, mean_interval
 
 # Arm of `arms.contrast_arms` -> key of `reports.PROPOSALS`.
 SCENARIOS = {"1": "r2.scenario_1", "1p": "r2.scenario_1", "2": "r2.scenario_2", "12": "r2.both"}
 STUDENT, PLAIN = "D", "B"
+
 # Verdicts on a scenario that is better, worse, identical.
 WORDS = ("a gain, as expected", "a loss, against expectation", "identical: contrast changed nothing")
+
+
+def _values(runs: Sequence[BeatGANRun], metric: str = "auc") -> np.ndarray:
+    """One number of each run, of the epoch that was chosen without labels: (seeds,)."""
+    return values(runs, metric, CORRECTED)
 
 
 def scenarios(arms: Mapping[str, Arm], runs: ArmRuns, limit: str) -> pd.DataFrame:
@@ -45,7 +52,7 @@ def scenarios(arms: Mapping[str, Arm], runs: ArmRuns, limit: str) -> pd.DataFram
             {
                 "scenario": arms[name].name,
                 "R2 expects": f"{proposal.expected} ({proposal.where})",
-                "AUC, 95 % over seeds": shown(mean_interval(values(runs[name]))),
+                "AUC, 95 % over seeds": shown(mean_interval(_values(runs[name]))),
                 "minus student (D), paired, over seeds": shown(comparison.over_seeds, signed=True),
                 "over patients": bounds(comparison.over_patients, signed=True),
                 "minus BeatGAN (B), paired, over seeds": shown(
@@ -65,7 +72,7 @@ def per_class(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
     classes = [name for name in CLASSES[1:] if f"auc_{name}" in runs[PLAIN][0].metrics["corrected"]]
     rows = [
         {"arm": arm.name, "seeds": len(runs[key])}
-        | {name: shown(mean_interval(values(runs[key], f"auc_{name}")), 3) for name in classes}
+        | {name: shown(mean_interval(_values(runs[key], f"auc_{name}")), 3) for name in classes}
         for key, arm in arms.items()
     ]
     return pd.DataFrame(rows).set_index("arm")
@@ -76,7 +83,7 @@ def sweep(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
     rows = [
         {
             "setting": arm.name,
-            "AUC, 95 % over seeds": shown(mean_interval(values(runs[name]))),
+            "AUC, 95 % over seeds": shown(mean_interval(_values(runs[name]))),
             "minus no contrast": "-"
             if name == STUDENT
             else shown(compare(runs[name], runs[STUDENT]).over_seeds, signed=True),
@@ -89,7 +96,7 @@ def sweep(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
 
 def selection_effect(arms: Mapping[str, Arm], runs: ArmRuns) -> float:
     """By how much the setting with the best test AUC exceeds the mean of all settings."""
-    means = [float(values(runs[name]).mean()) for name in arms if name != STUDENT]
+    means = [float(_values(runs[name]).mean()) for name in arms if name != STUDENT]
     return max(means) - float(np.mean(means))
 
 

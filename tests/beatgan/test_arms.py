@@ -161,6 +161,12 @@ def test_the_best_student_of_a_store_without_weights_is_trained_again_to_be_publ
     assert (found.folder / "weights_float16.safetensors").exists()
     for name, tensor in found.generator().state_dict().items():
         assert torch.equal(tensor, expected[name]), name
+    other = next(run for run in runs["D"] if run.folder.name != found.folder.name)
+    (found.folder / "weights_float16.safetensors").rename(tmp_path / other.folder.name / "weights_float16.safetensors")
+    for path in found.folder.glob("weights_corrected.safetensors"):
+        path.unlink()
+    again = beatgan_arms.publish_best(grid["D"].configs, grid["A"].configs, beats, tmp_path, "cpu")
+    assert again.folder.name == other.folder.name, "the best of those with weights, and nothing is trained"
 
 
 def test_a_student_without_its_teacher_is_refused(grid, beats, tmp_path):
