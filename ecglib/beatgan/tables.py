@@ -303,8 +303,8 @@ def baseline_results(
     The autoencoder is arm N. Its AUC and that of the teacher are by averaged weights.
     """
     measured = dict(found)
-    measured["autoencoder: BeatGAN without adversary (N)"] = ("beatgan.ae.auc", values(autoencoder))
-    measured["BeatGAN (A)"] = ("beatgan.auc", values(teacher))
+    measured["autoencoder (N), averaged weights"] = ("beatgan.ae.auc", values(autoencoder))
+    measured["BeatGAN (A), averaged weights"] = ("beatgan.auc", values(teacher))
     rows = {name: (key, mean_interval(aucs), len(aucs)) for name, (key, aucs) in measured.items()}
     ordered = sorted(rows.items(), key=lambda row: row[1][1].value)
     return pd.DataFrame(

@@ -34,10 +34,17 @@ def pulls(ratios: Mapping[str, np.ndarray], joined: str = "equation 1") -> Figur
     return figure
 
 
-def arm_forest(arms: Mapping[str, np.ndarray], published: Mapping[str, float], plain: np.ndarray, band: str) -> Figure:
+def arm_forest(
+    arms: Mapping[str, np.ndarray],
+    published: Mapping[str, float],
+    plain: np.ndarray,
+    band: str,
+    number: str = "epoch chosen without labels",
+) -> Figure:
     """All arms' AUC (seeds,): a point a seed, the mean with its interval; the report's numbers as vertical lines.
 
-    The range of `plain`, the AUCs of runs without distillation at full width, is a band with the label `band`.
+    The range of `plain`, the AUCs of runs without distillation at full width, is a band with the label `band`. `number`
+    says which AUC of a run it is.
     """
     figure, axis = plt.subplots(figsize=(10, 0.42 * len(arms) + 1.6))
     axis.axvspan(plain.min(), plain.max(), color="#009E73", alpha=0.13, label=band, linewidth=0)
@@ -56,7 +63,7 @@ def arm_forest(arms: Mapping[str, np.ndarray], published: Mapping[str, float], p
     # Points, not intervals, set the scale: that of two seeds may be wider than the figure.
     ends = np.concatenate([*arms.values(), list(published.values())])
     margin = 0.2 * (ends.max() - ends.min())
-    axis.set(xlabel="test AUC (epoch chosen without labels)", xlim=(ends.min() - margin, min(ends.max() + margin, 1)))
+    axis.set(xlabel=f"test AUC ({number})", xlim=(ends.min() - margin, min(ends.max() + margin, 1)))
     figure.legend(fontsize=8, loc="outside lower center", ncols=3)
     return figure
 
