@@ -83,7 +83,8 @@ def facts(results: Path, language: str) -> dict[str, str]:
         for name in ("scenario 1", "scenario 1, pretrained", "scenario 2", "scenarios 1 and 2")
     }
     could = [float(row["could have shown"]) for row in inside.values()]
-    strangers, questions = (row_of(results, "04_own_record", detector=name) for name in ("BeatGAN", "three questions"))
+    strangers = row_of(results, "03_protocol", protocol="new patients: trained on DS1, tested on DS2")
+    questions = row_of(results, "04_own_record", detector="three questions")
     student = row_of(results, "05_claims", claim="student alone -> with KD, test")
     pruned = row_of(results, "05_claims", claim="float -> pruned")
     int8 = row_of(results, "05_claims", claim="float -> quantised")
@@ -109,8 +110,7 @@ def facts(results: Path, language: str) -> dict[str, str]:
         "teacher": f"{float(teacher['measured']):.3f} {rounded(teacher['95 % over seeds'])}",
         "teacher_seeds": teacher["seeds"],
         "teacher_verdict": _verdict(teacher["verdict"], language),
-        "strangers": strangers["AUC"],
-        "strangers_patients": strangers["over patients"],
+        "strangers": rounded(strangers["value, 95 % over seeds"]),
         "strangers_seeds": strangers["seeds"],
         "apart": rounded(reruns["median apart"]),
         "pairs": reruns["pairs"],
