@@ -133,7 +133,8 @@ def test_the_tables_of_04_follow_from_the_committed_runs_and_scores(profile, mon
         if split == "report":
             plain = [*runs["A"], *runs["B"]]
         else:
-            plain = runs_of(profile, beatgan_arms.protocol_arms(base, values["other_seeds"]))["patients"]
+            strangers = beatgan_arms.protocol_arms(base, values["other_seeds"])["patients"]
+            plain = runs_of(profile, {"patients": strangers})["patients"]
         scores = {"BeatGAN": [run.predictions["scores_corrected"] for run in plain]}
         scores |= {
             step: [stored_arrays(store, Scored(detector, one, base.test_beats).name)["scores"] for one in encoders]

@@ -45,7 +45,7 @@ def test_the_grid_has_every_committed_run_and_no_other(profile, monkeypatch):
     found = {one.config.run_id for one in train.grid(planned(profile), None)}
     # A demonstration in 03 on few beats, which starts from the teacher that turned out best.
     twins = {run for run, config in stored.items() if config.get("train_beats") == 640}
-    # The control of 03 at EVIDENCE.md's budget; the other arms of 03 are still to be trained at it.
+    # Of arms that 03 leaves out until all of their seeds are trained.
     ahead = {run for run, config in stored.items() if config["training"].get("epochs") == 20} - found
     assert {stored[run]["training"]["seed"] for run in ahead} <= {100, 101, 102, 103, 104}
     assert found == stored.keys() - twins - ahead
