@@ -49,10 +49,10 @@ LIMITS = {"at this budget": "이 학습량에서", "on a part of the records": "
 BEYOND = {
     "en": "What works better for patients never seen is no training at all, but three questions asked of each beat: is"
     " its P wave, its QRS complex, its time what this heart usually does? AUC **{questions}** {questions_patients} over"
-    " patients, where BeatGAN reads {strangers}.",
+    " patients, at the second look at them; BeatGAN reads {strangers} over {strangers_seeds} seeds.",
     "ko": "처음 보는 환자라면 학습을 하지 않고 박동마다 세 가지만 따지는 방법이 더 잘 찾습니다: P파, QRS군,"
     " 나타난 시점이 이 심장의 평소와 같은가? AUC는 **{questions}**"
-    " {questions_patients}(환자에 대한 구간), 같은 환자에서 BeatGAN은 {strangers}입니다.",
+    " {questions_patients}(환자에 대한 구간, 두 번째로 본 값), 같은 환자에서 BeatGAN은 {strangers}(시드 {strangers_seeds}개에 대한 구간)입니다.",
 }
 
 
