@@ -52,7 +52,8 @@ BEYOND = {
     " patients, at the second look at them; BeatGAN reads {strangers} over {strangers_seeds} seeds.",
     "ko": "처음 보는 환자라면 학습을 하지 않고 박동마다 세 가지만 따지는 방법이 더 잘 찾습니다: P파, QRS군,"
     " 나타난 시점이 이 심장의 평소와 같은가? AUC는 **{questions}**"
-    " {questions_patients}(환자에 대한 구간, 두 번째로 본 값), 같은 환자에서 BeatGAN은 {strangers}(시드 {strangers_seeds}개에 대한 구간)입니다.",
+    " {questions_patients}이고(환자에 대한 구간, 두 번째로 본 값), 같은 환자에서 BeatGAN은 시드 {strangers_seeds}개로"
+    " {strangers}입니다.",
 }
 
 
