@@ -8,7 +8,8 @@
 - `distillation`: what a teacher may pass on, and the check that it beats chance
 - `task`: `BeatGANConfig` with the whole training, and `BeatGANRun`
 - `arms`: every arm of the experiment with its control
-- `baselines`: PCA, one-class SVM, isolation forest, autoencoder, VAE
+- `baselines`: PCA, one-class SVM, isolation forest, VAE
+- `experiments`: which arm and which number stand for each experiment of R1
 - `explanation`: which ticks carry the error
 - `tables`, `figures`, `diagrams`, `ledger`: what the notebooks show
 """

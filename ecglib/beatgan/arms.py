@@ -141,8 +141,8 @@ def publish_best(
     Runs stored without weights are left aside if others have theirs. If none has, the best one is trained again, after
     its teacher, whose config is among `others`.
     """
-    kept = [config for config in configs if config.run(store).finished(weights=True)]
-    chosen = best_without_labels(config.run(store) for config in kept or configs).folder.name
+    at_hand = [config for config in configs if config.run(store).finished(weights=True)]
+    chosen = best_without_labels(config.run(store) for config in at_hand or configs).folder.name
     best = next(config for config in configs if config.run_id == chosen)
     run = obtain_with_weights(best, others, beats, store, device)
     run.publish()

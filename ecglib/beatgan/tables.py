@@ -5,13 +5,13 @@ nothing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from ecglib import reports
 from ecglib.beatgan.arms import Arm
+from ecglib.beatgan.experiments import CHOSEN, CONTROL, DECIDES, EXPERIMENTS, SOUND, TEACHER, ArmRuns
 from ecglib.beatgan.task import BeatGANRun
 from ecglib.beatgan.training import RULES
 from ecglib.data.mitbih import CLASSES
@@ -34,11 +34,6 @@ from ecglib.stats.comparisons import (
     verdict,
 )
 from ecglib.stats.metrics import Interval, mean_interval
-
-ArmRuns = Mapping[str, Sequence[BeatGANRun]]
-CONTROL, TEACHER = "B", "A"
-DECIDES = AVERAGED  # what the verdicts of notebook 03 rest on: EVIDENCE.md, before the runs
-NOT_TRAINED = "not trained at this budget"
 
 
 def values(runs: Sequence[BeatGANRun], metric: str = "auc", rule: Rule | str = DECIDES) -> np.ndarray:
@@ -98,40 +93,6 @@ def arm_differences(arms: Mapping[str, Arm], runs: ArmRuns) -> pd.DataFrame:
         for name, comparison in compared.items()
     ]
     return pd.DataFrame(rows).set_index("arm")
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One of R1's experiments with the arms that stand for it."""
-
-    name: str
-    key: str  # of the published numbers
-    coded: str  # the arm that computes what R1's program did
-    written: str | None  # the arm that computes what R1's text says, if there is one
-    corrected: str  # the arm of a sound experiment
-
-    @property
-    def columns(self) -> tuple[tuple[Rule, str | None], ...]:
-        """The rule that chooses the epoch, with its label, and the arm, for each column of a table."""
-        return ((AS_CODED, self.coded), (AS_WRITTEN, self.written), (SOUND, self.corrected))
-
-    def seeds(self, runs: ArmRuns) -> str:
-        """Each arm with its number of runs."""
-        arms = dict.fromkeys(arm for _, arm in self.columns if arm is not None)
-        counts = [f"{arm} {len(runs[arm])}" for arm in arms if arm in runs]
-        missing = [f"{', '.join(cut)} {NOT_TRAINED}"] if (cut := [arm for arm in arms if arm not in runs]) else []
-        return ", ".join(counts + missing)
-
-
-SOUND, CHOSEN = Rule(DECIDES.key, "corrected, averaged weights"), Rule(CORRECTED.key, "corrected, chosen epoch")
-# As coded, KD is a constant: the student with KD is the control, and KD with feature distillation is the latter alone.
-# No arm adds the norm that R1 writes to KD.
-EXPERIMENTS = (
-    Experiment("teacher", "r1.teacher", "A", "A", "A"),
-    Experiment("student with KD", "r1.student", CONTROL, "D", "D"),
-    Experiment("student with feature distillation", "r1.feature", "Fc", "Fw", "F"),
-    Experiment("student with KD and feature distillation", "r1.both", "Fc", None, "G"),
-)
 
 
 def experiments(runs: ArmRuns) -> pd.DataFrame:

@@ -8,7 +8,9 @@ from importlib import resources
 from pathlib import Path
 
 from ecglib import reports
-from ecglib.book.story import rounded, row_of
+from ecglib.book.story import as_table, rounded, row_of
+from ecglib.core.profiles import PROFILES
+from ecglib.show.study import EVIDENCE
 
 
 def leaderboard(results: Path) -> str:
@@ -18,12 +20,11 @@ def leaderboard(results: Path) -> str:
         EcglibError: a table or a row is missing.
     """
     words = (resources.files(__package__) / "best.csv").read_text(encoding="utf-8").splitlines()
-    heading, *tasks = list(csv.reader(words))
-    lines = [f"| {' | '.join(row)} |" for row in (heading, ["---"] * len(heading), *tasks)]
-    return "\n".join(lines).format_map(_facts(results))
+    return as_table(*csv.reader(words)).format_map(_facts(results))
 
 
 def _facts(results: Path) -> dict[str, str]:
+    budgets = PROFILES[EVIDENCE]
     teacher = row_of(results, "02_teacher", metric="AUC", **{"epoch chosen": "corrected"})
     all_four = row_of(results, "04_detectors", detector="all four")
     questions = row_of(results, "04_own_record", detector="three questions")
@@ -47,6 +48,12 @@ def _facts(results: Path) -> dict[str, str]:
         "anobeat": f"{reports.value('anobeat.auc'):.3f}",
         "resnet_published": f"{reports.value('ptbxl.resnet1d_wang'):.3f}",
         "r3_student": f"{reports.value('r3.kd.auc') / 100:.3f}",
+        "r1_epochs": f"{reports.value('r1.epochs')}",
+        "resnet_weights": f"{reports.value('ptbxl.resnet1d_wang.parameters'):,}",
+        "r3_weights": f"{reports.value('r3.student.parameters'):,}",
+        "epochs": f"{budgets['02_beatgan_teacher']['epochs']}",
+        "encoder_epochs": f"{budgets['04_simclr']['encoder_epochs']}",
+        "encoder_beats": f"{budgets['04_simclr']['train_beats']:,}",
     }
     for name, row in (("pruned", pruned), ("lead", lead)):
         facts |= {

@@ -78,10 +78,8 @@ def results(runs: Path) -> str:
         except OSError as error:
             raise EcglibError(f"{path} is missing: run 'ecglib run --profile {EVIDENCE}' first.") from error
         columns = [column for column in rows[0] if column not in table.left_out]
-        lines = [f"**{table.heading}** (`{EVIDENCE}`, {_link(name)})", ""]
-        lines += [f"| {' | '.join(columns)} |", "|" + " --- |" * len(columns)]
-        lines += [f"| {' | '.join(_number(row[column]) for column in columns)} |" for row in rows]
-        parts.append("\n".join(lines))
+        shown = story.as_table(columns, *([_number(row[column]) for column in columns] for row in rows))
+        parts.append(f"**{table.heading}** (`{EVIDENCE}`, {_link(name)})\n\n{shown}")
     return "\n\n".join(parts)
 
 

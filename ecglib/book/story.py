@@ -6,7 +6,7 @@ Every number is read from a committed table, in both languages the same one. The
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from importlib import resources
 from pathlib import Path
@@ -69,9 +69,13 @@ def first_screen(results: Path, language: str) -> str:
     """
     known = facts(results, language)
     words = (resources.files(__package__) / "story.csv").read_text(encoding="utf-8").splitlines()
-    heading, *claims = [row for first, *row in csv.reader(words) if first == language]
-    lines = [f"| {' | '.join(row)} |" for row in (heading, ["---"] * len(heading), *claims)]
-    return "\n".join([*lines, "", BEYOND[language]]).format_map(known)
+    claims = [row for first, *row in csv.reader(words) if first == language]
+    return f"{as_table(*claims)}\n\n{BEYOND[language]}".format_map(known)
+
+
+def as_table(heading: Sequence[str], *rows: Sequence[str]) -> str:
+    """A table in Markdown."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in (heading, ["---"] * len(heading), *rows))
 
 
 def facts(results: Path, language: str) -> dict[str, str]:

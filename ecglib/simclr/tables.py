@@ -13,7 +13,8 @@ import pandas as pd
 
 from ecglib import reports
 from ecglib.beatgan.arms import Arm
-from ecglib.beatgan.tables import ArmRuns, values
+from ecglib.beatgan.experiments import ArmRuns
+from ecglib.beatgan.tables import values
 from ecglib.beatgan.task import BeatGANRun
 from ecglib.data.mitbih import CLASSES
 from ecglib.show.words import bounds, shown
