@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ecglib.core.errors import EcglibError
+
 Direction = Literal["student_teacher", "teacher_student"]
 Transfer = Literal["squared", "mean", "norm"]
 
@@ -43,7 +45,12 @@ def equation_2(
 
     `direction` "student_teacher" is KL(student || teacher), as the report writes; "teacher_student" is KL(teacher ||
     student), as its program computes and Hinton et al. (2015) define.
+
+    Raises:
+        EcglibError: the temperature is not above 0.
     """
+    if not 0 < temperature < float("inf"):
+        raise EcglibError(f"temperature={temperature}: scores are divided by it, so it must be above 0.")
     log_s = F.log_softmax(student.double() / temperature, dim=1)
     log_t = F.log_softmax(teacher.double() / temperature, dim=1)
     first, second = (log_s, log_t) if direction == "student_teacher" else (log_t, log_s)

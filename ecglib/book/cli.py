@@ -7,31 +7,56 @@ Exit codes: 0 done; 1 something is wrong and the message on stderr says what to 
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 import ecglib
-from ecglib.core.errors import EcglibError
+from ecglib.core.errors import EcglibError, EcglibWarning
 from ecglib.core.files import output_root
 from ecglib.core.profiles import PROFILES, SMOKE
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from ecglib.classifier.classify import Answer
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (wrong usage leaves through argparse's `SystemExit(2)`)."""
     arguments = _parser().parse_args(argv)
+    shown, warnings.showwarning = warnings.showwarning, _show
     try:
         return arguments.command(arguments)
     except EcglibError as error:
+        if arguments.debug:
+            raise
         print(f"ecglib: {error}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "ecglib":
+        if (error.name or "").partition(".")[0] == "ecglib" or arguments.debug:
             raise
         print(f"ecglib: {error.name} is not installed: pip install -e '.[data,notebooks,compress]'", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("ecglib: interrupted; what is finished is kept, and the same command goes on from there", file=sys.stderr)
         return 130
+    finally:
+        warnings.showwarning = shown
+
+
+def _show(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """What is odd in one line, as errors are; other warnings are for those who work on the library."""
+    where = "" if issubclass(category, EcglibWarning) else f"{filename}:{lineno}: {category.__name__}: "
+    print(f"ecglib: {where}{message}", file=file or sys.stderr)
 
 
 OUT_OF_TIME = 75  # EX_TEMPFAIL of sysexits.h: try again
@@ -157,12 +182,73 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _classify(arguments: argparse.Namespace) -> int:
-    from ecglib.classifier.classify import classify
+    from ecglib.classifier.classify import table
 
-    found = classify(Path(arguments.record), Path(arguments.model), arguments.start)
-    for label, (probability, given) in found.items():
-        print(f"{label:5s} {probability:.3f}{'  yes' if given else ''}")
-    return 0
+    found, failed = _answers(arguments, Path(arguments.model))
+    if arguments.format != "text":
+        _print_table(table(found), arguments.format)
+    for name, answers in found.items() if arguments.format == "text" else ():
+        print(f"{name}:" if len(found) > 1 else "", end="\n" if len(found) > 1 else "")
+        for answer in answers:
+            at = f"from {answer.start:g} s: " if len(answers) > 1 else ""
+            if answer.fault:
+                print(f"{at}no answer: it {answer.fault}")
+                continue
+            if answer.oddity:
+                print(f"ecglib: {name} {at}{answer.oddity}", file=sys.stderr)
+            if len(answers) == 1:
+                for label, value in answer.probabilities.items():
+                    print(f"{label:5s} {value:.3f}{'  yes' if label in answer.given else ''}")
+            else:
+                values = (f"{label} {value:.3f}" for label, value in answer.probabilities.items())
+                print(f"{at}{'  '.join(values)}  -> {' '.join(answer.given) or 'none'}")
+    return 1 if failed else 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from ecglib.classifier.classify import compare
+
+    models = Path(arguments.first), Path(arguments.second)
+    (first, failed), (second, _) = (_answers(arguments, model) for model in models)
+    _print_table(compare(models, (first, second)).reset_index(), arguments.format)
+    return 1 if failed else 0
+
+
+def _answers(arguments: argparse.Namespace, model: Path) -> "tuple[dict[str, list[Answer]], bool]":
+    """The answers of a model to all recordings that can be read, and whether one cannot; that is said on stderr."""
+    from tqdm.auto import tqdm
+
+    from ecglib.classifier.classify import answers, recordings_in
+    from ecglib.classifier.onnx import read_contract
+
+    read_contract(model)  # a wrong model is one error, not one a recording
+    found, failed = {}, False
+    recordings = recordings_in([Path(one) for one in arguments.records])
+    for path in tqdm(recordings, unit="recording", disable=len(recordings) == 1 or None):
+        try:
+            found[str(path)] = list(answers(path, model, arguments.start))
+        except EcglibError as error:
+            if len(recordings) == 1:
+                raise
+            print(f"ecglib: {error}", file=sys.stderr)
+            failed = True
+            continue
+        faults = [one for one in found[str(path)] if one.fault]
+        if len(faults) == len(found[str(path)]):
+            print(f"ecglib: {path}: {faults[0].fault[0].upper()}{faults[0].fault[1:]}", file=sys.stderr)
+            failed = True
+    if not found:
+        raise EcglibError("None of the recordings could be read.")
+    return found, failed
+
+
+def _print_table(frame: "DataFrame", form: str) -> None:
+    if form == "json":
+        print(frame.to_json(orient="records", indent=2, force_ascii=False))
+    elif form == "csv":
+        print(frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"), end="")
+    else:
+        print(frame.to_string(index=False, float_format="{:.4f}".format))
 
 
 def _pack(arguments: argparse.Namespace) -> int:
@@ -183,6 +269,7 @@ def _parser() -> argparse.ArgumentParser:
     from ecglib.data.physionet import DATABASES
 
     parser = argparse.ArgumentParser(prog="ecglib", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--version", action="version", version=f"ecglib {ecglib.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -233,11 +320,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_output(export)
     export.set_defaults(command=_export)
 
-    classify = commands.add_parser("classify", help="probabilities of the five superclasses for a WFDB record")
-    classify.add_argument("record", help="path of the record, without .hea")
+    classify = commands.add_parser("classify", help="probabilities of the five superclasses for recordings")
     classify.add_argument("--model", required=True, metavar="FILE", help="what 'ecglib export' wrote")
-    classify.add_argument("--start", type=float, metavar="SECONDS", help="where the window begins in a longer record")
+    _add_records(classify)
     classify.set_defaults(command=_classify)
+
+    compare = commands.add_parser("compare", help="what compression changed: the answers of two models to recordings")
+    compare.add_argument("first", metavar="A.onnx")
+    compare.add_argument("second", metavar="B.onnx")
+    _add_records(compare)
+    compare.set_defaults(command=_compare)
 
     store = commands.add_parser("store", help="the results of runs").add_subparsers(metavar="COMMAND", required=True)
     pack = store.add_parser("pack", help="put all runs of a profile into few files, to be committed")
@@ -273,6 +365,16 @@ def _add_notebooks(parser: argparse.ArgumentParser) -> None:
         help="set a parameter of every chosen notebook; may be repeated",
     )
     _add_output(parser)
+
+
+def _add_records(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "records", nargs="+", metavar="RECORD", help="a WFDB record (without .hea), an EDF file, a table, or a folder"
+    )
+    parser.add_argument("--start", type=float, metavar="SECONDS", help="one window only, and where it begins")
+    parser.add_argument(
+        "--format", choices=("text", "csv", "json"), default="text", help="of what is printed (default: %(default)s)"
+    )
 
 
 def _add_data_root(parser: argparse.ArgumentParser) -> None:

@@ -7,11 +7,13 @@ import ast
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ecglib.book.values import check_values
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import project_root
 from ecglib.core.profiles import PROFILES, SMOKE, Value
@@ -136,6 +138,8 @@ def parse_value(text: str, default: Value) -> Value:
     """Text from the command line in the default's type; text that does not fit is returned for the check to refuse."""
     if isinstance(default, bool):
         return {"true": True, "false": False}.get(text.lower(), text)
+    if isinstance(default, int) and not re.fullmatch(r"-?[0-9]+", text):  # int() reads 1_000 and other scripts' digits
+        return text
     try:
         return type(default)(text)
     except ValueError:
@@ -155,7 +159,7 @@ def plan(
     notebooks that have such a parameter. Without `here` they run elsewhere, and this machine's devices do not count.
 
     Raises:
-        EcglibError: a profile, name, type or device is wrong.
+        EcglibError: a profile, name, type, value or device is wrong.
     """
     if profile not in PROFILES:
         raise EcglibError(f"There is no profile {profile!r}: choose {', '.join(PROFILES)}.")
@@ -181,6 +185,7 @@ def plan(
             defaults,
             path.name,
         )
+        check_values({**defaults, **parameters}, path.name)
         parameters = _fewer_others(parameters, defaults, overrides)
         entry = {"profile": profile, "parameters": parameters, "source": _hash(notebook)}
         planned.append(Planned(path, defaults, parameters, entry))

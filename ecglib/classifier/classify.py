@@ -1,118 +1,168 @@
-"""From a WFDB record to the probabilities of an exported model: leads by name, any unit of voltage, any rate."""
+"""From a recording to the probabilities of an exported model: leads by name, any unit, rate and length."""
 
 import math
 import warnings
-from fractions import Fraction
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from scipy import signal
+import pandas as pd
 
 from ecglib.classifier import onnx
 from ecglib.classifier.onnx import Contract
 from ecglib.classifier.training import probabilities
-from ecglib.core.errors import EcglibError
+from ecglib.core.errors import EcglibError, EcglibWarning
+from ecglib.data import quality
+from ecglib.data.recording import Recording
+from ecglib.data.recordings import open_recording
 
-MILLIVOLTS = {"mV": 1.0, "uV": 1e-3, "V": 1e3}
-# mV, standard deviation of a lead: no body surface ECG varies by so much or so little. Microvolts taken for millivolts
-# do the one, millivolts taken for microvolts or a lead that is off the other; PTB-XL's quietest lead has 0.026.
-PLAUSIBLE = (0.005, 20.0)
+AT_ONCE = 32  # windows: 5 minutes of ten seconds each, 15 MB of twelve leads at 500 Hz
+FILES = (".hea", ".edf", ".csv", ".tsv")  # what a folder is searched for
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of one window."""
+
+    start: float  # s from the beginning of the recording
+    probabilities: Mapping[str, float]  # of each label; empty if there is a fault
+    given: tuple[str, ...] = ()  # labels whose probability reaches its threshold
+    fault: str = ""  # why there is no answer, as the rest of a sentence about the window
+    oddity: str = ""  # what may make it worthless, likewise
 
 
 def read_record(path: Path, contract: Contract, start: float | None = None) -> np.ndarray:
-    """A WFDB record, named with or without `.hea` or `.dat`, as a model expects it: (1, L, T) float32 millivolts.
+    """One window of a recording as a model expects it: (1, L, T) float32 millivolts.
 
-    `start` is the second at which the model's window begins; a record that is longer than the window needs it.
+    `start` is the second at which the window begins; a recording that is longer than the window needs it.
 
     Raises:
-        EcglibError: the record is missing, damaged, too short, too long without `start`, lacks a lead, holds NaN, is in
-            no unit of voltage, has no rate, or its numbers cannot be an ECG in that unit.
+        EcglibError: it cannot be read (see `open_recording`), is too short, too long without `start`, lacks a lead, or
+            the window cannot be an ECG (see `quality.faults`).
     """
-    import wfdb  # here: training runs where wfdb is absent
-
-    name = path.with_suffix("") if path.suffix in (".hea", ".dat") else path
-    _check_header(name)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # wfdb under pandas 3
-            record = wfdb.rdrecord(str(name))
-    except FileNotFoundError as error:
-        raise EcglibError(f"There is no record {name}: {error.filename} is missing.") from error
-    except Exception as error:  # wfdb raises whatever its parsing runs into
-        raise EcglibError(f"Record {name} cannot be read ({error}): is it a complete WFDB record?") from error
-    if not 0 < record.fs < math.inf:
-        raise EcglibError(f"The header of record {name} gives a rate of {record.fs:g} Hz: write the true one there.")
-    rows = _positions([signal or "without a name" for signal in record.sig_name or []], contract.leads, name)
-    x = record.p_signal.T[rows] * np.array([_factor(record.units[row], name) for row in rows])[:, None]
-    x = _window(x, record.fs, contract.samples / contract.rate, start, name)
-    for lead, values in zip(contract.leads, x, strict=True):
-        if not np.isfinite(values).all():
-            raise EcglibError(f"Lead {lead} of {name} has missing samples: choose another part of the record.")
-        if not PLAUSIBLE[0] <= values.std() <= PLAUSIBLE[1]:
-            raise EcglibError(
-                f"Lead {lead} of {name} varies by {values.std():,.3g} mV: is the header's unit right, is the lead on?"
-            )
-    ratio = Fraction(contract.rate / record.fs).limit_denominator(10_000)
-    if ratio != 1:
-        x = signal.resample_poly(x, ratio.numerator, ratio.denominator, axis=1, padtype="line")
-    return x[None, :, : contract.samples].astype(np.float32)
+    recording = open_recording(path).choose(contract.leads)
+    window = _window(recording, contract, start)
+    if recording.length_at(contract.rate) <= contract.samples:
+        recording.compare_checksums()
+    x = recording.resampled(contract.rate, window.start, window.stop)
+    faults = quality.faults(x, contract.leads)
+    if faults:
+        raise EcglibError(f"{recording.title} {'; '.join(faults)}: choose another part of it.")
+    for oddity in quality.oddities(x, contract.rate):
+        warnings.warn(f"{recording.title} {oddity}.", EcglibWarning, stacklevel=2)
+    return x[None].astype(np.float32)
 
 
-def classify(path: Path, model: Path, start: float | None = None) -> dict[str, tuple[float, bool]]:
-    """Label -> its probability, and whether it reaches the label's threshold.
+def answers(path: Path, model: Path, start: float | None = None) -> Iterator[Answer]:
+    """What a model says of each window of a recording, one after another, or of the one that begins at `start`.
+
+    A window that cannot be an ECG has a fault instead of probabilities. What is left over at the end is not judged.
 
     Raises:
         EcglibError: see `read_record`, and `onnx.read_contract`.
     """
-    contract = onnx.read_contract(model)
-    logits = onnx.run(onnx.open_model(model), read_record(path, contract, start))
-    found = probabilities(logits)[0]
-    return {
-        label: (float(value), bool(value >= threshold))
-        for label, value, threshold in zip(contract.labels, found, contract.thresholds, strict=True)
-    }
+    contract, session = onnx.read_contract(model), onnx.open_model(model)
+    recording = open_recording(path).choose(contract.leads)
+    if start is None:
+        recording.compare_checksums()
+        _window(recording, contract, 0.0)  # long enough for one
+        firsts = range(0, recording.length_at(contract.rate) - contract.samples + 1, contract.samples)
+    else:
+        firsts = range(*_window(recording, contract, start).indices(recording.length_at(contract.rate)))[:1]
+    for number in range(0, len(firsts), AT_ONCE):
+        yield from _judged(recording, contract, session, firsts[number : number + AT_ONCE])
 
 
-def _check_header(name: Path) -> None:
-    """WFDB headers are ASCII, and wfdb drops what is not: µV would silently become V."""
-    header = name.with_name(f"{name.name}.hea")
-    try:
-        lines = header.read_bytes().splitlines()
-    except OSError as error:
-        raise EcglibError(f"There is no record {name}: {header} cannot be read ({error.strerror}).") from error
-    if any(not line.isascii() for line in lines if not line.startswith(b"#")):
-        raise EcglibError(
-            f"The header of record {name} is not plain ASCII: write uV for µV, and names without accents."
+def _judged(recording: Recording, contract: Contract, session: Any, firsts: range) -> Iterator[Answer]:
+    x = recording.resampled(contract.rate, firsts[0], firsts[-1] + contract.samples)
+    windows = x.reshape(len(contract.leads), len(firsts), contract.samples).swapaxes(0, 1)
+    faults = ["; ".join(quality.faults(window, contract.leads)) for window in windows]
+    sound = [number for number, fault in enumerate(faults) if not fault]
+    logits = onnx.run(session, windows[sound].astype(np.float32)) if sound else np.empty((0, len(contract.labels)))
+    found = dict(zip(sound, probabilities(logits), strict=True))
+    for number, (first, fault) in enumerate(zip(firsts, faults, strict=True)):
+        if fault:
+            yield Answer(first / contract.rate, {}, fault=fault)
+            continue
+        values = dict(zip(contract.labels, map(float, found[number]), strict=True))
+        given = (
+            label for label, least in zip(contract.labels, contract.thresholds, strict=True) if values[label] >= least
         )
+        odd = quality.oddities(windows[number], contract.rate)
+        yield Answer(first / contract.rate, values, tuple(given), oddity="; ".join(odd))
 
 
-def _positions(names: list[str], leads: tuple[str, ...], record: Path) -> list[int]:
-    there = {name.casefold(): position for position, name in enumerate(names)}
-    missing = [lead for lead in leads if lead.casefold() not in there]
-    if missing:
+def _window(recording: Recording, contract: Contract, start: float | None) -> slice:
+    """The samples, at the model's rate, of the window that begins at `start` seconds, or of all."""
+    if start is not None and not math.isfinite(start):
+        raise EcglibError(f"--start {start} is no time: give seconds from the beginning of the recording.")
+    needed, lasts = contract.samples, recording.length_at(contract.rate)
+    seconds, first = needed / contract.rate, round((start or 0) * contract.rate)
+    if first < 0 or first + needed > lasts:
+        where = f" from second {start:g} on" if start else ""
+        raise EcglibError(f"{recording.title} lasts {recording.seconds:g} s: the model needs {seconds:g} s{where}.")
+    if start is None and lasts > needed:
         raise EcglibError(
-            f"Record {record} lacks lead {', '.join(missing)} (it has {', '.join(names) or 'none'}): the model needs "
-            f"{', '.join(leads)}."
+            f"{recording.title} lasts {recording.seconds:g} s, the model takes {seconds:g} s: choose them with "
+            "--start SECONDS."
         )
-    return [there[lead.casefold()] for lead in leads]
+    return slice(first, first + needed)
 
 
-def _factor(unit: str, record: Path) -> float:
-    if unit not in MILLIVOLTS:
-        raise EcglibError(f"Record {record} is in {unit!r}, not in a unit of voltage ({', '.join(MILLIVOLTS)}).")
-    return MILLIVOLTS[unit]
+def recordings_in(paths: list[Path]) -> list[Path]:
+    """The recordings that are named, and those in folders that are named.
+
+    Raises:
+        EcglibError: a folder holds none.
+    """
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(one for one in path.iterdir() if one.suffix.casefold() in FILES) if path.is_dir() else [path]
+        if not inside:
+            raise EcglibError(f"{path} holds no recording ({', '.join(FILES)}).")
+        found += inside
+    return found
 
 
-def _window(x: np.ndarray, rate: float, seconds: float, start: float | None, record: Path) -> np.ndarray:
-    if start is not None and not np.isfinite(start):
-        raise EcglibError(f"--start {start} is no time: give seconds from the beginning of the record.")
-    lasts, first = x.shape[1] / rate, round((start or 0) * rate)
-    needed = math.ceil(round(seconds * rate, 6))  # at an odd rate one sample too many, rather than one too few
-    if first < 0 or first + needed > x.shape[1]:
-        where = "" if start is None else f" from second {start:g} on"
-        raise EcglibError(f"Record {record} lasts {lasts:g} s: the model needs {seconds:g} s{where}.")
-    if start is None and x.shape[1] > needed:
-        raise EcglibError(
-            f"Record {record} lasts {lasts:g} s, the model takes {seconds:g} s: choose them with --start SECONDS."
-        )
-    return x[:, first : first + needed]
+def table(found: Mapping[str, list[Answer]]) -> pd.DataFrame:
+    """The answers of recordings, a row a window."""
+    rows = [
+        {"recording": name, "start": one.start, **one.probabilities, "given": " ".join(one.given)}
+        | {"remark": one.fault or one.oddity}
+        for name, of in found.items()
+        for one in of
+    ]
+    frame = pd.DataFrame(rows)
+    last = ["given", "remark"]
+    return frame[[name for name in frame if name not in last] + last]
+
+
+def compare(
+    models: tuple[Path, Path], found: tuple[Mapping[str, list[Answer]], Mapping[str, list[Answer]]]
+) -> pd.DataFrame:
+    """How the answers of two models differ, a row a label.
+
+    Raises:
+        EcglibError: the models have other labels, or no window was judged by both.
+    """
+    first, second = ([one for of in answered.values() for one in of] for answered in found)
+    pairs = [(a, b) for a, b in zip(first, second, strict=True) if a.probabilities and b.probabilities]
+    if not pairs:
+        raise EcglibError("No window was judged by both models.")
+    labels = list(pairs[0][0].probabilities)
+    if labels != list(pairs[0][1].probabilities):
+        raise EcglibError(f"{models[0]} and {models[1]} answer different questions.")
+    rows = {}
+    for label in labels:
+        apart = np.array([b.probabilities[label] - a.probabilities[label] for a, b in pairs])
+        changed = sum((label in a.given) != (label in b.given) for a, b in pairs)
+        rows[label] = {
+            "windows": len(pairs),
+            "mean change": float(apart.mean()),
+            "mean size of change": float(np.abs(apart).mean()),
+            "largest change": float(apart[np.abs(apart).argmax()]),
+            "given by one alone": changed,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("label")

@@ -49,7 +49,8 @@ def quantise(run: ClassifierRun, records: Records, profile: str, source: Path, p
 
 def _contract(run: ClassifierRun, profile: str, answers: Mapping[str, np.ndarray]) -> Contract:
     targets = run.predictions
-    source, count = "simulated" if profile == SMOKE else ptbxl.SOURCE, run.environment["train_records"]
+    known = run.environment.get("database", ptbxl.SOURCE)  # runs of before this was kept are of that version
+    source, count = "simulated" if profile == SMOKE else known, run.environment["train_records"]
     measured = multilabel.class_metrics(targets["test_targets"], answers["test_logits"], SUPERCLASSES)
     thresholds = task.thresholds(targets["validation_targets"], answers["validation_logits"])
     return Contract(

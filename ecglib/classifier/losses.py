@@ -1,11 +1,14 @@
 """The losses of R3's distillation."""
 
+import math
 import warnings
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from ecglib.core.errors import EcglibError
 
 
 class BinaryKL:
@@ -16,20 +19,38 @@ class BinaryKL:
 
     T divides the logits, as in Hinton et al. (2015), or the probabilities, as MKD is published (MVKT-ECG, Qin et al.
     2023), which makes every class look absent.
+
+    It is computed from logits throughout, so that a student that is sure and wrong keeps its gradient.
+
+    Raises:
+        EcglibError: T is not above 0, or below 1 where it divides probabilities, which would exceed 1.
     """
 
     def __init__(self, temperature: float, softened: Literal["logits", "probabilities"] = "logits") -> None:
+        lowest = 1.0 if softened == "probabilities" else 0.0
+        if not math.isfinite(temperature) or temperature < lowest or temperature == 0:
+            raise EcglibError(
+                f"temperature={temperature}: it divides {softened}, so it must be "
+                f"{'at least 1' if softened == 'probabilities' else 'a number above 0'}."
+            )
         self.temperature, self.softened = temperature, softened
 
     def __call__(self, student: Tensor, teacher: Tensor) -> Tensor:
-        p, q = self._soft(teacher.detach()), self._soft(student)
-        cross_entropy, entropy = F.binary_cross_entropy(q, p), F.binary_cross_entropy(p, p)
-        return (cross_entropy - entropy) * self.temperature**2
+        teacher = teacher.detach()
+        p = torch.exp(self._logs(teacher)[0])
+        return (self._cross_entropy(student, p) - self._cross_entropy(teacher, p)) * self.temperature**2
 
-    def _soft(self, logits: Tensor) -> Tensor:
-        if self.softened == "logits":
-            return torch.sigmoid(logits / self.temperature)
-        return torch.sigmoid(logits) / self.temperature
+    def _cross_entropy(self, logits: Tensor, p: Tensor) -> Tensor:
+        yes, no = self._logs(logits)
+        return -(p * yes + (1 - p) * no).mean()
+
+    def _logs(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """The logarithms of the softened probability of a class and of its absence."""
+        if self.softened == "logits" or self.temperature == 1:
+            logits = logits / self.temperature
+            return F.logsigmoid(logits), F.logsigmoid(-logits)
+        log = F.logsigmoid(logits) - math.log(self.temperature)
+        return log, torch.log1p(-torch.exp(log))
 
 
 def distillation_as_coded(

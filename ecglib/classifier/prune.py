@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from ecglib.classifier import onnx
+from ecglib.core.errors import EcglibError
 from ecglib.data.ptbxl import SAMPLES
 
 
@@ -26,8 +27,10 @@ def without_channels(model: nn.Module, leads: int, share: float) -> nn.Module:
     result needs fine-tuning. `leads` are the channels of the input.
 
     Raises:
-        EcglibError: torch-pruning is not installed.
+        EcglibError: torch-pruning is not installed, or the share is not one in (0, 1) that leaves each layer a channel.
     """
+    if not 0 < share < 1:
+        raise EcglibError(f"A share of {share} of the channels cannot be cut: give a number between 0 and 1.")
     pruning = onnx.need("torch_pruning")
     result = copy.deepcopy(model).cpu().eval()
     last = [module for module in result.modules() if isinstance(module, nn.Linear)][-1]
@@ -39,7 +42,15 @@ def without_channels(model: nn.Module, leads: int, share: float) -> nn.Module:
         ignored_layers=[last],  # the classes
     )
     pruner.step()
+    kept = zip(_channels(result), _channels(model), strict=True)
+    if any(after >= before for after, before in kept):
+        raise EcglibError(f"Without a share of {share} of its channels nothing would be left of a layer: cut less.")
     return result
+
+
+def _channels(model: nn.Module) -> list[int]:
+    """How many channels each convolution makes."""
+    return [module.out_channels for module in model.modules() if isinstance(module, nn.Conv1d)]
 
 
 def zeros(model: nn.Module) -> int:

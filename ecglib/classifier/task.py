@@ -215,9 +215,8 @@ class ClassifierConfig(Checked):
         facts = {"scaler": json.dumps({"mean": scaler.mean, "deviation": scaler.deviation})}
         weights = {"last": (last, None), "weights": (copied(model), facts)}
         epochs = best.epoch, len(loop.history) - 1
-        return Result(
-            weights, predictions, lambda stored: evaluate(stored, *epochs), {"train_records": len(split.train)}
-        )
+        known = {"train_records": len(split.train), "database": records.source}
+        return Result(weights, predictions, lambda stored: evaluate(stored, *epochs), known)
 
     def seconds_per_epoch(self, records: Records, device: torch.device, clock: Clock) -> float:
         """An estimate: steps and validation, timed on one batch of noise; a trained teacher answers once, uncounted."""

@@ -24,7 +24,10 @@ def choose_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise EcglibError(f"Device {name!r} cannot be used here ({error}): choose cpu, cuda or auto.") from error
+        reason = str(error).splitlines()[0][:120]
+        raise EcglibError(f"Device {name!r} cannot be used here ({reason}): choose cpu, cuda or auto.") from error
+    if device.type not in ("cpu", "cuda"):
+        raise EcglibError(f"Device {name!r} computes nothing, or was never tried: choose cpu, cuda or auto.")
     return device
 
 

@@ -1,4 +1,4 @@
-"""The one exception that a user is meant to read."""
+"""The one exception that a user is meant to read, and the one warning."""
 
 
 class EcglibError(Exception):
@@ -10,3 +10,7 @@ class EcglibError(Exception):
 
 class Busy(EcglibError):
     """Another process is doing the same."""
+
+
+class EcglibWarning(UserWarning):
+    """Something can be used but is odd; the message says what. The command line prints it as one line on stderr."""

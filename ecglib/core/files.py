@@ -79,20 +79,27 @@ def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def sole_process(store: Path, run_id: str) -> Iterator[None]:
-    """Make sure that no other process trains `run_id` meanwhile.
+def sole_process(folder: Path, name: str, busy: str) -> Iterator[None]:
+    """Make sure that no other process does what `name` stands for in a folder; `busy` says what it does then.
 
     Raises:
         Busy: another one does.
+        EcglibError: the folder cannot be written.
     """
-    store.mkdir(parents=True, exist_ok=True)
     try:
-        with filelock.FileLock(store / f"{run_id}.lock", timeout=0):
-            yield
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / f"{name}.lock", timeout=0)
+        lock.acquire()
     except filelock.Timeout as error:
-        raise Busy(
-            f"Another process is training {run_id}: wait until it ends and run again to load its result."
+        raise Busy(f"{busy}: wait until it ends and run again to use its result.") from error
+    except OSError as error:
+        raise EcglibError(
+            f"Cannot write into {folder}: {error.strerror or error}. Choose a writable folder."
         ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -9,6 +9,7 @@ Indices are zero-based. The centre of a beat is its annotation's index + 1, beca
 
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,8 +21,8 @@ from scipy import signal as scipy_signal
 from scipy.ndimage import median_filter
 from tqdm.auto import tqdm
 
-from ecglib.core.errors import EcglibError
-from ecglib.data import r_peaks, wfdb_files
+from ecglib.core.errors import EcglibError, EcglibWarning
+from ecglib.data import quality, r_peaks, wfdb_files
 from ecglib.data.split import Split
 
 DATABASE = "mitdb"  # in `physionet.DATABASES`
@@ -48,7 +49,15 @@ CLASS_OF_SYMBOL = {
     **dict.fromkeys("/fQ", "Q"),
 }
 
+NORMAL = tuple(symbol for symbol, name in CLASS_OF_SYMBOL.items() if name == "N")
 BEAT_SYMBOLS = tuple("NLRBAaJSVrFejnE/fQ?")  # all of WFDB's beat annotations
+UNANNOTATED = 10.0  # s without a beat at either end; the database's records have 1.8 at most
+PLAUSIBLE = (0.02, 20.0)  # mV, standard deviation of the livelier lead; the database's are between 0.15 and 1.14
+CONSTANT = 5.0  # s without a change of a lead; the database's records have 0.74 at most
+EXTREME = 0.01  # share of a lead's samples at its largest or smallest value; the database's records have 0.001
+FEW = 0.5  # share of a record's N beats with a detected R peak near, below which it is said
+# In this intact record R peaks are found elsewhere in its broad QRS complexes, so that 5 % of its N beats are kept.
+FAR_PEAKS = ("207",)
 USUAL_RR = 33  # the usual interval is the median of so many: 16 to each side
 
 # The training and the test records of de Chazal et al., IEEE Trans. Biomed. Eng. 51(7), 2004.
@@ -125,18 +134,49 @@ def read_record(root: str | Path, name: str) -> Record:
     """Read one record with its annotations.
 
     Raises:
-        EcglibError: the record is missing, truncated, corrupt or not at 360 Hz.
+        EcglibError: the record is missing, truncated, corrupt, not two leads in mV at 360 Hz, or its annotations are
+            missing, break off, or do not fit its samples.
     """
     raw = wfdb_files.read(root, DATABASE, name, "atr")
+    problem = _problem(raw)
+    if problem:
+        raise EcglibError(f"Record {name} of MIT-BIH {problem}; {wfdb_files.mend(root, DATABASE)}.")
     signals = raw.physical.T
-    if raw.fs != FS or signals.shape[0] != 2 or not np.isfinite(signals).all():
-        raise EcglibError(
-            f"Record {name} is not two leads of finite samples at {FS} Hz: {wfdb_files.mend(root, DATABASE)}."
-        )
     leads = raw.leads
     if leads[1] == "MLII":  # as in record 114
         leads, signals = leads[::-1], signals[::-1]
     return Record(name, leads, signals, raw.samples, raw.symbols)
+
+
+def _problem(raw: wfdb_files.Raw) -> str:
+    """What is wrong with a record that can be read, or an empty text."""
+    length, leads = raw.digital.shape
+    if raw.fs != FS or leads != 2 or set(raw.units) != {"mV"}:
+        return f"is not two leads in mV at {FS} Hz ({leads} in {', '.join(raw.units)} at {raw.fs:g} Hz)"
+    if length <= 3 * FILTER_TAPS:
+        return f"lasts {length} samples, too short for its filter"
+    values = raw.physical.T
+    if not np.isfinite(values).all():
+        return "has missing samples"
+    spread = float(values.std(axis=1).max())
+    if not PLAUSIBLE[0] <= spread <= PLAUSIBLE[1]:
+        return f"varies by {spread:.3g} mV, which no ECG does"
+    constant, extreme = quality.longest_constant(values).max() / FS, quality.at_extreme(values).max()
+    if constant > CONSTANT:
+        return f"has a lead in which nothing changes for {constant:.0f} s"
+    if extreme > EXTREME:
+        return f"has a lead with {100 * extreme:.0f} % of its samples at one end of its range"
+    beats = raw.samples[np.isin(raw.symbols, BEAT_SYMBOLS)]
+    if len(beats) == 0:
+        return "has no annotated beat"
+    if (np.diff(raw.samples) <= 0).any() or raw.samples.min() < 0:
+        return "has annotations out of order, or two of one sample"
+    if raw.samples[-1] >= length:
+        return f"lasts {length:,} samples and has annotations up to sample {raw.samples[-1]:,}"
+    first, last = beats[0] / FS, (length - beats[-1]) / FS
+    if max(first, last) > UNANNOTATED:
+        return f"has no annotated beat in its first {first:.0f} s and its last {last:.0f} s: its annotations break off"
+    return ""
 
 
 def bandpass(signals: np.ndarray) -> np.ndarray:
@@ -204,11 +244,11 @@ def cut_beats(filtered: np.ndarray, samples: np.ndarray) -> np.ndarray:
 
 
 def prepare_record(root: str | Path, name: str) -> dict[str, np.ndarray]:
-    """The beats of one record as the arrays of `Beats`."""
+    """The beats of one record as the arrays of `Beats`, and "annotated" (1,): its N beats without the R-peak rule."""
     record = read_record(root, name)
     filtered = bandpass(record.signals)
     peaks = find_r_peaks(filtered[0])
-    kept = select_beats(record, peaks)
+    kept, whole = select_beats(record, peaks), select_beats(record, record.samples)
     symbols = record.symbols[kept].astype("<U1")
     return {
         "signals": cut_beats(filtered, record.samples[kept]).astype(np.float32),
@@ -219,11 +259,15 @@ def prepare_record(root: str | Path, name: str) -> dict[str, np.ndarray]:
         "near_peak": is_near_peak(record, peaks)[kept],
         "rhythm": relative_rr(record)[kept],
         "intervals": rr_intervals(record)[kept],
+        "annotated": np.array([(np.isin(record.symbols[whole], NORMAL)).sum()], dtype=np.int32),
     }
 
 
 STEPS = (
     read_record,
+    _problem,
+    quality.longest_constant,
+    quality.at_extreme,
     bandpass,
     r_peaks,
     is_near_peak,
@@ -234,7 +278,21 @@ STEPS = (
     cut_beats,
     prepare_record,
 )
-CONSTANTS = (FS, BEFORE, AFTER, FILTER_TAPS, PASS_BAND, R_PEAK_TOLERANCE, CLASS_OF_SYMBOL, BEAT_SYMBOLS, USUAL_RR)
+CONSTANTS = (
+    UNANNOTATED,
+    PLAUSIBLE,
+    CONSTANT,
+    EXTREME,
+    FS,
+    BEFORE,
+    AFTER,
+    FILTER_TAPS,
+    PASS_BAND,
+    R_PEAK_TOLERANCE,
+    CLASS_OF_SYMBOL,
+    BEAT_SYMBOLS,
+    USUAL_RR,
+)
 
 
 def load_beats(root: str | Path, records: Sequence[str] = PATIENTS) -> Beats:
@@ -259,8 +317,22 @@ def load_beats(root: str | Path, records: Sequence[str] = PATIENTS) -> Beats:
     files = [f"{name}{suffix}" for name in records for suffix in (".hea", ".dat", ".atr")]
     made_by = (*STEPS, CONSTANTS, version("scipy"))
     arrays = wfdb_files.cached("beats", root, DATABASE, files, made_by, make)
+    _say_what_is_lost(records, arrays.pop("annotated"), arrays["records"], arrays["labels"])
     # The signals, 250 MB, stay on disk until they are used.
     return Beats(**{name: values if name == "signals" else np.array(values) for name, values in arrays.items()})
+
+
+def _say_what_is_lost(records: Sequence[str], annotated: np.ndarray, of: np.ndarray, labels: np.ndarray) -> None:
+    """Warn of each record most of whose N beats have no detected R peak near, as after a flat or noisy beginning."""
+    for name, there in zip(records, annotated.tolist(), strict=True):
+        kept = int(((of == name) & (labels == "N")).sum())
+        if kept < FEW * there and name not in FAR_PEAKS:
+            warnings.warn(
+                f"Record {name} keeps {kept:,} of its {there:,} N beats ({kept / there:.0%}): no R peak was detected "
+                "near the others. Is it flat or noisy, above all at its beginning?",
+                EcglibWarning,
+                stacklevel=3,
+            )
 
 
 def scale(signals: np.ndarray) -> np.ndarray:

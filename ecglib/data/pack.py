@@ -40,7 +40,7 @@ def write(root: str | Path, database: str, target: Path) -> list[Path]:
     parts: list[Path] = []
     record = next(entries, None)
     while record is not None:
-        path = target / f"{known.name}-{known.version}.part{len(parts):02d}.zip"
+        path = target / f"{known.name}-{known.version_below(root)}.part{len(parts):02d}.zip"
         with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_BZIP2) as archive:
             for name, content in tables.items():
                 _add(archive, name, content)

@@ -4,26 +4,27 @@ MIT-BIH Arrhythmia Database v1.0.0 (Moody and Mark 2001; ODC-By 1.0) and PTB-XL 
 The folders are laid out as on PhysioNet, so a copy made by any other means works as well.
 """
 
-import csv
 import hashlib
 import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ecglib.core.errors import EcglibError
-from ecglib.core.files import project_root, write_text
+from ecglib.core.files import project_root, sole_process, write_text
 
 SERVER = "https://physionet.org/files"
 CHECKSUMS = "SHA256SUMS.txt"
 ATTEMPTS = 4  # for each file; the waits between them grow from 1 s to 3 s
 CONNECTIONS = 4  # files at once: enough to hide the server's latency without loading it
 TIMEOUT = 30  # seconds without an answer
-PTBXL_METADATA = ("ptbxl_database.csv", "scp_statements.csv", "LICENSE.txt")
+INDEX, STATEMENTS = "ptbxl_database.csv", "scp_statements.csv"
+PTBXL_METADATA = (INDEX, STATEMENTS, "LICENSE.txt")
 PTBXL_BYTES = 12 * 1000 * 2  # a 100 Hz data file: 12 leads, 10 s, 16 bits
 
 
@@ -33,15 +34,22 @@ class Database:
 
     name: str
     title: str
-    version: str
+    version: str  # that is downloaded, and whose numbers this companion gives
     checksums: Mapping[str, str] | None  # file name -> SHA-256; None: the server's own list is trusted
+    older: Mapping[str, str] = field(default_factory=dict)  # versions that are read as well -> what differs
+
+    def version_below(self, root: str | Path) -> str:
+        """The newest version that a data root holds; without any, the one that is downloaded."""
+        there = (known for known in (self.version, *self.older) if (Path(root) / self.name / known).is_dir())
+        return next(there, self.version)
 
     def folder(self, root: str | Path) -> Path:
         """The database's folder below a data root."""
-        return Path(root) / self.name / self.version
+        return Path(root) / self.name / self.version_below(root)
 
 
 ANEW = "'ecglib data download ptb-xl' fetches the list anew, if need be from another --mirror."  # also said by verify
+UNFINISHED = re.compile(r"tmp[a-z0-9_]{8}")  # of pooch, while a file arrives
 CHECKSUM_LINE = re.compile(r"([0-9a-fA-F]{64})\s+\*?(\S.*)")
 
 
@@ -82,9 +90,10 @@ def _pinned(name: str) -> dict[str, str]:
     return parse_checksums((resources.files("ecglib.data") / name).read_text(encoding="utf-8"), name)
 
 
+DUPLICATES = "21,837 records, 38 of which 1.0.3 left out because they repeat others"
 DATABASES = {
     "mitdb": Database("mitdb", "MIT-BIH", "1.0.0", _pinned("mitdb-1.0.0.sha256")),
-    "ptb-xl": Database("ptb-xl", "PTB-XL", "1.0.3", None),
+    "ptb-xl": Database("ptb-xl", "PTB-XL", "1.0.3", None, dict.fromkeys(("1.0.2", "1.0.1"), DUPLICATES)),
 }
 
 
@@ -133,7 +142,8 @@ def packed(root: str | Path, database: str) -> tuple[Path, ...]:
     known = DATABASES[database]
     if known.folder(root).is_dir():
         return ()
-    return tuple(sorted(Path(root).glob(f"{known.name}-{known.version}.part*.zip")))
+    parts = (tuple(sorted(Path(root).glob(f"{known.name}-{one}.part*.zip"))) for one in (known.version, *known.older))
+    return next(filter(None, parts), ())
 
 
 def database_dir(root: str | Path, database: str) -> Path:
@@ -159,14 +169,30 @@ def download(database: str, root: str | Path, mirror: str | None = None, progres
         EcglibError: the server cannot be reached, its list of checksums is unusable or names a file outside the root, a
             file is damaged at every attempt, or the disk cannot be written.
     """
+    known, server = DATABASES[database], (mirror or SERVER).rstrip("/")
+    address = urlsplit(server)
+    if address.scheme not in ("http", "https") or not address.netloc:
+        raise EcglibError(f"--mirror {mirror} is no address such as {SERVER}: it must begin with https:// or http://.")
+    folder = Path(root) / known.name / known.version
+    with sole_process(Path(root), f".{known.name}", f"Another process is downloading {database} to {root}"):
+        _sweep(folder)
+        _download(known, folder, f"{server}/{known.name}/{known.version}/", Path(root), progress)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed download left: pooch's temporary files."""
+    for path in folder.rglob("tmp*"):
+        if UNFINISHED.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
+
+
+def _download(known: Database, folder: Path, base: str, root: Path, progress: bool) -> None:
     import pooch  # here: only the download needs it
     import requests
     from tqdm.auto import tqdm
 
-    known = DATABASES[database]
-    folder, base = known.folder(root), f"{(mirror or SERVER).rstrip('/')}/{known.name}/{known.version}/"
     pooch.get_logger().setLevel("WARNING")  # a line for every file would disturb the bar
-    again = f"'ecglib data download {database} --data-root {root}' goes on where this stopped"
+    again = f"'ecglib data download {known.name} --data-root {root}' goes on where this stopped"
 
     umask = os.umask(0)  # reading it means setting it, so it is done before any thread makes files
     os.umask(umask)
@@ -200,7 +226,7 @@ def download(database: str, root: str | Path, mirror: str | None = None, progres
         _check_complete(checksums, folder / PTBXL_METADATA[0], f"{base}{CHECKSUMS}")
         write_text(folder / CHECKSUMS, text)
     _make_folders(folder, checksums, again)
-    bar = tqdm(total=len(checksums), desc=database, unit="file", disable=not progress)
+    bar = tqdm(total=len(checksums), desc=known.name, unit="file", disable=not progress)
     pool = ThreadPoolExecutor(CONNECTIONS)
     try:
         for _ in pool.map(lambda name: fetch(name, checksums[name]), checksums):
@@ -234,22 +260,16 @@ def _wanted(text: str, source: str) -> dict[str, str]:
 
 def _check_complete(checksums: Mapping[str, str], index: Path, source: str) -> None:
     """Refuse a list without both files of every record of the index: it would pass for a small database."""
-    needed = (f"{name}.{suffix}" for name in _names_in(index) for suffix in ("hea", "dat"))
+    from ecglib.data.ptbxl_index import read_index  # here: pandas takes its time
+
+    names = read_index(index, index.with_name(STATEMENTS))["filename_lr"]
+    needed = (f"{name}.{suffix}" for name in names for suffix in ("hea", "dat"))
     lacking = tuple(name for name in needed if name not in checksums)
     if lacking:
         raise EcglibError(
             f"{source} lacks {len(lacking):,} files that {index.name} names ({_first(lacking)}): the list is "
             "cut. Try again, or another --mirror."
         )
-
-
-def _names_in(index: Path) -> list[str]:
-    """The 100 Hz records of PTB-XL's index."""
-    try:
-        with index.open(newline="", encoding="utf-8") as file:
-            return [row["filename_lr"] for row in csv.DictReader(file)]
-    except (KeyError, UnicodeDecodeError, csv.Error) as error:
-        raise EcglibError(f"{index} has no column filename_lr that can be read ({error}): fetch it again.") from error
 
 
 @dataclass(frozen=True)
@@ -322,14 +342,16 @@ def _compare(folder: Path, checksums: Mapping[str, str]) -> tuple[tuple[str, ...
 
 
 def _verify_structure(root: Path, folder: Path) -> Verification:
+    from ecglib.data.ptbxl_index import read_index  # here: pandas takes its time
+
     missing = [name for name in PTBXL_METADATA[:2] if not (folder / name).exists()]
     corrupt: list[str] = []
     records: list[str] = []
-    if PTBXL_METADATA[0] not in missing:
+    if not missing:
         try:
-            records = _names_in(folder / PTBXL_METADATA[0])
-        except EcglibError:
-            corrupt.append(PTBXL_METADATA[0])
+            records = read_index(*(folder / name for name in PTBXL_METADATA[:2]))["filename_lr"].tolist()
+        except EcglibError as error:
+            corrupt.append(f"the index, for {error}")
     sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.glob("records100/*/*")}
     there = [name for name in records if f"{name}.hea" in sizes or f"{name}.dat" in sizes]
     for name in there:
@@ -337,4 +359,6 @@ def _verify_structure(root: Path, folder: Path) -> Verification:
         if sizes.get(f"{name}.dat", PTBXL_BYTES) != PTBXL_BYTES:
             corrupt.append(f"{name}.dat")
     note = f" ({len(there):,} of {len(records):,} records have waveforms; no {CHECKSUMS}, so only sizes were compared)"
+    if not there:
+        missing.append("every file of records100/")
     return Verification("ptb-xl", root, len(sizes) + 2, tuple(missing), tuple(corrupt), note)

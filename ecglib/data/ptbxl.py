@@ -5,24 +5,26 @@ belongs to it, whatever the likelihood, as in the data set's description (Wagner
 not denoise or scale; `Scaler` can scale.
 """
 
-import ast
 import hashlib
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ecglib.core.errors import EcglibError
+from ecglib.core.errors import EcglibError, EcglibWarning
 from ecglib.data import pack, physionet, wfdb_files
+from ecglib.data.physionet import INDEX, STATEMENTS
+from ecglib.data.ptbxl_index import SUPERCLASSES, read_index
 from ecglib.data.split import Split
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
-SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 DATABASE = "ptb-xl"  # in `physionet.DATABASES`
 FS = 100  # Hz
 SOURCE = f"PTB-XL {physionet.DATABASES[DATABASE].version}"
 SAMPLES = 1000
+FEWEST = 50  # records for R3's split: a fifth of four fifths is then 8
 
 
 def load_index(root: str | Path, with_waveforms: bool = False) -> pd.DataFrame:
@@ -32,25 +34,23 @@ def load_index(root: str | Path, with_waveforms: bool = False) -> pd.DataFrame:
     `with_waveforms` keeps only the records whose 100 Hz header and data files exist.
 
     Raises:
-        EcglibError: a CSV file is missing or is not PTB-XL's.
+        EcglibError: a table is missing or is not PTB-XL's, see `ptbxl_index.read_index`.
     """
-    parts = physionet.packed(root, DATABASE)
+    known, parts = physionet.DATABASES[DATABASE], physionet.packed(root, DATABASE)
     folder = None if parts else physionet.database_dir(root, DATABASE)
-
-    def table(name: str, column: str | int) -> pd.DataFrame:
-        return pd.read_csv(folder / name if folder else pack.table(root, DATABASE, name), index_col=column)
-
+    tables = [folder / name if folder else pack.table(root, DATABASE, name) for name in (INDEX, STATEMENTS)]
     try:
-        index, statements = table("ptbxl_database.csv", "ecg_id"), table("scp_statements.csv", 0)
-        index["scp_codes"] = index["scp_codes"].map(ast.literal_eval)
-        superclass = statements.loc[statements["diagnostic"] == 1, "diagnostic_class"]
-    except (OSError, ValueError, KeyError, SyntaxError) as error:
+        index = read_index(*tables)
+    except EcglibError as error:
         raise EcglibError(
-            f"The index of PTB-XL cannot be read ({error}): run 'ecglib data verify ptb-xl --data-root {root}'."
+            f"The index of PTB-XL: {str(error).rstrip('.')}; {wfdb_files.mend(root, DATABASE)}."
         ) from error
-    found = [{superclass[code] for code in codes if code in superclass.index} for codes in index["scp_codes"]]
-    for name in SUPERCLASSES:
-        index[name] = [name in classes for classes in found]
+    if (version := version_below(root)) != known.version:
+        warnings.warn(
+            f"This is PTB-XL {version}: {known.older[version]}. The companion's numbers are those of {known.version}.",
+            EcglibWarning,
+            stacklevel=2,
+        )
     if with_waveforms and folder is None:
         index = index[index["filename_lr"].isin(pack.names(root, DATABASE))]
     elif with_waveforms and folder:
@@ -59,6 +59,12 @@ def load_index(root: str | Path, with_waveforms: bool = False) -> pd.DataFrame:
         there = [f"{name}.hea" in files and f"{name}.dat" in files for name in index["filename_lr"]]
         index = index[there]
     return index
+
+
+def version_below(root: str | Path) -> str:
+    """The version of PTB-XL that a data root holds, as a folder or in parts."""
+    parts, known = physionet.packed(root, DATABASE), physionet.DATABASES[DATABASE]
+    return parts[0].name.split(".part")[0].removeprefix(f"{DATABASE}-") if parts else known.version_below(root)
 
 
 def label_matrix(index: pd.DataFrame) -> np.ndarray:
@@ -95,6 +101,7 @@ class Records:
     ecg_ids: np.ndarray  # (N,)
     patients: np.ndarray  # (N,)
     folds: np.ndarray  # (N,) 1 to 10; no patient is in two
+    source: str = SOURCE  # data set and version
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -127,7 +134,8 @@ def load_records(root: str | Path) -> Records:
 
     signals = wfdb_files.cached("records", root, DATABASE, files, (load_signals,), make)["signals"]
     patients, folds = (index[column].to_numpy(dtype=np.int64) for column in ("patient_id", "strat_fold"))
-    return Records(signals, label_matrix(index), index.index.to_numpy(dtype=np.int64), patients, folds)
+    ids, source = index.index.to_numpy(dtype=np.int64), f"PTB-XL {version_below(root)}"
+    return Records(signals, label_matrix(index), ids, patients, folds, source)
 
 
 def benchmark_split(records: Records) -> Split:
@@ -146,13 +154,15 @@ def report_split(records: Records, fold: int = 0, seed: int = 42) -> Split:
     for validation, the others for training.
 
     Raises:
-        EcglibError: `fold` is not in 0..4.
+        EcglibError: `fold` is not in 0..4, or there are too few records.
     """
     from iterstrat.ml_stratifiers import MultilabelStratifiedKFold  # here: only R3's split needs it
     from sklearn.model_selection import train_test_split
 
     if fold not in range(5):
         raise EcglibError(f"Fold {fold} does not exist: R3 cuts its training records into five, 0 to 4.")
+    if len(records) < FEWEST:
+        raise EcglibError(f"{len(records)} records are too few for R3's split: it takes {FEWEST} at least.")
     rest, test = train_test_split(np.arange(len(records)), test_size=0.2, random_state=seed)
     cutter = MultilabelStratifiedKFold(n_splits=5, shuffle=True, random_state=seed)
     train, validation = list(cutter.split(rest, records.targets[rest]))[fold]
@@ -168,8 +178,17 @@ class Scaler:
 
     @classmethod
     def fit(cls, signals: np.ndarray) -> "Scaler":
-        """The scaler of training signals (N, L, T)."""
+        """The scaler of training signals (N, L, T); a lead that is flat in all of them is not divided.
+
+        Raises:
+            EcglibError: there is no record, or a sample is missing.
+        """
+        if len(signals) == 0:
+            raise EcglibError("There is no training record to scale by.")
         mean, deviation = signals.mean(axis=(0, 2), dtype=np.float64), signals.std(axis=(0, 2), dtype=np.float64)
+        if not np.isfinite(deviation).all():
+            raise EcglibError("Training records have missing samples: no mean can be taken.")
+        deviation = np.where(deviation > 0, deviation, 1.0)
         return cls(tuple(mean.tolist()), tuple(deviation.tolist()))
 
     @classmethod

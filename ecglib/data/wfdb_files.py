@@ -6,6 +6,7 @@ Everywhere: `database` is a key of `physionet.DATABASES`.
 import hashlib
 import inspect
 import json
+import shutil
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -15,10 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from ecglib.core.errors import EcglibError
-from ecglib.core.files import atomic_path, cache_dir
-from ecglib.data import physionet
+from ecglib.core.errors import EcglibError, EcglibWarning
+from ecglib.core.files import atomic_path, cache_dir, write_json
+from ecglib.data import physionet, wfdb_header
+from ecglib.data.wfdb_header import read_header, wrong_checksums
 
+DIGESTS = "digests.json"
+END_OF_ANNOTATIONS = b"\0\0"
 MISSING = {"16": -(2**15), "212": -(2**11)}  # of a format: the digital value of a missing sample
 
 
@@ -61,32 +65,42 @@ def read_wfdb(root: str | Path, database: str, name: str, annotator: str = "") -
     """The record `name` (relative to the database's folder), with the annotations of the suffix `annotator`.
 
     Raises:
-        EcglibError: the record is missing, truncated or corrupt.
+        EcglibError: the record is missing, truncated or corrupt, or its header is (see `wfdb_header`).
     """
     import wfdb  # here: the training grid runs on machines without it
 
-    path = str(physionet.database_dir(root, database) / name)
-    record = f"Record {name} of {physionet.DATABASES[database].title}"
+    path = physionet.database_dir(root, database) / name
+    record = f"record {name} of {physionet.DATABASES[database].title}"
     try:
+        header = read_header(path, record)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # wfdb under pandas 3
-            found = wfdb.rdrecord(path, physical=False)
-            marks = wfdb.rdann(path, annotator) if annotator else None
-            return Raw(
-                found.d_signal.astype(np.int16),
-                found.fs,
-                tuple(found.sig_name),
-                tuple(found.units),
-                tuple(found.adc_gain),
-                tuple(found.baseline),
-                tuple(MISSING[kind] for kind in found.fmt),
-                np.asarray(marks.sample if marks else [], dtype=np.int64),
-                np.asarray(marks.symbol if marks else [], dtype=str),
+            found = wfdb.rdrecord(str(path), physical=False)
+            marks = wfdb.rdann(str(path), annotator) if annotator else None
+        if annotator and path.with_name(f"{path.name}.{annotator}").read_bytes()[-2:] != END_OF_ANNOTATIONS:
+            raise EcglibError(f"The annotations of {record} break off: their file has no end mark.")
+        if wrong := wrong_checksums(header, found.calc_checksum()):
+            leads = ", ".join(wrong)
+            raise EcglibError(
+                f"The samples of {record} do not have the checksums that its header gives (lead {leads})."
             )
+        return Raw(
+            found.d_signal.astype(np.int16),
+            found.fs,
+            tuple(found.sig_name),
+            tuple(lead.unit for lead in header.leads),
+            tuple(found.adc_gain),
+            tuple(found.baseline),
+            tuple(MISSING[kind] for kind in found.fmt),
+            np.asarray(marks.sample if marks else [], dtype=np.int64),
+            np.asarray(marks.symbol if marks else [], dtype=str),
+        )
+    except EcglibError as error:
+        raise EcglibError(f"{str(error).rstrip('.')}; {mend(root, database)}.") from error
     except FileNotFoundError as error:
-        raise EcglibError(f"{record} lacks {error.filename}: {mend(root, database)}.") from error
+        raise EcglibError(f"There is no {error.filename} of {record}; {mend(root, database)}.") from error
     except Exception as error:  # wfdb lets all errors of its parsing through
-        raise EcglibError(f"{record} cannot be read ({error}): {mend(root, database)}.") from error
+        raise EcglibError(f"R{record[1:]} cannot be read ({error}); {mend(root, database)}.") from error
 
 
 def read(root: str | Path, database: str, name: str, annotator: str = "") -> Raw:
@@ -114,13 +128,14 @@ def cached(
     """The arrays of `make()`, memory-mapped and read-only, from the folder `kind` of the cache or made and cached.
 
     They are made anew when the size or time of one of `files` changes (names in the database's folder), or when
-    `version` does: the functions and modules that decide the result, compared by their source, and constants.
+    `version` does: the functions and modules that decide the result, compared by their source, and constants. So they
+    are where the cache no longer holds what was written.
 
     Raises:
-        EcglibError: a file is missing, or the cache is damaged or cannot be written; or as `make`.
+        EcglibError: a file is missing, or the cache cannot be written; or as `make`.
     """
     digest = hashlib.blake2b(digest_size=12)
-    for part in (read_wfdb, Raw, *version):
+    for part in (read_wfdb, wfdb_header, Raw, *version):
         code = inspect.getsource(part) if callable(part) or isinstance(part, ModuleType) else json.dumps(part)
         digest.update(code.encode())
     parts = physionet.packed(root, database)
@@ -136,12 +151,30 @@ def cached(
             raise EcglibError(f"{title} has no readable {name} in {path.parent}: {mend(root, database)}.") from error
         digest.update(f"{name} {found.st_size} {found.st_mtime_ns}\n".encode())
     place = cache_dir() / kind / digest.hexdigest()
+    if place.is_dir() and not _intact(place):
+        warnings.warn(f"The cache {place} is damaged and is made again.", EcglibWarning, stacklevel=3)
+        shutil.rmtree(place)
     if not place.is_dir():
         arrays = make()
         with atomic_path(place, folder=True) as temporary:
             for name, values in arrays.items():
                 np.save(temporary / f"{name}.npy", values, allow_pickle=False)
+            write_json(temporary / DIGESTS, _digests(temporary))
+    return {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in sorted(place.glob("*.npy"))}
+
+
+def _digests(place: Path) -> dict[str, str]:
+    """File name -> digest of each array of a cache."""
+    found = {}
+    for path in sorted(place.glob("*.npy")):
+        with path.open("rb") as file:
+            found[path.name] = hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+    return found
+
+
+def _intact(place: Path) -> bool:
+    """Whether a cache holds what was written: a disk that was full or lost its power may have kept less."""
     try:
-        return {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in sorted(place.glob("*.npy"))}
-    except (OSError, ValueError) as error:
-        raise EcglibError(f"The cache {place} is damaged ({error}): delete that folder and run again.") from error
+        return bool(json.loads((place / DIGESTS).read_text(encoding="utf-8")) == _digests(place))
+    except (OSError, ValueError):
+        return False

@@ -4,6 +4,7 @@ import io
 import math
 import pickle
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ecglib.core.errors import EcglibError
+from ecglib.core.errors import EcglibError, EcglibWarning
 from ecglib.core.files import atomic_path
 from ecglib.core.precision import Precision, reduced
 from ecglib.core.seeds import seed_everything
@@ -109,7 +110,9 @@ class Loop:
     ) -> None:
         self.folder, self.seed, self.total, self.device, self.watchers = folder, seed, total, device, watchers
         self.precision = precision
-        self.precisions: list[str] = []  # that epochs were trained in: a resumed training may be on another machine
+        # What epochs were trained in and on: a resumed training may be on another machine.
+        self.precisions: list[str] = []
+        self.places: list[str] = []
         self.history: list[dict[str, Any]] = []
         self.parts: dict[str, Part] = {}
         self._started = 0.0
@@ -123,6 +126,11 @@ class Loop:
     def checkpoint(self) -> Path:
         """The file that the training goes on from."""
         return self.folder / CHECKPOINT
+
+    @property
+    def place(self) -> str:
+        """What decides in which order sums are added up, and so the last digits: the device, and its threads."""
+        return f"{self.device.type} with {torch.get_num_threads()} threads"
 
     def restore(self, **parts: Part) -> None:
         """Keep `parts` in the checkpoint from now on; if there is a checkpoint, load them from it.
@@ -138,6 +146,14 @@ class Loop:
             for name, part in parts.items():
                 part.load_state_dict(kept[name])
             self.history, self.precisions = kept["history"], kept["precisions"]
+            self.places = kept.get("places", [])
+        if self.places and self.place not in self.places:
+            warnings.warn(
+                f"{self.folder.name} began on {' and '.join(self.places)} and goes on with {self.place}: sums are "
+                "added up in another order, so its numbers will not be those of either.",
+                EcglibWarning,
+                stacklevel=2,
+            )
 
     def reduced(self) -> AbstractContextManager[None]:
         """The precision of the training, for its steps; see `core.precision`."""
@@ -156,9 +172,12 @@ class Loop:
         self.history.append({"epoch": len(self.history), **row, "seconds": seconds})
         if self.precision not in self.precisions:
             self.precisions.append(self.precision)
+        if self.place not in self.places:
+            self.places.append(self.place)
         kept = {name: part.state_dict() for name, part in self.parts.items()}
         buffer = io.BytesIO()  # torch.save to a file would hide the disk's own error
-        torch.save({"history": self.history, "precisions": self.precisions, **kept}, buffer)
+        done = {"history": self.history, "precisions": self.precisions, "places": self.places}
+        torch.save(done | kept, buffer)
         with atomic_path(self.checkpoint) as temporary:
             temporary.write_bytes(buffer.getbuffer())
         for watcher in self.watchers:

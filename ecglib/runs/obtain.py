@@ -31,7 +31,7 @@ class Result:
     weights: Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, str] | None]]
     predictions: Mapping[str, np.ndarray]
     measure: Callable[[Any], Mapping[str, Mapping[str, float]]]  # predictions as they are stored -> metrics
-    facts: Mapping[str, float] | None = None  # about the training, for `env.json`
+    facts: Mapping[str, Any] | None = None  # about the training, for `env.json`
 
 
 class Trained(Protocol):
@@ -93,7 +93,7 @@ def obtain(
     if run.finished(weights):
         return run
     run.folder.mkdir(parents=True, exist_ok=True)
-    with sole_process(store, config.run_id):
+    with sole_process(store, config.run_id, f"Another process is training {config.run_id}"):
         for leftover in run.folder.glob(".*"):
             leftover.unlink()  # half-written files of a process that was killed
         if not run.finished(weights):  # another process may have finished it in between
@@ -115,7 +115,8 @@ def _train(config: Config, data: Any, folder: Path, device: str, watchers: Seque
     history = pd.DataFrame(loop.history)
     write_text(folder / "history.csv", history.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     spent = {"seconds": round(float(history["seconds"].sum()), 1), **(result.facts or {})}
-    write_json(folder / "env.json", {**environment(place), "precision": ", ".join(loop.precisions), **spent})
+    trained = {"precision": ", ".join(loop.precisions), "trained_on": ", ".join(loop.places)}
+    write_json(folder / "env.json", {**environment(place), **trained, **spent})
     write_json(folder / "metrics.json", result.measure(config.run(folder.parent).predictions))
     loop.checkpoint.unlink(missing_ok=True)
 

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ecglib.core.errors import EcglibError
+
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     """NT-Xent (Chen et al. 2020, equation 1) of two views (N, d) of each of N beats, a scalar.
@@ -13,7 +15,16 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     hardest negatives count.
 
         loss = nt_xent(head(encoder(random_view(x))), head(encoder(random_view(x))), temperature=0.1)
+
+    Raises:
+        EcglibError: the views are not two equal shapes (N, d), or the temperature is not above 0.
     """
+    if first.shape != second.shape or first.ndim != 2 or len(first) == 0:
+        raise EcglibError(
+            f"The views are {tuple(first.shape)} and {tuple(second.shape)}: give two of one shape (N, d)."
+        )
+    if not 0 < temperature < float("inf"):
+        raise EcglibError(f"temperature={temperature}: a similarity is divided by it, so it must be above 0.")
     z = F.normalize(torch.cat([first, second]), dim=1)  # (2N, d)
     similarity = z @ z.T / temperature  # (2N, 2N)
     similarity.fill_diagonal_(float("-inf"))  # a view is not its own negative

@@ -50,23 +50,54 @@ class Change:
     differences: np.ndarray | None = None  # (seeds,) after minus before
 
 
-def as_bool(labels: np.ndarray) -> np.ndarray:
-    """Labels as bool: `~` turns the integer 1 into -2.
+def checked(abnormal: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels as bool and scores as floats, each (N,): the one door of all metrics.
 
     Raises:
-        EcglibError: a label is not bool, 0 or 1.
+        EcglibError: there is none, lengths differ, a label is not bool, 0 or 1, or a score is not finite.
     """
-    labels = np.asarray(labels)
-    if labels.dtype == bool:
-        return labels
-    if not np.isin(labels, (0, 1)).all():
-        raise EcglibError(f"Labels are {np.unique(labels)[:5]}: give True or 1 for abnormal, False or 0 for normal.")
-    return labels.astype(bool)
+    abnormal, scores = np.asarray(abnormal), np.asarray(scores)
+    if abnormal.shape != scores.shape or abnormal.ndim != 1 or len(abnormal) == 0:
+        raise EcglibError(
+            f"Labels {abnormal.shape} and scores {scores.shape} do not fit: both must be (N,), N being at least 1."
+        )
+    if abnormal.dtype != bool:
+        if not np.isin(abnormal, (0, 1)).all():
+            known = np.unique(abnormal)[:5]
+            raise EcglibError(f"Labels are {known}: give True or 1 for abnormal, False or 0 for normal.")
+        abnormal = abnormal.astype(bool)  # `~` turns the integer 1 into -2
+    if not np.issubdtype(scores.dtype, np.floating):
+        try:
+            scores = scores.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise EcglibError(f"Scores are no numbers ({error}).") from error
+    finite = np.isfinite(scores)
+    if not finite.all():
+        raise EcglibError(
+            f"{int((~finite).sum())} of {len(scores)} scores are not finite, the first at position "
+            f"{int((~finite).argmax())}: did the training diverge?"
+        )
+    return abnormal, scores
+
+
+def _members(groups: np.ndarray, count: int) -> np.ndarray:
+    """The number of each beat's group (N,), from groups of any kind.
+
+    Raises:
+        EcglibError: there are not `count` of them, or one is missing.
+    """
+    groups = np.asarray(groups)
+    if groups.shape != (count,):
+        raise EcglibError(f"Groups {groups.shape} do not fit {count} scores: each beat needs one.")
+    missing = int((groups != groups).sum())  # NaN is unlike itself
+    if missing:
+        raise EcglibError(f"{missing} of {count} groups are missing: whose are these beats?")
+    return np.unique(groups, return_inverse=True)[1]
 
 
 def auc(abnormal: np.ndarray, scores: np.ndarray) -> float:
     """Area under the ROC curve; NaN if a class is absent."""
-    abnormal = as_bool(abnormal)
+    abnormal, scores = checked(abnormal, scores)
     if abnormal.all() or not abnormal.any():
         return float("nan")
     return float(roc_auc_score(abnormal, scores))
@@ -74,13 +105,14 @@ def auc(abnormal: np.ndarray, scores: np.ndarray) -> float:
 
 def average_precision(abnormal: np.ndarray, scores: np.ndarray) -> float:
     """Average precision, whose chance level is the share of abnormal beats; NaN if none is abnormal."""
-    abnormal = as_bool(abnormal)
+    abnormal, scores = checked(abnormal, scores)
     return float(average_precision_score(abnormal, scores)) if abnormal.any() else float("nan")
 
 
 def f1_at(abnormal: np.ndarray, scores: np.ndarray, threshold: float) -> float:
     """F1 of calling every beat with a score of at least `threshold` abnormal; 0 if no abnormal beat is called."""
-    abnormal, called = as_bool(abnormal), scores >= threshold
+    abnormal, scores = checked(abnormal, scores)
+    called = scores >= threshold
     hits = int((called & abnormal).sum())
     return 2 * hits / (int(called.sum()) + int(abnormal.sum())) if hits else 0.0
 
@@ -90,6 +122,7 @@ def best_f1(abnormal: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
 
     R1 does this on the test set (as coded); corrected, the threshold comes from validation and goes to `f1_at`.
     """
+    abnormal, scores = checked(abnormal, scores)
     ranked = _ranked(abnormal, scores)
     thresholds = scores[ranked[0]][ranked[2]]
     hits, false_alarms = _cumulated(ranked, np.ones((1, len(scores))))
@@ -102,9 +135,14 @@ def min_max(scores: np.ndarray, over: np.ndarray | None = None) -> np.ndarray:
     """Scores scaled so that those of the set `over` lie in [0, 1], as R1's program does before its KL and thresholds.
 
     `over` (M,) defaults to the scores themselves.
+
+    Raises:
+        EcglibError: those of `over` are all equal.
     """
     whole = scores if over is None else over
     low, high = float(whole.min()), float(whole.max())
+    if not high > low:
+        raise EcglibError(f"All scores are {low:g} or not finite, so they cannot be stretched to [0, 1].")
     return (scores - low) / (high - low)
 
 
@@ -125,7 +163,7 @@ def _ranked(abnormal: np.ndarray, scores: np.ndarray) -> Ranked:
     """Beats from the highest score to the lowest (N,): their order, which are abnormal, and (K,) where ties end."""
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
-    return order, as_bool(abnormal)[order], np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
+    return order, abnormal[order], np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
 
 
 def _cumulated(ranked: Ranked, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -175,7 +213,8 @@ def resampled(
     With `groups` (N,), the patient of each beat, whole patients are drawn; without, single beats. The draws do not
     depend on the scores, so the results of two models may be subtracted.
     """
-    members = None if groups is None else np.unique(groups, return_inverse=True)[1]
+    abnormal, scores = checked(abnormal, scores)
+    members = None if groups is None else _members(groups, len(scores))
     draws = _draws(len(scores) if members is None else int(members.max()) + 1, resamples, seed)
     values: dict[str, list[np.ndarray]] = {"auc": [], "ap": []}
     ranked, size = _ranked(abnormal, scores), max(1, BLOCK // len(scores))
@@ -201,8 +240,9 @@ def resampled_auc(
     """
     if groups is None:
         return resampled(abnormal, scores, None, resamples, seed)["auc"]
-    members = np.unique(groups, return_inverse=True)[1]
-    abnormal, count = as_bool(abnormal), int(members.max()) + 1
+    abnormal, scores = checked(abnormal, scores)
+    members = _members(groups, len(scores))
+    count = int(members.max()) + 1
     ranks = np.unique(scores, return_inverse=True)[1]  # equal scores have equal ranks
     normal = np.zeros((int(ranks.max()) + 1, count))
     np.add.at(normal, (ranks[~abnormal], members[~abnormal]), 1)
@@ -217,7 +257,7 @@ def resampled_auc(
 
 def resampled_mean(values: np.ndarray, groups: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
     """The mean of `values` (N,) in each resample of whole groups (N,), the same that `resampled` draws: (R,)."""
-    members = np.unique(groups, return_inverse=True)[1]
+    members = _members(groups, len(values))
     draws = _draws(int(members.max()) + 1, resamples, seed).astype(np.float64)
     sums, sizes = np.bincount(members, values), np.bincount(members)
     return (draws @ sums) / (draws @ sizes)
@@ -238,8 +278,14 @@ def bootstrap_mean(values: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
 
 
 def mean_interval(values: np.ndarray | list[float]) -> Interval:
-    """The mean over seeds with Student's t interval, which is infinite below `MIN_SEEDS` seeds."""
+    """The mean over seeds with Student's t interval, which is infinite below `MIN_SEEDS` seeds.
+
+    Raises:
+        EcglibError: there is no value.
+    """
     sample = np.asarray(values, dtype=float)
+    if len(sample) == 0:
+        raise EcglibError("There is no value to take the mean of: no run is finished.")
     mean = float(sample.mean())
     if len(sample) < MIN_SEEDS:
         return Interval(mean, float("-inf"), float("inf"))

@@ -13,21 +13,24 @@ from ecglib.stats.metrics import Interval
 
 
 def class_metrics(targets: np.ndarray, scores: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
-    """`auc_<class>` and `ap_<class>` of each column's class, and their means `auc` and `ap` over those that occur."""
+    """`auc_<class>` and `ap_<class>` of each column's class, and their means `auc` and `ap` over those that occur.
+
+    A class occurs if some records have it and some do not; without any such class, the means are NaN.
+    """
     found: dict[str, float] = {}
     for column, name in enumerate(classes):
         present = targets[:, column] == 1
         if present.any() and not present.all():
             found[f"auc_{name}"] = metrics.auc(present, scores[:, column])
             found[f"ap_{name}"] = metrics.average_precision(present, scores[:, column])
-    means = {kind: np.mean([value for key, value in found.items() if key.startswith(kind)]) for kind in ("auc", "ap")}
-    return {kind: float(mean) for kind, mean in means.items()} | found
+    of = {kind: [value for key, value in found.items() if key.startswith(kind)] for kind in ("auc", "ap")}
+    return {kind: float(np.mean(values)) if values else float("nan") for kind, values in of.items()} | found
 
 
 def macro_auc(targets: np.ndarray, scores: np.ndarray) -> float:
-    """The mean AUC over the classes that occur."""
+    """The mean AUC over the classes that occur; NaN without any."""
     aucs = [metrics.auc(column == 1, found) for column, found in zip(targets.T, scores.T, strict=True)]
-    return float(np.nanmean(aucs))
+    return float(np.nanmean(aucs)) if np.isfinite(aucs).any() else float("nan")
 
 
 def rounded_auc(found: dict[str, float]) -> float:

@@ -50,6 +50,12 @@ def test_kl_is_equation_2_in_both_directions(temperature):
     assert written.item() != pytest.approx(coded.item(), rel=1e-3)
 
 
+@pytest.mark.parametrize("temperature", [0.0, -4.0, math.nan])
+def test_a_temperature_that_is_not_above_0_is_refused(temperature):
+    with pytest.raises(EcglibError, match=f"temperature={temperature}"):
+        losses.equation_2(torch.ones(1, 3), torch.ones(1, 3), temperature)
+
+
 def test_kl_of_scores_as_small_as_anomaly_scores_keeps_its_digits():
     student, taught = torch.tensor([[0.005, 0.006, 0.02]]), torch.tensor([[0.004, 0.007, 0.03]])
     assert losses.equation_2(student, taught).item() == pytest.approx(slow_kl(student, taught, 4.0), rel=1e-6)

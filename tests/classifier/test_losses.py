@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ecglib.classifier.losses import BinaryKL, distillation_as_coded
+from ecglib.core.errors import EcglibError
 
 
 def logits(seed):
@@ -41,6 +42,25 @@ def test_binary_kl_vanishes_for_equals_and_pulls_towards_the_teacher():
     student.grad = None
     BinaryKL(1e4)(student, teacher).backward()
     assert student.grad == pytest.approx(((student - teacher) / 4 / 20).detach(), rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0, 0.5])
+@pytest.mark.parametrize("logit", [5.0, 17.0, 20.0, 40.0, 90.0])
+def test_a_student_that_is_sure_and_wrong_keeps_its_gradient(logit, temperature):
+    """The exact gradient is T (q - p) / 5; computed from probabilities it is 0 from a logit of 17 T on."""
+    student = torch.full((1, 5), logit * temperature, requires_grad=True)
+    BinaryKL(temperature)(student, torch.full((1, 5), -3.0 * temperature)).backward()
+    exact = temperature * (sigmoid(logit) - sigmoid(-3.0)) / 5
+    assert student.grad.tolist()[0] == pytest.approx([exact] * 5, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "softened"),
+    [(0.0, "logits"), (-1.0, "logits"), (math.nan, "logits"), (math.inf, "logits"), (0.5, "probabilities")],
+)
+def test_a_temperature_that_makes_no_sense_is_refused(temperature, softened):
+    with pytest.raises(EcglibError, match=f"temperature={temperature}"):
+        BinaryKL(temperature, softened)
 
 
 def test_as_coded_against_loops():

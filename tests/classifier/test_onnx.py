@@ -1,5 +1,6 @@
 """ONNX files: what comes out is what torch gives, INT8 is smaller and close, and the contract travels inside."""
 
+import copy
 import sys
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import torch
 
 from ecglib.classifier import networks, onnx
 from ecglib.classifier.onnx import Contract
-from ecglib.core.errors import EcglibError
+from ecglib.core.errors import EcglibError, EcglibWarning
 from ecglib.data.ptbxl import LEADS, Scaler
 
 
@@ -91,7 +92,7 @@ def test_the_contract_travels_inside(files, contract, scaler):
 
 def test_files_that_are_no_models_are_refused(tmp_path, files):
     package = pytest.importorskip("onnx")
-    with pytest.raises(EcglibError, match=r"missing\.onnx is no ONNX model that can be run"):
+    with pytest.raises(EcglibError, match=r"There is no model .*missing\.onnx: 'ecglib export' writes one"):
         onnx.open_model(tmp_path / "missing.onnx")
     (tmp_path / "broken.onnx").write_bytes(files["float"].read_bytes()[:5000])
     with pytest.raises(EcglibError, match=r"broken\.onnx is no ONNX model"):
@@ -101,6 +102,71 @@ def test_files_that_are_no_models_are_refused(tmp_path, files):
     package.save(graph, tmp_path / "stranger.onnx")
     with pytest.raises(EcglibError, match="does not say which leads and labels"):
         onnx.read_contract(tmp_path / "stranger.onnx")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda x: x[:0], "None of 0 calibration records can be an ECG"),
+        (lambda x: 0 * x, "None of 48 calibration records can be an ECG"),
+        (lambda x: np.where(np.arange(48)[:, None, None] == 3, np.nan, x), "Calibration record 3 has missing samples"),
+    ],
+    ids=["none", "flat", "missing samples"],
+)
+def test_int8_needs_records_that_can_be_ecgs(files, signals, tmp_path, spoil, message):
+    with pytest.raises(EcglibError, match=message):
+        onnx.quantise(files["float"], tmp_path / "int8.onnx", spoil(signals))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_record_in_another_unit_is_left_out_of_the_calibration(files, signals, tmp_path):
+    loud = np.where(np.arange(48)[:, None, None] == 3, 1000 * signals, signals)
+    with pytest.warns(EcglibWarning, match="1 of 48 calibration records cannot be ECGs and are left out"):
+        onnx.quantise(files["float"], tmp_path / "int8.onnx", loud)
+    expected = onnx.run(onnx.open_model(files["int8"], 1), signals)
+    found = onnx.run(onnx.open_model(tmp_path / "int8.onnx", 1), signals)
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.99
+
+
+def test_a_flat_lead_is_not_divided_by_zero(model, contract, signals, tmp_path):
+    flat = signals.copy()
+    flat[:, 3] = 0
+    scaler = Scaler.fit(flat)
+    assert scaler.deviation[3] == 1
+    onnx.export(model, scaler, contract, tmp_path / "model.onnx")
+    assert np.isfinite(onnx.run(onnx.open_model(tmp_path / "model.onnx", 1), flat)).all()
+
+
+def test_records_that_a_model_cannot_answer_are_refused(files, signals):
+    session = onnx.open_model(files["float"], threads=1)
+    for x, message in ((signals[:, :, :500], r"takes \(N, 12, 1000\)"), (signals * np.nan, "missing samples")):
+        with pytest.raises(EcglibError, match=message):
+            onnx.run(session, x)
+
+
+def test_damaged_weights_are_said_to_be_damaged(model, contract, signals, tmp_path):
+    broken = copy.deepcopy(model)
+    with torch.no_grad():
+        next(broken.parameters())[0] = torch.nan
+    onnx.export(broken, Scaler.none(12), contract, tmp_path / "model.onnx")
+    with pytest.raises(EcglibError, match="its weights are damaged"):
+        onnx.run(onnx.open_model(tmp_path / "model.onnx", 1), signals)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"leads": LEADS[:3]}, {"leads": ("I",) * 12}, {"labels": ("A", "B")}, {"thresholds": (0.5,)}, {"rate": 0},
+        {"samples": 500}, {"unit": "uV"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_contract_that_does_not_fit_its_network_is_refused(files, contract, tmp_path, changed):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(files["float"].read_bytes())
+    onnx.relabel(path, replace(contract, **changed))
+    with pytest.raises(EcglibError, match="does not fit its network"):
+        onnx.read_contract(path)
 
 
 def test_a_missing_package_is_named(monkeypatch, model, scaler, contract, tmp_path):

@@ -7,6 +7,7 @@ from torch import nn
 
 from ecglib.classifier import measure, networks, onnx, prune, quantise
 from ecglib.core import cost
+from ecglib.core.errors import EcglibError
 from ecglib.data.ptbxl import LEADS, Scaler
 
 X = torch.randn(1, 12, 1000, generator=torch.Generator().manual_seed(0))
@@ -40,6 +41,12 @@ def test_cutting_channels_shrinks_everything(build):
     for size in (cost.count_parameters, measure.weight_bytes, lambda m: measure.flops(m, X)):
         assert size(cut) < 0.35 * size(whole)
     assert all(torch.equal(before[name], tensor) for name, tensor in whole.state_dict().items())
+
+
+@pytest.mark.parametrize("share", [0.99, 0.0, 1.0, -0.5, float("nan")])
+def test_a_share_that_cuts_nothing_is_an_error(model, share):
+    with pytest.raises(EcglibError, match=f"share of {share} of"):
+        prune.without_channels(model, 12, share)
 
 
 def test_the_least_important_channels_go():

@@ -1,9 +1,12 @@
 """R1's beats: the window, the R-peak rule, the scale, the splits, the cache; on real records the published counts."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import wfdb
 
-from ecglib.core.errors import EcglibError
+from ecglib.core.errors import EcglibError, EcglibWarning
 from ecglib.data import mitbih
 from ecglib.data.mitbih import Beats, Record
 
@@ -168,22 +171,130 @@ def test_a_missing_or_damaged_record_says_what_to_do(tmp_path, simulated_root):
     for suffix in ("hea", "dat", "atr"):
         content = (simulated_root / "mitdb" / "1.0.0" / f"100.{suffix}").read_bytes()
         (folder / f"100.{suffix}").write_bytes(content if suffix != "dat" else content[:1000])
-    with pytest.raises(EcglibError, match=r"Record 100 of MIT-BIH .*ecglib data verify mitdb"):
+    with pytest.raises(EcglibError, match=r"Record 100 of MIT-BIH cannot be read .*ecglib data verify mitdb"):
         mitbih.load_beats(tmp_path, records=("100",))
     with pytest.raises(EcglibError, match="no record 99"):
         mitbih.load_beats(tmp_path, records=("99",))
 
 
-def test_a_changed_byte_is_another_cache_entry(tmp_path, simulated_root):
+@pytest.fixture
+def copy_of_208(tmp_path, simulated_root):
+    """A data root with one record, and the path of its files without suffix."""
     folder = tmp_path / "mitdb" / "1.0.0"
     folder.mkdir(parents=True)
     for suffix in ("hea", "dat", "atr"):
         (folder / f"208.{suffix}").write_bytes((simulated_root / "mitdb" / "1.0.0" / f"208.{suffix}").read_bytes())
-    before = mitbih.load_beats(tmp_path, records=("208",))
-    content = bytearray((folder / "208.dat").read_bytes())
+    return tmp_path, folder / "208"
+
+
+def test_a_changed_file_is_another_cache_entry(copy_of_208):
+    root, path = copy_of_208
+    before = mitbih.load_beats(root, records=("208",))
+    with path.with_suffix(".hea").open("a") as file:
+        file.write("# a comment\n")
+    assert mitbih.load_beats(root, records=("208",)).signals.filename != before.signals.filename
+
+
+def test_a_changed_sample_does_not_fit_the_checksum_of_the_header(copy_of_208):
+    root, path = copy_of_208
+    content = bytearray(path.with_suffix(".dat").read_bytes())
     content[30_000] ^= 1
-    (folder / "208.dat").write_bytes(content)
-    assert mitbih.load_beats(tmp_path, records=("208",)).signals.filename != before.signals.filename
+    path.with_suffix(".dat").write_bytes(content)
+    with pytest.raises(EcglibError, match=r"record 208 .*checksums.*ecglib data verify mitdb"):
+        mitbih.load_beats(root, records=("208",))
+
+
+@pytest.mark.parametrize("damage", ["a byte", "emptied", "shorter", "gone", "digests"])
+def test_a_damaged_cache_is_made_again(copy_of_208, damage):
+    root, _ = copy_of_208
+    before = mitbih.load_beats(root, records=("208",))
+    file = Path(before.signals.filename)
+    whole, expected = file.read_bytes(), np.array(before.signals)
+    match damage:
+        case "a byte":
+            file.write_bytes(whole[:-5] + bytes([whole[-5] ^ 1]) + whole[-4:])
+        case "shorter":
+            np.save(file, expected[:-1])
+        case "gone":
+            file.unlink()
+        case "emptied":
+            file.write_bytes(b"")
+        case "digests":
+            (file.parent / "digests.json").write_bytes(b"")
+    with pytest.warns(EcglibWarning, match="damaged and is made again"):
+        again = mitbih.load_beats(root, records=("208",))
+    assert np.array_equal(again.signals, expected)
+    assert file.read_bytes() == whole
+
+
+def rewritten(path, signals=None, annotations=None, units="mV", rate=360):
+    """Write the copied record anew: `signals` (T, 2) mV in 16 bits, `annotations` as (samples, symbols)."""
+    found, marks = wfdb.rdrecord(str(path)), wfdb.rdann(str(path), "atr")
+    wfdb.wrsamp(
+        path.name, fs=rate, units=[units] * 2, sig_name=found.sig_name, fmt=["16"] * 2, adc_gain=[1000] * 2,
+        baseline=[0] * 2, p_signal=found.p_signal if signals is None else signals, write_dir=str(path.parent),
+    )  # fmt: skip
+    samples, symbols = annotations or (marks.sample, marks.symbol)
+    wfdb.wrann(path.name, "atr", np.asarray(samples), list(symbols), write_dir=str(path.parent))
+
+
+def beyond(x, marks):
+    return None, (np.append(marks.sample, len(x) + 5), [*marks.symbol, "N"])
+
+
+def clipped(x, marks):
+    return x.clip(None, 0.2), None
+
+
+# What is wrong with a record -> how (signals, annotations) is changed, and what the error says.
+DAMAGED = {
+    "no beat": (lambda x, marks: (None, ([5], ["+"])), "has no annotated beat"),
+    "half of the annotations": (lambda x, marks: (None, (marks.sample[:60], marks.symbol[:60])), "break off"),
+    "beyond the end": (beyond, "has annotations up to sample"),
+    "twice": (lambda x, marks: (None, (np.repeat(marks.sample, 2), np.repeat(marks.symbol, 2))), "two of one sample"),
+    "short": (lambda x, marks: (x[:300], (marks.sample[:1], marks.symbol[:1])), "lasts 300 samples"),
+    "a flat lead": (lambda x, marks: (x * [0, 1], None), "a lead in which nothing changes for"),
+    "clipped": (clipped, "at one end of its range"),
+    "gain": (lambda x, marks: (x / 1000, None), "which no ECG does"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_record_that_cannot_be_right_is_refused(copy_of_208, damage):
+    root, path = copy_of_208
+    change, message = DAMAGED[damage]
+    found, marks = wfdb.rdrecord(str(path)), wfdb.rdann(str(path), "atr")
+    rewritten(path, *change(found.p_signal, marks))
+    with pytest.raises(EcglibError, match=rf"Record 208 of MIT-BIH .*{message}.*ecglib data verify mitdb"):
+        mitbih.load_beats(root, records=("208",))
+
+
+@pytest.mark.parametrize(("changed", "message"), [({"units": "uV"}, "in mV at 360 Hz"), ({"rate": 250}, "at 250 Hz")])
+def test_another_unit_or_rate_is_refused(copy_of_208, changed, message):
+    root, path = copy_of_208
+    rewritten(path, **changed)
+    with pytest.raises(EcglibError, match=message):
+        mitbih.load_beats(root, records=("208",))
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00", "half"])
+def test_annotations_that_break_off_are_refused(copy_of_208, content):
+    root, path = copy_of_208
+    whole = path.with_suffix(".atr").read_bytes()
+    path.with_suffix(".atr").write_bytes(whole[: len(whole) // 2] if content == "half" else content)
+    with pytest.raises(EcglibError, match=r"[Rr]ecord 208 .*(break off|cannot be read).*ecglib data verify mitdb"):
+        mitbih.load_beats(root, records=("208",))
+
+
+def test_a_record_that_loses_its_normal_beats_says_so(copy_of_208):
+    """Hamilton's thresholds come from the first seconds, so that noise there hides all later R peaks."""
+    root, path = copy_of_208
+    signals = wfdb.rdrecord(str(path)).p_signal.copy()
+    signals[: 10 * 360] = 5 * np.random.default_rng(0).standard_normal((3600, 2))
+    rewritten(path, signals)
+    for _ in range(2):  # from the cache, too
+        with pytest.warns(EcglibWarning, match=r"Record 208 keeps \d+ of its \d+ N beats"):
+            mitbih.load_beats(root, records=("208",))
 
 
 @pytest.mark.real_data

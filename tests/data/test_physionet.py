@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import pytest
 
 from ecglib.book.cli import main
-from ecglib.core.errors import EcglibError
-from ecglib.core.files import project_root
+from ecglib.core.errors import Busy, EcglibError
+from ecglib.core.files import project_root, sole_process
 from ecglib.data import mitbih, physionet
 from ecglib.data.physionet import Database
 
@@ -163,11 +163,16 @@ def test_a_full_disk_is_named(server, tmp_path, monkeypatch):
         download(server, tmp_path)
 
 
+INDEX = "ecg_id,patient_id,scp_codes,strat_fold,filename_lr\n"
+STATEMENTS = ",diagnostic,diagnostic_class\nNORM,1,NORM\nIMI,1,MI\nNST_,1,STTC\nCRBBB,1,CD\nLVH,1,HYP\n"
+
+
 def ptbxl(records=1, folders=1):
-    """A small PTB-XL: path -> content of its index, its licence and its records, one after another into the folders."""
+    """A small PTB-XL: path -> content of its tables, licence and records, one after another into the folders."""
     names = [f"records100/{number % folders:05}/{number:05}_lr" for number in range(1, records + 1)]
-    files = {"scp_statements.csv": b"statements", "LICENSE.txt": b"CC BY", "records500/00000/00001_hr.dat": b"high"}
-    files["ptbxl_database.csv"] = "\n".join(["ecg_id,filename_lr", *(f"1,{name}" for name in names)]).encode()
+    rows = [f"{n},{n}.0,{{'NORM': 100.0}},{n % 10 + 1},{name}\n" for n, name in enumerate(names, 1)]
+    files = {"ptbxl_database.csv": (INDEX + "".join(rows)).encode(), "scp_statements.csv": STATEMENTS.encode()}
+    files |= {"LICENSE.txt": b"CC BY", "records500/00000/00001_hr.dat": b"high"}
     return files | {f"{name}.{suffix}": name.encode() + b"." for name in names for suffix in ("hea", "dat")}
 
 
@@ -225,7 +230,7 @@ def test_a_list_that_leads_out_of_the_root_is_refused_before_anything_is_fetched
     with pytest.raises(EcglibError, match="outside the data root"):
         download(server, root, "ptb-xl")
     assert server.names() == ["SHA256SUMS.txt"]
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] in ([], [".ptb-xl.lock"])
     folder = root / "ptb-xl" / "1.0.3"
     folder.mkdir(parents=True)
     (folder / "SHA256SUMS.txt").write_text(text)
@@ -312,6 +317,27 @@ def test_downloaded_files_have_the_mode_that_the_umask_gives(server, tmp_path):
         os.umask(before)
     folder = physionet.DATABASES["mitdb"].folder(tmp_path)
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o640}
+
+
+@pytest.mark.parametrize("mirror", ["ftp://physionet.org/files", "not a url", "https://", "/data/mirror"])
+def test_a_mirror_that_is_no_address_is_refused_at_once(server, tmp_path, mirror):
+    with pytest.raises(EcglibError, match=r"--mirror .* is no address such as https"):
+        physionet.download("mitdb", tmp_path, mirror=mirror, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_download_left_is_swept_and_nothing_else(server, tmp_path):
+    folder = tmp_path / "mitdb" / "1.0.0"
+    folder.mkdir(parents=True)
+    (folder / "tmpab12_x9z").write_bytes(b"half")  # the name of pooch's temporary files
+    (folder / "tmp_notes.txt").write_text("mine")
+    download(server, tmp_path)
+    assert set(contents(tmp_path)) == {*FILES, "tmp_notes.txt"}
+
+
+def test_two_downloads_into_one_root_do_not_meet(server, tmp_path):
+    with sole_process(tmp_path, ".mitdb", "busy"), pytest.raises(Busy, match="Another process is downloading mitdb"):
+        download(server, tmp_path)
 
 
 def test_the_command_fails_on_a_list_that_leads_out_of_the_root(server, tmp_path, capsys):

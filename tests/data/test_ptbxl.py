@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ecglib.core.errors import EcglibError
+from ecglib.core.errors import EcglibError, EcglibWarning
 from ecglib.data import physionet, ptbxl
 from ecglib.stats import metrics
 
@@ -93,10 +93,22 @@ def test_missing_and_truncated_records_are_named(small_copy):
 def test_leads_in_another_order_are_refused(small_copy):
     path = small_copy / "ptb-xl" / "1.0.3" / "records100" / "00000" / "00001_lr.hea"
     lines = path.read_text().split("\n")
-    lines[1], lines[2] = lines[2], lines[1]
+    lines[1], lines[2] = (
+        f"{line.rsplit(' ', 1)[0]} {name}" for line, name in zip(lines[1:3], ("II", "I"), strict=True)
+    )
     path.write_text("\n".join(lines))
     with pytest.raises(EcglibError, match="in the usual order"):
         ptbxl.load_signals(small_copy, ptbxl.load_index(small_copy).loc[[1]])
+
+
+def correct_checksums(path):
+    """Give the header of a 12-lead record in format 16 the checksums of its samples."""
+    sums = np.frombuffer(path.read_bytes(), "<i2").reshape(-1, 12).sum(axis=0, dtype=np.int64)
+    header = path.with_suffix(".hea")
+    first, *lines = header.read_text().splitlines()
+    fields = [line.split(" ") for line in lines[:12]]
+    lines[:12] = [" ".join([*of[:6], str(total % 65536), *of[7:]]) for of, total in zip(fields, sums, strict=True)]
+    header.write_text("\n".join([first, *lines]) + "\n")
 
 
 @pytest.mark.parametrize(("old", "new"), [(b"/mV", b"/uV"), (None, b"\x00\x80")])
@@ -106,14 +118,105 @@ def test_another_unit_and_missing_samples_are_refused(small_copy, old, new):
     path = physionet.database_dir(small_copy, "ptb-xl") / f"{index['filename_lr'].iloc[0]}{'.hea' if old else '.dat'}"
     content = path.read_bytes()
     path.write_bytes(content.replace(old, new) if old else new + content[2:])
+    correct_checksums(path.with_suffix(".dat"))
     with pytest.raises(EcglibError, match="not in mV throughout, or has missing samples: run 'ecglib data verify"):
         ptbxl.load_signals(small_copy, index[:1])
 
 
 def test_a_broken_index_says_what_to_do(small_copy):
     (small_copy / "ptb-xl" / "1.0.3" / "ptbxl_database.csv").write_text("nothing,here\n1,2\n")
-    with pytest.raises(EcglibError, match=r"index of PTB-XL cannot be read .*ecglib data verify ptb-xl"):
+    with pytest.raises(EcglibError, match=r"lacks the column ecg_id.*ecglib data verify ptb-xl"):
         ptbxl.load_index(small_copy)
+
+
+def table(root):
+    """The index of a copy, and a function that writes it anew."""
+    path = root / "ptb-xl" / "1.0.3" / "ptbxl_database.csv"
+    return pd.read_csv(path), lambda changed: changed.to_csv(path, index=False)
+
+
+def first(column, value):
+    """Put a value into the first row."""
+    return lambda t: t.assign(**{column: t[column].astype(object).where(t.index > 0, value)})
+
+
+WRONG = {
+    "no patient": (first("patient_id", np.nan), "line 2, column patient_id: nothing is no whole number"),
+    "no fold": (first("strat_fold", np.nan), "line 2, column strat_fold: nothing is no whole number"),
+    "half a fold": (first("strat_fold", 3.5), "line 2, column strat_fold: '3.5' is no whole number"),
+    "a word for a fold": (first("strat_fold", "a"), "line 2, column strat_fold: 'a' is no whole number"),
+    "fold 11": (first("strat_fold", 11), r"line 2 \(ecg_id 1\), column strat_fold: '11'; a fold is a number from 1"),
+    "fold 0": (lambda t: t.assign(strat_fold=t.strat_fold - 1), "column strat_fold: '0'; a fold"),
+    "a patient in two folds": (lambda t: t.assign(patient_id=1), "same patient is in another fold"),
+    "a record twice": (lambda t: pd.concat([t, t[:1]]), r"line 322 \(ecg_id 1\), column ecg_id: '1'; another row"),
+    "a file twice": (
+        lambda t: first("filename_lr", t.filename_lr[1])(t),
+        "line 3 .* column filename_lr: .* another row",
+    ),
+    "no file": (first("filename_lr", np.nan), "line 2 .* column filename_lr: nothing; a record's name is like"),
+    "a file elsewhere": (first("filename_lr", "records100/../../x"), r"'records100/\.\./\.\./x'; a record's name"),
+    "an absolute file": (lambda t: t.assign(filename_lr="/" + t.filename_lr), "a record's name is like"),
+    "no codes": (first("scp_codes", np.nan), "line 2 .* column scp_codes: nothing; it is no dictionary"),
+    "a list of codes": (first("scp_codes", "['NORM']"), "it is no dictionary"),
+    "a number for codes": (first("scp_codes", "5"), "it is no dictionary"),
+    "codes in a list": (first("scp_codes", "[{'NORM': 100.0}]"), "it is no dictionary"),
+    "codes without numbers": (first("scp_codes", "{'NORM': 'sure'}"), "it is no dictionary"),
+    "code that runs": (first("scp_codes", "__import__('os').system('touch x')"), "it is no dictionary"),
+    "deeply nested": (first("scp_codes", "[" * 900 + "]" * 900), "it is no dictionary"),
+    "endless": (first("scp_codes", "{'NORM': " + "1" * 10**5 + "}"), "it is no dictionary"),
+    "no column": (lambda t: t.drop(columns="patient_id"), "lacks the column patient_id"),
+    "no row": (lambda t: t[:0], "a header and no row"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_row_that_would_mislead_is_named_and_verify_says_so_too(small_copy, kind):
+    change, message = WRONG[kind]
+    before, write = table(small_copy)
+    write(change(before))
+    with pytest.raises(EcglibError, match=rf"ptbxl_database.csv.*{message}.*ecglib data verify ptb-xl"):
+        ptbxl.load_index(small_copy)
+    assert not physionet.verify("ptb-xl", small_copy).ok
+
+
+def test_a_table_that_breaks_off_is_refused(small_copy):
+    path = small_copy / "ptb-xl" / "1.0.3" / "ptbxl_database.csv"
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(EcglibError, match="breaks off in its last line"):
+        ptbxl.load_index(small_copy)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
+def test_a_byte_order_mark_is_read_over_and_another_encoding_is_said(small_copy, encoding):
+    before, _ = table(small_copy)
+    path = small_copy / "ptb-xl" / "1.0.3" / "ptbxl_database.csv"
+    before.assign(report="M\u00fcller").to_csv(path, index=False, encoding=encoding)
+    if encoding == "utf-8-sig":
+        assert len(ptbxl.load_index(small_copy)) == len(before)
+    else:
+        with pytest.raises(EcglibError, match=r"ptbxl_database\.csv cannot be read .*utf-8"):
+            ptbxl.load_index(small_copy)
+
+
+def test_patients_as_floats_are_whole_numbers_and_unknown_codes_are_said(small_copy):
+    before, write = table(small_copy)
+    write(before.assign(patient_id=before.patient_id.astype(float)))  # as PhysioNet's own file has them
+    assert ptbxl.load_index(small_copy)["patient_id"].dtype == np.int64
+    write(first("scp_codes", "{'XYZ': 100.0}")(before))
+    with pytest.warns(EcglibWarning, match=r"lacks 1 statements .*\(XYZ\)"):
+        ptbxl.load_index(small_copy)
+
+
+def test_an_older_version_is_read_and_said_to_be_one(small_copy):
+    (small_copy / "ptb-xl" / "1.0.3").rename(small_copy / "ptb-xl" / "1.0.1")
+    with pytest.warns(EcglibWarning, match=r"This is PTB-XL 1\.0\.1: 21,837 records, 38 of which"):
+        assert ptbxl.load_records(small_copy).source == "PTB-XL 1.0.1"
+
+
+def test_the_reports_split_needs_records(small_copy):
+    records = ptbxl.load_records(small_copy)
+    with pytest.raises(EcglibError, match=r"\d records are too few for R3's split"):
+        ptbxl.report_split(records)
 
 
 def test_simulated_superclasses_can_partly_be_told_apart(signals, index):

@@ -82,7 +82,8 @@ def test_an_interrupted_training_goes_on_to_the_same_end(beats, config, tmp_path
 
 
 def test_two_processes_do_not_train_one_encoder(beats, config, tmp_path):
-    with sole_process(tmp_path, config.run_id), pytest.raises(EcglibError, match="Another process is training"):
+    busy = "Another process is training it"
+    with sole_process(tmp_path, config.run_id, busy), pytest.raises(EcglibError, match="Another process is training"):
         obtain(config, beats, tmp_path, "cpu")
 
 

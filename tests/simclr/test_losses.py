@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from ecglib.core.errors import EcglibError
 from ecglib.simclr.losses import nt_xent
 
 
@@ -58,3 +59,15 @@ def test_closed_forms():
     apart = torch.eye(4, dtype=torch.float64)
     expected = math.log(1 + 6 * math.exp(-1 / 0.7))
     assert nt_xent(apart, apart, 0.7).item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -0.1, float("nan"), float("inf")])
+def test_a_temperature_that_is_not_above_0_is_refused(temperature):
+    with pytest.raises(EcglibError, match=f"temperature={temperature}"):
+        nt_xent(torch.ones(2, 3), torch.ones(2, 3), temperature)
+
+
+@pytest.mark.parametrize("shapes", [((2, 3), (3, 3)), ((2, 3), (2, 4)), ((0, 3), (0, 3)), ((3,), (3,))])
+def test_views_that_are_no_pairs_are_refused(shapes):
+    with pytest.raises(EcglibError, match="give two of one shape"):
+        nt_xent(*map(torch.ones, shapes), 0.1)

@@ -161,3 +161,49 @@ def test_labels_may_be_bool_or_0_and_1_and_nothing_else():
             assert way(labels, scores) == way(abnormal, scores)
         with pytest.raises(EcglibError, match="True or 1 for abnormal"):
             way(np.where(abnormal, 1, -1), scores)
+
+
+LABELS, SCORES = np.arange(10) >= 5, np.arange(10.0)
+FAULTS = {
+    "a missing score": (LABELS, np.where(SCORES == 3, np.nan, SCORES), None, "1 of 10 scores are not finite, .* 3"),
+    "endless scores": (LABELS, np.where(LABELS, np.inf, -np.inf), None, "10 of 10 scores are not finite"),
+    "words": (LABELS, np.array(list("abcdefghij")), None, "Scores are no numbers"),
+    "unequal lengths": (LABELS, SCORES[:4], None, r"Labels \(10,\) and scores \(4,\)"),
+    "a table": (LABELS[None], SCORES[None], None, r"both must be \(N,\)"),
+    "nothing": (LABELS[:0], SCORES[:0], None, "N being at least 1"),
+    "other labels": (LABELS + 1, SCORES, None, "give True or 1 for abnormal"),
+    "missing groups": (LABELS, SCORES, np.where(SCORES == 3, np.nan, 1.0), "1 of 10 groups are missing"),
+    "too few groups": (LABELS, SCORES, np.zeros(9), "do not fit 10 scores"),
+}
+ALL = {
+    "auc": lambda y, s, g: metrics.auc(y, s),
+    "average_precision": lambda y, s, g: metrics.average_precision(y, s),
+    "f1_at": lambda y, s, g: metrics.f1_at(y, s, 0.5),
+    "best_f1": lambda y, s, g: metrics.best_f1(y, s),
+    "resampled": metrics.resampled,
+    "resampled_auc": metrics.resampled_auc,
+}
+
+
+@pytest.mark.parametrize("metric", ALL)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_metric_refuses_what_has_no_answer_in_one_line(metric, fault):
+    labels, scores, groups, message = FAULTS[fault]
+    if groups is None or metric.startswith("resampled"):
+        with pytest.raises(EcglibError, match=message) as found:
+            ALL[metric](labels, scores, groups)
+        assert "\n" not in str(found.value)
+
+
+def test_lists_and_whole_numbers_are_taken_for_what_they_are():
+    groups = [0, 1] * 5
+    for metric in ALL.values():
+        expected, found = metric(LABELS, SCORES, np.array(groups)), metric([0] * 5 + [1] * 5, list(range(10)), groups)
+        np.testing.assert_equal(found, expected)
+
+
+def test_no_run_has_no_mean_and_equal_scores_cannot_be_stretched():
+    with pytest.raises(EcglibError, match="no run is finished"):
+        metrics.mean_interval([])
+    with pytest.raises(EcglibError, match="cannot be stretched"):
+        metrics.min_max(np.full(4, 2.0))

@@ -1,5 +1,7 @@
 """Calibration of a multi-label classifier against slow loops and cases whose answer is known."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -87,3 +89,13 @@ def test_who_always_says_each_classs_share_is_calibrated_and_knows_nothing():
     assert row["macro-AUC"] == "0.500"
     assert row["Brier score, over seeds"] == "0.1875", "p (1 - p)"
     assert row[tables.CALIBRATION] == "0.0000"
+
+
+def test_without_any_class_the_means_are_nan_and_nothing_warns():
+    targets, scores = np.zeros((4, 2), np.uint8), np.random.default_rng(0).random((4, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = multilabel.class_metrics(targets, scores, ("a", "b"))
+        assert np.isnan(multilabel.macro_auc(targets, scores))
+    assert set(found) == {"auc", "ap"}
+    assert np.isnan(list(found.values())).all()

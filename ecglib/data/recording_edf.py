@@ -1,0 +1,72 @@
+"""EDF files as recordings, read by edfio."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecglib.core.errors import EcglibError
+from ecglib.core.extras import need
+from ecglib.data.recording import PREFIX, Recording, factor_of
+from ecglib.data.wfdb_header import LEAST_RATE
+
+
+@dataclass(frozen=True)
+class EdfRecording(Recording):
+    signals: tuple[Any, ...]  # edfio's
+
+    def _read(self, first: int, stop: int) -> np.ndarray:
+        parts = []
+        for row in self.chosen:
+            one = self.signals[row]
+            try:
+                values = one.get_data_slice(first / self.rate, stop / self.rate)
+            except (ValueError, OSError) as error:
+                raise EcglibError(f"{self.name} cannot be read ({error}): is it a complete EDF file?") from error
+            parts.append(values * factor_of(one.physical_dimension.strip(), one.label, self.name))
+        return np.array(parts)
+
+
+def open_edf(path: Path) -> Recording:
+    """The signals of an EDF or EDF+ file that are sampled often enough for an ECG.
+
+    Raises:
+        EcglibError: it is missing, damaged, has gaps, or a signal is not calibrated.
+    """
+    edfio = need("edfio", "data")
+    if not path.is_file():
+        raise EcglibError(f"There is no file {path}.")
+    try:
+        with warnings.catch_warnings(record=True) as said:  # edfio says it where the header and the file differ
+            warnings.simplefilter("always")
+            found = edfio.read_edf(path, lazy_load_data=True, header_encoding="latin-1")
+        signals, continuous = tuple(found.signals), found.is_continuous
+    except Exception as error:  # edfio's parsing lets all errors through
+        raise EcglibError(f"{path} cannot be read ({error}): is it a complete EDF file?") from error
+    if said:
+        raise EcglibError(f"{path} is damaged ({said[0].message}).")
+    if not continuous:
+        raise EcglibError(f"{path} has gaps (EDF+D), which are not read: export it as one continuous part.")
+    if not signals:
+        raise EcglibError(f"{path} has no signal.")
+    for one in signals:
+        if one.physical_min == one.physical_max or one.digital_min >= one.digital_max:
+            raise EcglibError(f"Signal {one.label} of {path} is not calibrated: its range is empty.")
+        if one.physical_min > one.physical_max:
+            raise EcglibError(
+                f"Signal {one.label} of {path} is upside down: its physical minimum is above its maximum."
+            )
+    leads = tuple(PREFIX.sub("", one.label.strip()) for one in signals)
+    rates = tuple(float(one.sampling_frequency) for one in signals)
+    lengths = tuple(round(found.duration * rate) for rate in rates)
+    return _slow_leads_left_out(EdfRecording(str(path), leads, rates, tuple(range(len(leads))), lengths, signals))
+
+
+def _slow_leads_left_out(found: Recording) -> Recording:
+    """Without what is sampled too slowly for an ECG: EDF files have temperature and position, too."""
+    rows = [row for row, rate in enumerate(found.rates) if rate >= LEAST_RATE]
+    if not rows:
+        raise EcglibError(f"No signal of {found.name} has {LEAST_RATE:g} samples a second, which an ECG needs.")
+    return found.only(rows)

@@ -1,0 +1,134 @@
+"""WFDB records of any kind as recordings: several samples a frame, segments and gaps included."""
+
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecglib.core.errors import EcglibError, EcglibWarning
+from ecglib.core.extras import need
+from ecglib.data.recording import PREFIX, Recording, factor_of
+from ecglib.data.wfdb_header import Header, Lead, read_header, wrong_checksums
+
+# The smallest digital value of these formats stands for a missing sample.
+BITS = {"80": 8, "508": 8, "310": 10, "311": 10, "212": 12, "16": 16, "61": 16, "160": 16, "516": 16} | {
+    "24": 24, "524": 24, "32": 32
+}  # fmt: skip
+BLOCK = 200_000  # samples of each lead at once
+
+
+@dataclass(frozen=True)
+class WfdbRecording(Recording):
+    path: Path
+    header: Header
+
+    def _read(self, first: int, stop: int) -> np.ndarray:
+        factors = np.array([[factor_of(lead.unit, lead.name, self.name)] for lead in self._leads])
+        rows = []
+        digital, zeros = self._digital(first, stop)
+        for one, zero, lead in zip(digital, zeros, self._leads, strict=True):
+            missing = one == -(2 ** (BITS[lead.format] - 1)) if lead.format in BITS else False
+            rows.append(np.where(missing, np.nan, (one - zero) / lead.gain))
+        return np.array(rows) * factors
+
+    @property
+    def _leads(self) -> tuple[Lead, ...]:
+        return tuple(self.header.leads[row] for row in self.chosen)
+
+    def _digital(self, first: int, stop: int) -> tuple[list[np.ndarray], list[int]]:
+        """The stored integers of each lead, and which of them is 0 mV."""
+        frame = self._leads[0].frame
+        begin, end = first // frame, -(-stop // frame)
+        found = self._rdrecord(begin, end, channels=list(self.chosen), physical=False, smooth_frames=False)
+        part = slice(first - begin * frame, stop - begin * frame)
+        return [np.asarray(one)[part] for one in found.e_d_signal], found.baseline
+
+    def _rdrecord(self, first: int, stop: int, **how: Any) -> Any:
+        import wfdb
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # wfdb under pandas 3
+                return wfdb.rdrecord(str(self.path), sampfrom=first, sampto=stop, **how)
+        except Exception as error:  # wfdb raises whatever its parsing runs into
+            raise EcglibError(f"{self.title} cannot be read ({error}): is it a complete WFDB record?") from error
+
+    def compare_checksums(self) -> None:
+        """See `Recording`."""
+        sums = np.zeros(len(self.leads), dtype=np.int64)
+        for first in range(0, self.samples, BLOCK):
+            digital, _ = self._digital(first, min(first + BLOCK, self.samples))
+            sums += [int(one.sum(dtype=np.int64)) for one in digital]
+        if wrong := wrong_checksums(replace(self.header, leads=self._leads), sums.tolist()):
+            warnings.warn(
+                f"Lead {', '.join(wrong)} of {self.name} does not have the checksum that its header gives: is the file "
+                "damaged?",
+                EcglibWarning,
+                stacklevel=2,
+            )
+
+
+@dataclass(frozen=True)
+class SegmentedRecording(Recording):
+    parts: tuple[tuple[int, int, Recording | None], ...]  # first sample, the one after the last, None for a gap
+
+    def _read(self, first: int, stop: int) -> np.ndarray:
+        found = np.full((len(self.leads), stop - first), np.nan)
+        for begin, end, part in self.parts:
+            low, high = max(first, begin), min(stop, end)
+            if part is None or low >= high:
+                continue
+            there = [row for row, lead in enumerate(self.leads) if lead in part.leads]
+            if there:  # a lead may be off in a segment
+                chosen = part.choose([self.leads[row] for row in there])
+                found[there, low - first : high - first] = chosen.read(low - begin, high - begin)
+        return found
+
+    def compare_checksums(self) -> None:
+        """See `Recording`."""
+        for _, _, part in self.parts:
+            if part is not None:
+                part.compare_checksums()
+
+
+def open_wfdb(path: Path) -> Recording:
+    """A WFDB record, named with or without `.hea` or `.dat`.
+
+    Raises:
+        EcglibError: it is missing, or its header leaves something to be guessed (see `wfdb_header`).
+    """
+    need("wfdb", "data")
+    if path.suffix in (".hea", ".dat"):
+        path = path.with_suffix("")
+    name = f"record {path}"
+    header = read_header(path, name)
+    if header.segments:
+        return _open_segments(path, name, header)
+    if header.length is None or header.length < 1:
+        raise EcglibError(f"The header of {name} does not say how many samples it has: write their number there.")
+    if not header.leads:
+        raise EcglibError(f"The header of {name} describes no signal.")
+    leads = tuple(PREFIX.sub("", lead.name) for lead in header.leads)
+    rates = tuple(header.frames * lead.frame for lead in header.leads)
+    lengths = tuple(header.length * lead.frame for lead in header.leads)
+    return WfdbRecording(name, leads, rates, tuple(range(len(leads))), lengths, path, header)
+
+
+def _open_segments(path: Path, name: str, header: Header) -> Recording:
+    parts: list[tuple[int, int, Recording | None]] = []
+    position = 0
+    for called, frames in header.segments:
+        part = None if called == "~" else open_wfdb(path.with_name(called))
+        if part is not None and ({*part.rates} != {header.frames} or part.samples != frames):
+            raise EcglibError(f"Segment {called} of {name} has another rate or length than the header says.")
+        parts.append((position, position + frames, part))
+        position += frames
+    leads = tuple(dict.fromkeys(lead for _, _, part in parts if part is not None for lead in part.leads))
+    if not leads:
+        raise EcglibError(f"No segment of {name} has a signal.")
+    count = len(leads)
+    return SegmentedRecording(
+        name, leads, (header.frames,) * count, tuple(range(count)), (position,) * count, tuple(parts)
+    )

@@ -1,0 +1,30 @@
+"""Opening a recording of one's own, whatever kind of file it is."""
+
+from pathlib import Path
+
+from ecglib.core.errors import EcglibError
+from ecglib.data.recording import Recording
+from ecglib.data.recording_edf import open_edf
+from ecglib.data.recording_table import open_table
+from ecglib.data.recording_wfdb import open_wfdb
+
+TABLES = (".csv", ".tsv", ".txt")
+
+
+def open_recording(path: str | Path, rate: float | None = None, unit: str = "mV") -> Recording:
+    """A recording on disk: a WFDB record (named with or without `.hea`, `.dat`), an EDF file, or a table.
+
+    A table (`.csv`, `.tsv`, `.txt`) has a line of lead names and then a line a sample, NaN or nothing where a sample is
+    missing. `rate` in Hz and `unit` are those of a table that has no column of times, and no units in its names, as in
+    "II (uV)".
+
+    Raises:
+        EcglibError: there is no such file, or it is no recording that can be read without guessing.
+    """
+    path = Path(path)
+    kind = path.suffix.casefold()
+    if kind in TABLES:
+        return open_table(path, rate, unit)
+    if rate is not None:
+        raise EcglibError(f"{path} says its rate itself: leave --rate out.")
+    return open_edf(path) if kind == ".edf" else open_wfdb(path)
