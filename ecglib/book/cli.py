@@ -61,6 +61,7 @@ def _show(
 
 OUT_OF_TIME = 75  # EX_TEMPFAIL of sysexits.h: try again
 ON_GPU = 8  # trainings share a GPU; more than eight make nothing faster on an H200
+PRINTED = 20  # flagged beats; all are in the file
 A_TRAINING = 2e9  # bytes that one needs there
 
 
@@ -205,6 +206,50 @@ def _classify(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def _detect(arguments: argparse.Namespace) -> int:
+    from tqdm.auto import tqdm
+
+    from ecglib.data.recording_wfdb import WfdbRecording, read_beats
+    from ecglib.data.recordings import open_recording
+    from ecglib.detection import detect, judges, page
+
+    kind = judges.JUDGES[arguments.model]
+    recording = detect.choose_leads(
+        open_recording(arguments.record, arguments.rate, arguments.unit), arguments.leads, kind.MOST
+    )
+    judge = kind(len(recording.leads))
+    annotations = None
+    if isinstance(recording, WfdbRecording) and arguments.annotations != "none":
+        annotations = read_beats(Path(arguments.record), arguments.annotations)
+    if arguments.start is None and arguments.stop is None:
+        recording.compare_checksums()
+    with tqdm(total=100, unit="%", bar_format="{l_bar}{bar}| {elapsed} gone, {remaining} left", disable=None) as bar:
+        found = detect.detect(
+            recording,
+            judge,
+            annotations,
+            arguments.start or 0.0,
+            arguments.stop,
+            arguments.flag,
+            lambda share: bar.update(round(100 * share) - bar.n) and None,
+        )
+    folder = Path(arguments.out or f"{Path(recording.name).name}-beats")
+    paths = page.write(found, recording, judge, folder)
+    flagged = found.beats[found.beats["flagged"]]
+    columns = ["time", *(["class"] if found.annotated else []), "score", "percentile", "why"]
+    if len(flagged):
+        print(flagged[columns].head(PRINTED).to_string(index=False, float_format="{:.2f}".format))
+    if len(flagged) > PRINTED:
+        print(f"... and {len(flagged) - PRINTED:,} more")
+    source = "annotated" if found.annotated else "detected"
+    print(f"{len(flagged):,} of {len(found.beats):,} {source} beats are flagged (leads {', '.join(found.leads)})")
+    for note in found.notes:
+        print(note)
+    print(f"written: {', '.join(map(str, paths))}")
+    print(page.NO_DEVICE)
+    return 0
+
+
 def _compare(arguments: argparse.Namespace) -> int:
     from ecglib.classifier.classify import compare
 
@@ -325,6 +370,29 @@ def _parser() -> argparse.ArgumentParser:
     _add_records(classify)
     classify.set_defaults(command=_classify)
 
+    detect = commands.add_parser("detect", help="beats of a recording that are unlike its usual ones")
+    detect.add_argument("record", metavar="RECORD", help="a WFDB record (without .hea), an EDF file or a table")
+    detect.add_argument("--lead", action="append", dest="leads", metavar="NAME", help="one or two; may be repeated")
+    detect.add_argument("--from", type=float, dest="start", metavar="SECONDS", help="only from here on")
+    detect.add_argument("--to", type=float, dest="stop", metavar="SECONDS", help="only up to here")
+    detect.add_argument(
+        "--out", metavar="DIR", help="where beats.csv, strip.png and page.html go (default: RECORD-beats)"
+    )
+    detect.add_argument(
+        "--model", choices=("questions", "beatgan"), default="questions", help="who judges (default: %(default)s)"
+    )
+    detect.add_argument(
+        "--flag", type=_percentage, default=99.0, metavar="PERCENT",
+        help="flag a beat whose score is above those of so many normal beats (default: %(default)s)",
+    )  # fmt: skip
+    detect.add_argument(
+        "--annotations", default="atr", metavar="SUFFIX",
+        help="file of annotated beats, if it is there; none: detect R peaks (default: %(default)s)",
+    )  # fmt: skip
+    detect.add_argument("--rate", type=float, metavar="HZ", help="of a table without a column of times")
+    detect.add_argument("--unit", default="mV", help="of a table without units (default: %(default)s)")
+    detect.set_defaults(command=_detect)
+
     compare = commands.add_parser("compare", help="what compression changed: the answers of two models to recordings")
     compare.add_argument("first", metavar="A.onnx")
     compare.add_argument("second", metavar="B.onnx")
@@ -402,6 +470,16 @@ def _minutes(text: str) -> float:
         value = 0.0
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes above 0")
+    return value
+
+
+def _percentage(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is no percentage from 0 to 100")
     return value
 
 

@@ -19,24 +19,25 @@ SLOPES = 0.045  # s, on both sides of a peak, in which the lead has to rise and 
 REFRACTORY = 0.36  # s, within which a flatter peak is a T wave
 REFINED = 0.05  # s, around a peak, in which the largest sample is the R peak
 MEMORY = 8  # how many peaks, noise peaks and intervals the thresholds remember
+HEIGHT = 0.475  # where the threshold lies between the usual noise (0) and the usual QRS complex (1); as in biosppy
 SECOND = 0.85  # negative peaks win if their two largest differ this much more than the two largest positive ones
 
 
-def find_r_peaks(lead: np.ndarray, fs: int) -> np.ndarray:
-    """Indices of the R peaks of a filtered lead (T,) at `fs` Hz."""
+def find_r_peaks(lead: np.ndarray, fs: int, height: float = HEIGHT) -> np.ndarray:
+    """Indices of the R peaks of a filtered lead (T,) at `fs` Hz; `height` see `HEIGHT`."""
     near, reach, turns = int(np.ceil(NEIGHBOURHOOD * fs)), int(REFINED * fs), _Turns(lead)
-    found = {turns.r_peak(beat, near, REFINED * fs) for beat in qrs_complexes(lead, fs)}
+    found = {turns.r_peak(beat, near, REFINED * fs) for beat in qrs_complexes(lead, fs, height)}
     starts = [peak - reach for peak in found if peak is not None and reach <= peak <= len(lead) - reach]
     return np.array(sorted({start + int(lead[start : start + 2 * reach].argmax()) for start in starts}), dtype=int)
 
 
-def qrs_complexes(lead: np.ndarray, fs: int) -> list[int]:
+def qrs_complexes(lead: np.ndarray, fs: int, height: float = HEIGHT) -> list[int]:
     """Indices of the QRS complexes of a filtered lead (T,): peaks of its slope that pass Hamilton's rules."""
     slope, seconds = _slope(lead, fs), min(MEMORY, len(lead) // fs)
     first = [slope[n * fs : (n + 1) * fs] for n in range(seconds)]
     heights = deque((one[_maxima(one)].max(initial=0.0) for one in first), maxlen=seconds)
     noise, intervals = deque([0.0] * seconds, maxlen=seconds), deque([float(fs)] * seconds, maxlen=seconds)
-    threshold = _threshold(heights, noise)
+    threshold = _threshold(heights, noise, height)
     beats: list[int] = []
 
     def take(peak: int) -> None:
@@ -62,7 +63,7 @@ def qrs_complexes(lead: np.ndarray, fs: int) -> list[int]:
             noise.append(slope[peak])
         elif slope[peak] > 0.5 * threshold:
             take(peak)  # after a long pause a lower peak is a beat, too
-        threshold = _threshold(heights, noise)
+        threshold = _threshold(heights, noise, height)
     return beats
 
 
@@ -80,9 +81,9 @@ def _maxima(values: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.diff(np.sign(np.diff(values))) < 0) + 1
 
 
-def _threshold(heights: deque[float], noise: deque[float]) -> float:
+def _threshold(heights: deque[float], noise: deque[float], height: float) -> float:
     usual_noise = median(noise)
-    return usual_noise + 0.475 * (median(heights) - usual_noise)
+    return usual_noise + height * (median(heights) - usual_noise)
 
 
 def _steepest(slope: np.ndarray, peaks: np.ndarray, near: int) -> list[int]:

@@ -116,10 +116,40 @@ def open_wfdb(path: Path) -> Recording:
     return WfdbRecording(name, leads, rates, tuple(range(len(leads))), lengths, path, header)
 
 
+def read_beats(path: Path, annotator: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Times (A,) in s and symbols (A,) of all annotations of a WFDB record; None if it has no such file.
+
+    Raises:
+        EcglibError: the annotations cannot be read, or are out of order.
+    """
+    import wfdb
+
+    if path.suffix in (".hea", ".dat"):
+        path = path.with_suffix("")
+    file = path.with_name(f"{path.name}.{annotator}")
+    if not file.exists():
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # wfdb under pandas 3
+            found = wfdb.rdann(str(path), annotator)
+        rate = found.fs or read_header(path, f"record {path}").frames
+        times, symbols = np.asarray(found.sample, dtype=np.float64) / rate, np.asarray(found.symbol, dtype=str)
+    except EcglibError:
+        raise
+    except Exception as error:  # wfdb lets all errors of its parsing through
+        raise EcglibError(f"The annotations {file} cannot be read ({error}).") from error
+    if (np.diff(times) < 0).any():
+        raise EcglibError(f"The annotations {file} are out of order.")
+    return times, symbols
+
+
 def _open_segments(path: Path, name: str, header: Header) -> Recording:
     parts: list[tuple[int, int, Recording | None]] = []
     position = 0
     for called, frames in header.segments:
+        if called != "~" and read_header(path.with_name(called), f"segment {called} of {name}").segments:
+            raise EcglibError(f"Segment {called} of {name} has segments itself, which is not read.")
         part = None if called == "~" else open_wfdb(path.with_name(called))
         if part is not None and ({*part.rates} != {header.frames} or part.samples != frames):
             raise EcglibError(f"Segment {called} of {name} has another rate or length than the header says.")

@@ -80,7 +80,7 @@ def answers(signals: np.ndarray, intervals: np.ndarray, usual: Usual = Usual()) 
         raise EcglibError(
             f"Beats {signals.shape} and intervals {intervals.shape} do not fit: (M, leads, {WINDOW}) and (M,)."
         )
-    intervals, found = _known(intervals), np.empty((len(signals), len(QUESTIONS)), dtype=np.float32)
+    intervals, found = known_intervals(intervals), np.empty((len(signals), len(QUESTIONS)), dtype=np.float32)
     for reference in _references(intervals, usual):
         judged, late = signals[reference.judged], signals[reference.latest]
         template = np.median(late, axis=0)
@@ -100,7 +100,7 @@ def embedding_answers(embeddings: np.ndarray, intervals: np.ndarray, usual: Usua
     """
     unit = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-9)
     found = np.empty(len(unit), dtype=np.float32)
-    for reference in _references(_known(intervals), usual):
+    for reference in _references(known_intervals(intervals), usual):
         template = unit[reference.latest].mean(axis=0)
         template /= max(float(np.linalg.norm(template)), 1e-9)
         spread = np.median(1 - unit[reference.latest] @ template)
@@ -108,7 +108,7 @@ def embedding_answers(embeddings: np.ndarray, intervals: np.ndarray, usual: Usua
     return found
 
 
-def _known(intervals: np.ndarray) -> np.ndarray:
+def known_intervals(intervals: np.ndarray) -> np.ndarray:
     """Intervals in which a missing one is the median of all; none is 0, even between annotations of one sample."""
     finite = np.isfinite(intervals)
     usual = np.median(intervals[finite]) if finite.any() else 1.0
@@ -162,14 +162,18 @@ def all_answers(beats: Beats, usual: Usual = Usual()) -> np.ndarray:
     return found
 
 
+def usual_beat(signals: np.ndarray, intervals: np.ndarray, number: int, usual: Usual = Usual()) -> np.ndarray:
+    """The usual beat (L, 320), mV, that beat `number` of a record is compared with; see `answers` for the others."""
+    references = _references(known_intervals(intervals), usual)
+    reference = next(one for one in references if number < one.judged.stop)
+    return np.median(signals[reference.latest], axis=0)
+
+
 def template_of(beats: Beats, position: int, usual: Usual = Usual()) -> np.ndarray:
     """The usual beat (L, 320), mV, that the beat at `position` is compared with."""
     own = np.flatnonzero(beats.records == beats.records[position])
     number = int(np.flatnonzero(own == position)[0])
-    for reference in _references(_known(beats.intervals[own, 0]), usual):
-        if number < reference.judged.stop:
-            break
-    return np.median(beats.signals[own[reference.latest]], axis=0)
+    return usual_beat(beats.signals[own], beats.intervals[own, 0], number, usual)
 
 
 def score(normal: np.ndarray, judged: np.ndarray) -> np.ndarray:

@@ -1,0 +1,115 @@
+"""Two ways to judge the beats of a recording: the three questions of `own_record`, and BeatGAN's reconstruction.
+
+A judge gives each beat a score, puts scores on the scale of normal beats of other people, and shows what a beat was
+compared with. It is made for a number of leads, `MOST` at most. Signals are all beats of a piece of the recording,
+(M, L, 320) mV, filtered, and intervals (M,) in s those before them.
+"""
+
+import json
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from ecglib.data import mitbih
+from ecglib.detection import own_record, reference
+from ecglib.detection.own_record import QUESTIONS, Usual
+
+BEATGAN = Path(__file__).with_name("beatgan.safetensors")
+WIDTH = 0.125  # of the shipped BeatGAN: an eighth of R1's channels
+TIMES = [1000 * (tick - (mitbih.BEFORE - 1)) / mitbih.FS for tick in range(mitbih.WINDOW)]  # ms from the annotation
+
+
+class Judge(Protocol):
+    """See this module."""
+
+    compared_with: str  # what a beat is compared with, for a reader
+    around: int  # beats that decide together what is usual
+
+    def judge(self, signals: np.ndarray, intervals: np.ndarray) -> pd.DataFrame:
+        """A row a beat: `score`, higher is more unusual, `why`, and what else there is to say."""
+
+    def percentile(self, scores: np.ndarray) -> np.ndarray:
+        """For each score (M,) the share of normal beats of other people with a lower one, in percent."""
+
+    def against(self, signals: np.ndarray, intervals: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """A beat and what it was compared with, both (L, 320), in the same unit."""
+
+
+class ThreeQuestions:
+    """`own_record`: is the P wave, the QRS complex, the time like those of the latest beats around?"""
+
+    MOST = max(reference.LEADS)
+    compared_with = "the usual beat of this recording"
+
+    def __init__(self, leads: int) -> None:
+        self.usual = Usual()
+        self.reference, self.around = reference.load(leads), self.usual.around
+
+    def judge(self, signals: np.ndarray, intervals: np.ndarray) -> pd.DataFrame:
+        """See `Judge`; for each question the percentage of normal beats that are at least as far from usual."""
+        answers = own_record.answers(signals, intervals, self.usual)
+        above = 100 * self.reference.share_above(answers)
+        found = {"score": self.reference.score(answers), "why": np.array(QUESTIONS)[above.argmin(axis=1)]}
+        return pd.DataFrame(found | {f"{name}, %": above[:, n] for n, name in enumerate(QUESTIONS)})
+
+    def percentile(self, scores: np.ndarray) -> np.ndarray:
+        """See `Judge`."""
+        return self.reference.percentile(scores)
+
+    def against(self, signals: np.ndarray, intervals: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """See `Judge`; in mV."""
+        return signals[number], own_record.usual_beat(signals, intervals, number, self.usual)
+
+
+class BeatGAN:
+    """The shipped BeatGAN, which has learned N beats of DS1: how badly does it redraw the beat?
+
+    Its scale are the N beats of `mitbih.DS1_VALIDATION`, which it has not learned.
+    """
+
+    MOST = 1
+    compared_with = "what BeatGAN drew"
+    around = 1
+
+    def __init__(self, leads: int = MOST) -> None:
+        import torch  # here: the other judge needs none
+
+        from ecglib.beatgan.networks import Generator
+        from ecglib.runs.store import read_facts, read_tensors
+
+        tensors = read_tensors(BEATGAN)
+        self.normal = np.sort(tensors.pop("normal_scores").numpy())
+        self.generator = Generator(width=WIDTH)
+        self.generator.load_state_dict(tensors)
+        self.generator.eval()
+        self.claims = json.loads(read_facts(BEATGAN)["claims"])
+        self.torch = torch
+
+    def _redrawn(self, signals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x = mitbih.scale(signals[:, :1])
+        with self.torch.no_grad():
+            parts = [self.generator(part)[0] for part in self.torch.from_numpy(x).split(256)]
+        return x, self.torch.cat(parts).numpy()
+
+    def judge(self, signals: np.ndarray, intervals: np.ndarray) -> pd.DataFrame:
+        """See `Judge`; `why` says where the reconstruction is worst."""
+        x, redrawn = self._redrawn(signals)
+        errors = (redrawn - x)[:, 0] ** 2
+        worst = np.array(TIMES)[errors.argmax(axis=1)]
+        why = [f"{abs(at):.0f} ms {'before' if at < 0 else 'after'} the R peak" for at in worst]
+        return pd.DataFrame({"score": errors.mean(axis=1), "why": why})
+
+    def percentile(self, scores: np.ndarray) -> np.ndarray:
+        """See `Judge`."""
+        found: np.ndarray = 100 * np.searchsorted(self.normal, scores, side="left") / len(self.normal)
+        return found
+
+    def against(self, signals: np.ndarray, intervals: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """See `Judge`; scaled to -1 to 1."""
+        x, redrawn = self._redrawn(signals[number : number + 1])
+        return x[0], redrawn[0]
+
+
+JUDGES: dict[str, type[ThreeQuestions] | type[BeatGAN]] = {"questions": ThreeQuestions, "beatgan": BeatGAN}

@@ -1,0 +1,198 @@
+"""`ecglib detect`: block by block it says what the whole record says, and on real records what its labels say."""
+
+import re
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import wfdb
+
+from ecglib.book.cli import main
+from ecglib.core.errors import EcglibError
+from ecglib.data import mitbih
+from ecglib.data.recording_wfdb import read_beats
+from ecglib.data.recordings import open_recording
+from ecglib.detection import detect, judges, own_record, reference
+from ecglib.stats import metrics
+
+
+@pytest.fixture(scope="module")
+def path(simulated_root):
+    return simulated_root / "mitdb" / "1.0.0" / "208"
+
+
+def judged(path, annotated=True, names=None, **how):
+    recording = detect.choose_leads(open_recording(path), names, judges.ThreeQuestions.MOST)
+    judge = judges.ThreeQuestions(len(recording.leads))
+    return detect.detect(recording, judge, read_beats(path, "atr") if annotated else None, **how)
+
+
+def test_the_blocks_say_what_the_whole_record_says(path, simulated_root, monkeypatch):
+    record = mitbih.read_record(simulated_root, "208")
+    kept = mitbih.select_beats(record, record.samples)
+    beats = mitbih.cut_beats(mitbih.bandpass(record.signals), record.samples[kept])
+    answers = own_record.answers(beats, mitbih.rr_intervals(record)[kept, 0])
+    whole = reference.load(2).score(answers)
+    monkeypatch.setattr(detect, "CHUNK", own_record.BLOCK)  # many chunks in a short record
+    monkeypatch.setattr(detect, "PIECE", 10 * mitbih.FS)
+    found = judged(path)
+    times = record.samples[kept] / mitbih.FS
+    at = found.beats.set_index(found.beats["time"].round(4))
+    both = at.loc[np.round(times, 4)]
+    assert both["score"].to_numpy() == pytest.approx(whole, abs=0.05)
+    assert found.annotated
+
+
+def test_the_most_unusual_beats_come_with_what_they_were_compared_with(path):
+    found = judged(path)
+    assert found.shown
+    assert [one.score for one in found.shown] == sorted((one.score for one in found.shown), reverse=True)
+    for one in found.shown[:5]:
+        row = found.beats.iloc[int((found.beats["time"] - one.time).abs().argmin())]
+        assert row["score"] == pytest.approx(one.score)
+        assert row["flagged"]
+        assert one.beat.shape == one.other.shape == (2, 320)
+        assert np.abs(one.beat - one.other).max() > 0.1
+
+
+def test_r_peaks_are_found_where_beats_are_annotated(path):
+    times, symbols = read_beats(path, "atr")
+    beats = times[np.isin(symbols, mitbih.BEAT_SYMBOLS)]
+    found = judged(path, annotated=False)
+    near = np.abs(found.beats["time"].to_numpy()[:, None] - beats).min(axis=0)
+    assert (near < 0.1).mean() > 0.95
+    assert (found.beats["class"] == "").all()
+
+
+def test_a_part_a_lead_and_a_threshold_of_ones_own(path):
+    found = judged(path, start=20.0, stop=60.0, names=["v1"], flagged=95.0)
+    assert found.leads == ("V1",)
+    assert found.beats["time"].between(20, 60).all()
+    assert (found.beats["flagged"] == (found.beats["percentile"] >= 95)).all()
+    with pytest.raises(EcglibError, match="is no part of it"):
+        judged(path, start=50.0, stop=20.0)
+    with pytest.raises(EcglibError, match="beats that can be judged: 30 are needed"):
+        judged(path, start=20.0, stop=25.0)
+    with pytest.raises(EcglibError, match="3 leads were named"):
+        judged(path, names=["MLII", "V1", "V1"])
+
+
+def rewritten(path, folder, change, rate=360):
+    """A copy of a record in 16 bits, its signals (T, 2) in mV changed."""
+    found = wfdb.rdrecord(str(path))
+    x = change(found.p_signal.copy())
+    wfdb.wrsamp(
+        "rec", fs=rate, units=["mV"] * 2, sig_name=found.sig_name, fmt=["16"] * 2, adc_gain=[1000] * 2,
+        baseline=[0] * 2, p_signal=x, write_dir=str(folder),
+    )  # fmt: skip
+    return folder / "rec"
+
+
+def noisy_start(x):
+    x[: 10 * 360] = 5 * np.random.default_rng(0).standard_normal((3600, 2))
+    return x
+
+
+def flat_start(x):
+    x[: 15 * 360] = -0.3
+    return x
+
+
+def gap(x):
+    x[20 * 360 : 30 * 360] = np.nan
+    return x
+
+
+@pytest.mark.parametrize("change", [noisy_start, flat_start, gap])
+def test_what_is_bad_in_one_place_costs_no_beats_elsewhere(path, tmp_path, change):
+    """Hamilton's thresholds come from the first seconds: over a whole record, noise there hides all later beats."""
+    whole = judged(path, annotated=False).beats["time"].to_numpy()
+    found = judged(rewritten(path, tmp_path, change), annotated=False)
+    later = whole[whole > 61]  # the first minute is searched by itself
+    there = found.beats["time"].to_numpy()
+    assert np.mean([np.abs(there - time).min() < 0.05 for time in later]) > 0.98
+    if change is not noisy_start:
+        assert any("No beat was found for" in note for note in found.notes)
+    assert np.isfinite(found.beats["score"]).all()
+
+
+def test_another_rate_finds_the_same_beats(path, tmp_path):
+    from scipy import signal
+
+    other = rewritten(path, tmp_path, lambda x: signal.resample_poly(x, 25, 36, axis=0, padtype="line"), rate=250)
+    first, second = judged(path, annotated=False).beats, judged(other, annotated=False).beats
+    assert len(second) == pytest.approx(len(first), abs=2)
+    nearest = [int((second["time"] - time).abs().argmin()) for time in first["time"]]
+    assert np.corrcoef(first["score"], second["score"].to_numpy()[nearest])[0, 1] > 0.9
+
+
+def test_the_command_writes_a_table_a_strip_and_one_page(path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)  # not the checkout
+    assert main(["detect", str(path)]) == 0
+    shown = capsys.readouterr().out
+    folder = tmp_path / "208-beats"
+    assert sorted(one.name for one in folder.iterdir()) == ["beats.csv", "page.html", "strip.png"]
+    table = pd.read_csv(folder / "beats.csv", keep_default_na=False)
+    flagged = int((table["flagged"].astype(str) == "True").sum())
+    assert f"{flagged} of {len(table)} annotated beats are flagged" in shown
+    assert "no medical device" in shown
+    page = (folder / "page.html").read_text()
+    assert "no medical device" in page
+    assert f"208: {flagged} of {len(table)} beats are flagged" in page
+    assert page.count('<div class="card">') == min(flagged, detect.SHOWN)
+    assert not re.search(r"(?:src|href)=\"(?!data:)", page), "it needs no other file"
+    assert (folder / "strip.png").stat().st_size > 20_000
+    assert main(["detect", str(path), "--annotations", "none", "--out", str(tmp_path / "새 폴더")]) == 0
+    assert "detected beats are flagged" in capsys.readouterr().out
+    assert main(["detect", str(tmp_path / "nobody")]) == 1
+    assert "There is no record" in capsys.readouterr().err
+
+
+def test_beatgan_redraws_each_beat(path, tmp_path, capsys):
+    assert main(["detect", str(path), "--model", "beatgan", "--out", str(tmp_path)]) == 0
+    assert "before the R peak" in (tmp_path / "page.html").read_text() or "after the R peak" in capsys.readouterr().out
+    table = pd.read_csv(tmp_path / "beats.csv")
+    assert (table["score"] > 0).all()
+    judge = judges.BeatGAN()
+    assert judge.claims["AUC on DS2"] > 0.7
+    assert judge.percentile(np.array([0.0, 1e9])).tolist() == [0, 100]
+
+
+def test_the_shipped_scale_is_whole():
+    for leads in reference.LEADS:
+        found = reference.load(leads)
+        assert found.answers.shape == (41_732, 3)
+        assert np.isfinite(found.answers).all() and np.isfinite(found.scores).all()
+        assert found.percentile(np.array([-1.0, 1e9])).tolist() == [0, 100]
+        shares = found.share_above(np.array([[-99.0] * 3, [99.0] * 3]))
+        assert shares[0] == pytest.approx(1)
+        assert (shares[1] < 1e-4).all()
+
+
+@pytest.mark.real_data
+def test_the_shipped_scale_is_that_of_ds1(real_root):
+    beats = mitbih.load_beats(real_root)
+    for leads in reference.LEADS:
+        made, shipped = reference.make(beats, leads), reference.load(leads)
+        assert made.answers == pytest.approx(shipped.answers, abs=0.02)
+        assert np.quantile(made.scores, 0.99) == pytest.approx(np.quantile(shipped.scores, 0.99), abs=0.05)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["208", "233"])
+def test_flagged_beats_agree_with_the_annotations(real_root, name):
+    """At the AUC that notebook 04 gives for the record."""
+    found = judged(real_root / "mitdb" / "1.0.0" / name)
+    abnormal, scores = (found.beats["class"] != "N").to_numpy(), found.beats["score"].to_numpy()
+    beats = mitbih.load_beats(real_root, [name])
+    answers = own_record.answers(beats.signals, beats.intervals[:, 0])
+    expected = metrics.auc(beats.labels != "N", reference.load(2).score(answers))
+    assert metrics.auc(abnormal, scores) == pytest.approx(expected, abs=0.002)
+    assert expected > 0.97
+    assert found.beats["flagged"][abnormal].mean() > 0.9
+    assert found.beats["flagged"][~abnormal].mean() < 0.06
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        detected = judged(real_root / "mitdb" / "1.0.0" / name, annotated=False)
+    assert len(detected.beats) == pytest.approx(len(found.beats), rel=0.03)
