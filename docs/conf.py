@@ -62,6 +62,7 @@ EVIDENCE
 GLOSSARY
 docs/map
 docs/running
+docs/own_record
 docs/teaching
 benchmarks/README
 CONTRIBUTING

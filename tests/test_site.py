@@ -18,6 +18,7 @@ NAMES = [
     "GLOSSARY",
     "docs/teaching",
     "docs/running",
+    "docs/own_record",
     "docs/map",
     "docs/api/ecglib.beatgan.losses",
     *(f"papermill_runs/desk/{path.stem}" for path in sorted((ROOT / "notebooks").glob("*.ipynb"))),

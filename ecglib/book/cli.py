@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+import shtab
+
 import ecglib
 from ecglib.core.errors import EcglibError, EcglibWarning
 from ecglib.core.files import output_root
@@ -64,6 +66,21 @@ ON_GPU = 8  # trainings share a GPU; more than eight make nothing faster on an H
 PRINTED = 20  # flagged beats; all are in the file
 A_TRAINING = 2e9  # bytes that one needs there
 
+
+EXAMPLES = """\
+examples:
+  ecglib doctor                                        what this machine has, and what to mend
+  ecglib run --profile smoke                           all five notebooks on simulated records, in minutes
+  ecglib data download mitdb                           MIT-BIH, 100 MB, checked file by file
+  ecglib run 02 03 --profile quick --jobs 2            two notebooks on real records
+  ecglib train 03 --profile desk --list                what is left to train, and how long it takes
+  ecglib train 03 --profile desk --budget 60           an hour of it; the same command goes on
+  ecglib detect my/record                              its unusual beats: a table, a picture, a page
+  ecglib export student student.onnx --int8            a classifier for use elsewhere
+  ecglib classify my/record --model student.onnx       what it says of each ten seconds
+  ecglib compare a.onnx b.onnx my/records              what compression changed
+exit codes: 0 done, 1 an error that the message says how to mend, 2 wrong usage, 75 out of time, 130 interrupted
+"""
 
 # The commands import what they need themselves, so that --help and a wrong option answer at once.
 
@@ -175,10 +192,17 @@ def _pack_data(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from ecglib.classifier.export import export_best
+    from ecglib.classifier.export import export_best, export_run, run_of
 
     path = Path(arguments.file)
-    print(export_best(arguments.kind, arguments.profile, path, arguments.int8, arguments.data_root, arguments.output))
+    if (arguments.kind is None) == (arguments.run is None):
+        raise EcglibError("Say what to export: a KIND of run, or one run with --from.")
+    if arguments.run is not None:
+        run, profile = run_of(Path(arguments.run))
+        print(export_run(run, profile, path, arguments.int8, arguments.data_root))
+    else:
+        kind, profile = arguments.kind, arguments.profile
+        print(export_best(kind, profile, path, arguments.int8, arguments.data_root, arguments.output))
     return 0
 
 
@@ -233,7 +257,7 @@ def _detect(arguments: argparse.Namespace) -> int:
             arguments.flag,
             lambda share: bar.update(round(100 * share) - bar.n) and None,
         )
-    folder = Path(arguments.out or f"{Path(recording.name).name}-beats")
+    folder = Path(arguments.out or f"{Path(arguments.record).stem}-beats")
     paths = page.write(found, recording, judge, folder)
     flagged = found.beats[found.beats["flagged"]]
     columns = ["time", *(["class"] if found.annotated else []), "score", "percentile", "why"]
@@ -296,6 +320,19 @@ def _print_table(frame: "DataFrame", form: str) -> None:
         print(frame.to_string(index=False, float_format="{:.4f}".format))
 
 
+def _doctor(arguments: argparse.Namespace) -> int:
+    from ecglib.book.doctor import examine
+
+    well = True
+    for one in examine(arguments.data_root):
+        print(f"{'  ' if not one.advice else '! '}{one.what:15s} {one.found}", flush=True)
+        if one.advice:
+            print(f"  {'':15s} -> {one.advice}", flush=True)
+            well = False
+    print("nothing is missing" if well else "what is marked with ! can be mended as said")
+    return 0 if well else 1
+
+
 def _pack(arguments: argparse.Namespace) -> int:
     from ecglib.book.evidence import pack_profile
 
@@ -313,7 +350,13 @@ def _readme(arguments: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     from ecglib.data.physionet import DATABASES
 
-    parser = argparse.ArgumentParser(prog="ecglib", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(
+        prog="ecglib",
+        description="The companion's notebooks, its databases, and its models on recordings of one's own.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    shtab.add_argument_to(parser, "--print-completion", help="completion for a shell: see README")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--version", action="version", version=f"ecglib {ecglib.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -357,7 +400,10 @@ def _parser() -> argparse.ArgumentParser:
     packing.set_defaults(command=_pack_data)
 
     export = commands.add_parser("export", help="write a trained classifier as ONNX, with its input contract inside")
-    export.add_argument("kind", help="of run: student, student-1lead, resnet, ...; the one best on validation is taken")
+    export.add_argument(
+        "kind", nargs="?", help="of run: student, student-1lead, resnet, ...; the one best on validation is taken"
+    )
+    export.add_argument("--from", dest="run", metavar="RUN", help="one run's folder instead, wherever it is")
     export.add_argument("file", help="to write, such as student.onnx")
     export.add_argument("--int8", action="store_true", help="quantise it, calibrated on training records")
     export.add_argument("--profile", choices=PROFILES, default="desk", help="whose runs (default: %(default)s)")
@@ -404,6 +450,10 @@ def _parser() -> argparse.ArgumentParser:
     pack.add_argument("--profile", choices=PROFILES, default="desk", help="whose runs (default: %(default)s)")
     _add_output(pack)
     pack.set_defaults(command=_pack)
+
+    doctor = commands.add_parser("doctor", help="what this machine has, and for each problem what to do")
+    _add_data_root(doctor)
+    doctor.set_defaults(command=_doctor)
 
     readme = commands.add_parser("readme", help="write the committed results into README, RESULTS and docs/")
     readme.set_defaults(command=_readme)

@@ -69,11 +69,31 @@ def run_notebooks(
     if profile != SMOKE:
         variables["ECGLIB_DATA"], beside["the data"] = str(databases), physionet.listing(databases)
     folder = root / "papermill_runs" / profile
+    _sweep(folder)
     todo = [job for job in planned if force or not _finished(job, folder / job.path.name, beside)]
     with _environment(variables):
         _train_all(todo, databases, folder / "runs", jobs)
         _execute_all(todo, folder, beside, jobs)
     return [folder / job.path.name for job in planned]
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the half-run notebooks of processes that were killed; those of running ones stay."""
+    for path in folder.glob("*.partial.ipynb"):
+        number = path.name.split(".")[-3]
+        if number.isdecimal() and not _runs(int(number)):
+            path.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    """Whether this machine has a process of this number."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
 
 
 def _train_all(todo: Sequence[Planned], root: Path, store: Path, jobs: int) -> None:

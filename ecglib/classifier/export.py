@@ -81,6 +81,11 @@ def export_best(
         EcglibError: no such run, no records, or the disk refused.
     """
     run = task.best_run(Path(output or output_root()) / "papermill_runs" / profile / "runs", kind)
+    return export_run(run, profile, path, int8, data_root)
+
+
+def export_run(run: ClassifierRun, profile: str, path: Path, int8: bool = False, data_root: str | None = None) -> str:
+    """Write a run as ONNX, see `export_best`."""
     plain = path.with_name(f".{path.name}.float") if int8 else path
     try:
         export(run, profile, plain)
@@ -93,6 +98,23 @@ def export_best(
     size, written = path.stat().st_size, onnx.read_contract(path)
     auc = (written.metrics or {})["auc"]
     return f"{path}: {written.source}, {written.precision}, {size:,} bytes, macro-AUC {auc:.4f} on test records"
+
+
+def run_of(place: Path) -> tuple[ClassifierRun, str]:
+    """The run in a folder, or of a file of weights in it, and the profile that its store is named after.
+
+    Raises:
+        EcglibError: there is no finished run of a classifier with weights.
+    """
+    folder = place.absolute() if place.is_dir() else place.absolute().parent
+    run = ClassifierRun(folder)
+    if not (folder / "config.json").exists() or not run.finished(weights=True):
+        raise EcglibError(
+            f"{place} is no finished run with weights: give a folder such as papermill_runs/desk/runs/NAME."
+        )
+    if "test_logits" not in run.predictions:
+        raise EcglibError(f"{place} is no classifier of PTB-XL records, which alone can be exported.")
+    return run, folder.parent.parent.name
 
 
 def contract_of_best(

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -31,6 +32,7 @@ from ecglib.runs.obtain import Clock, Result
 from ecglib.runs.store import PUBLISHED, StoredRun, publish, read_facts, read_tensors
 from ecglib.stats import metrics, multilabel
 
+KIND = re.compile(r"[A-Za-z0-9._]+(?:-1lead)?")  # of run: a network, and its leads if it has not all
 ALL_LEADS = tuple(range(len(LEADS)))
 UNTRAINED = "untrained"  # R3's program made its teacher anew and never trained it
 SELF = "self"
@@ -384,6 +386,8 @@ def best_run(store: Path, kind: str) -> ClassifierRun:
     Raises:
         EcglibError: there is none.
     """
+    if not KIND.fullmatch(kind):
+        raise EcglibError(f"{kind!r} is no kind of run: give one such as student, student-1lead or resnet.")
     folders = [path for way in ("", "-kd") for path in store.glob(f"{kind}{way}-benchmark-seed*") if path.is_dir()]
     runs = [run for run in map(ClassifierRun, folders) if run.finished(weights=True)]
     # In R3's chains of comparisons, later runs have been trained for longer, so they are left out.

@@ -66,5 +66,9 @@ def differences(settings: Any) -> dict[str, Any]:
 def digest(*settings: Any) -> str:
     """Ten hexadecimal digits of dataclasses; equal ones have equal digests."""
     facts = [differences(one) for one in settings]
-    text = json.dumps(facts[0] if len(facts) == 1 else facts, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:10]
+    return digest_of(facts[0] if len(facts) == 1 else facts)
+
+
+def digest_of(facts: Any) -> str:
+    """The same of what `differences` gave, which is what a run's `config.json` holds."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:10]

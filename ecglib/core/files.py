@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,10 +47,14 @@ def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
     kept: another process finished first.
 
     Raises:
-        EcglibError: the disk refused the write (full, read-only).
+        EcglibError: the disk refused the write (full, read-only), or something else than a plain file is there.
     """
     temporary: Path | None = None
     try:
+        if path.exists() and not (path.is_dir() if folder else path.is_file()):
+            raise EcglibError(
+                f"{path} is no plain {'folder' if folder else 'file'}, so it is not replaced: choose another."
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         if folder:
             temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -65,9 +70,11 @@ def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
         except OSError:
             if not (folder and path.is_dir()):
                 raise
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        if isinstance(error, ValueError) and "\0" not in str(path):
+            raise
         raise EcglibError(
-            f"Cannot write {path}: {error.strerror or error}. "
+            f"Cannot write {path}: {getattr(error, 'strerror', None) or error}. "
             "Free disk space or choose a writable folder, then run again; nothing was half written."
         ) from error
     finally:
@@ -100,6 +107,20 @@ def sole_process(folder: Path, name: str, busy: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def sweep(folder: Path, pattern: str, seconds: float = 3600.0) -> None:
+    """Remove what killed processes left in a folder: entries like `pattern` that nothing has touched for so long."""
+    for path in folder.glob(pattern):
+        try:
+            if time.time() - path.stat().st_mtime < seconds:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
+        except OSError:
+            continue  # another process swept it, or it is not ours
 
 
 def write_text(path: Path, text: str) -> None:

@@ -54,8 +54,13 @@ def resolved(precision: Precision, device: torch.device) -> Precision:
     return _faster(device) if precision == "auto" else precision
 
 
-@lru_cache
 def _faster(device: torch.device) -> Precision:
+    return "bfloat16" if speed_up(device) >= GAIN else "float32"
+
+
+@lru_cache
+def speed_up(device: torch.device) -> float:
+    """How many times faster a training step is in bfloat16 than in float32, measured on a few steps."""
     # Measured instead of asked: processors without bfloat16 emulate it, many times slower than float32.
     layer = Conv1d(PROBE[1], 2 * PROBE[1], 4, 2, 1).to(device)
     x = torch.ones(PROBE, device=device)
@@ -69,4 +74,4 @@ def _faster(device: torch.device) -> Precision:
                 torch.cuda.synchronize(device)
             spent.append(time.perf_counter() - start)
     fastest = {precision: min(spent[2:]) for precision, spent in seconds.items()}
-    return "bfloat16" if GAIN * fastest["bfloat16"] <= fastest["float32"] else "float32"
+    return fastest["float32"] / fastest["bfloat16"]

@@ -3,6 +3,7 @@
 import csv
 import re
 import tempfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ def open_table(path: Path, rate: float | None, unit: str) -> Recording:
             values = chunk[[name for name in names if name != times]].to_numpy(dtype=np.float64) * factors
             file.write(values.astype(np.float32).tobytes())
             length += len(values)
-            if times is not None:
+            if times is not None and len(values):
                 clock.take(chunk[times].to_numpy(dtype=np.float64))
         if length == 0:
             raise EcglibError(f"{path} has a line of names and no sample.")
@@ -95,17 +96,21 @@ def _chunks(path: Path, names: list[str], separator: str, decimal: str) -> Itera
 
     row = 0
     try:
-        with pd.read_csv(
-            path,
-            sep=separator,
-            decimal=decimal,
-            encoding="utf-8-sig",
-            header=0,
-            names=names,
-            chunksize=ROWS,
-            index_col=False,
-            skipinitialspace=True,
-        ) as chunks:
+        with (
+            warnings.catch_warnings(),
+            pd.read_csv(
+                path,
+                sep=separator,
+                decimal=decimal,
+                encoding="utf-8-sig",
+                header=0,
+                names=names,
+                chunksize=ROWS,
+                index_col=False,
+                skipinitialspace=True,
+            ) as chunks,
+        ):
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # it would drop what has no name
             for chunk in chunks:
                 numbers = chunk.apply(pd.to_numeric, errors="coerce")
                 wrong = numbers.isna() & chunk.notna()
@@ -115,6 +120,8 @@ def _chunks(path: Path, names: list[str], separator: str, decimal: str) -> Itera
                     raise EcglibError(f"{path}, line {row + line + 2}, column {names[column]}: {text!r} is no number.")
                 row += len(chunk)
                 yield numbers
+    except pd.errors.ParserWarning as error:
+        raise EcglibError(f"{path} has a line with more numbers than its first line has names.") from error
     except (ValueError, UnicodeDecodeError) as error:  # pandas' own errors are ValueErrors
         raise EcglibError(f"{path} cannot be read ({str(error).strip()}).") from error
 

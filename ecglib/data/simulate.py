@@ -7,7 +7,7 @@ steps; their numbers are not comparable with any report's.
 import hashlib
 from pathlib import Path
 
-from ecglib.core.files import atomic_path, cache_dir
+from ecglib.core.files import atomic_path, cache_dir, sweep
 from ecglib.data import simulate_mitbih, simulate_ptbxl
 
 
@@ -21,6 +21,7 @@ def simulated_root(seed: int = 0) -> Path:
     for module in (__file__, simulate_mitbih.__file__, simulate_ptbxl.__file__):
         digest.update(Path(str(module)).read_bytes())
     root = cache_dir() / "simulated" / digest.hexdigest()[:16]
+    sweep(root.parent, ".*")  # what was half made when its process was killed
     if not root.is_dir():
         with atomic_path(root, folder=True) as temporary:
             write_simulated(temporary, seed)

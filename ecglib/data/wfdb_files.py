@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ecglib.core.errors import EcglibError, EcglibWarning
-from ecglib.core.files import atomic_path, cache_dir, write_json
+from ecglib.core.files import atomic_path, cache_dir, sweep, write_json
 from ecglib.data import physionet, wfdb_header
 from ecglib.data.wfdb_header import read_header, wrong_checksums
 
@@ -151,6 +151,7 @@ def cached(
             raise EcglibError(f"{title} has no readable {name} in {path.parent}: {mend(root, database)}.") from error
         digest.update(f"{name} {found.st_size} {found.st_mtime_ns}\n".encode())
     place = cache_dir() / kind / digest.hexdigest()
+    sweep(place.parent, ".*")  # what was half made when its process was killed
     if place.is_dir() and not _intact(place):
         warnings.warn(f"The cache {place} is damaged and is made again.", EcglibWarning, stacklevel=3)
         shutil.rmtree(place)

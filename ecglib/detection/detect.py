@@ -194,7 +194,9 @@ def _judged(
         unusual = np.flatnonzero(judge.percentile(scores) >= found.least)
         for number in unusual[np.argsort(-scores[unusual])][:SHOWN]:
             pair = judge.against(signals, known[low:high], begin - low + int(number))
-            found.shown.append(Shown(peaks[begin + number] / FS, float(scores[number]), *pair))
+            # Copies: a view would keep the whole chunk in memory.
+            copies = (np.array(one) for one in pair)
+            found.shown.append(Shown(peaks[begin + number] / FS, float(scores[number]), *copies))
         found.shown = sorted(found.shown, key=lambda one: -one.score)[:SHOWN]
         parts.append(part)
         progress(end / len(peaks))

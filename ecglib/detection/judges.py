@@ -112,4 +112,33 @@ class BeatGAN:
         return x[0], redrawn[0]
 
 
+def write_beatgan(root: str | Path, store: Path, seeds: int = 3, epochs: int = 20) -> None:
+    """Train the shipped BeatGAN anew from the MIT-BIH below a data root, its runs being kept in `store`.
+
+    Of the seeds the one that redraws N beats of `mitbih.DS1_VALIDATION` best is taken, without a look at DS2.
+    """
+    import torch
+
+    from ecglib.beatgan.arms import best_without_labels
+    from ecglib.beatgan.networks import anomaly_scores
+    from ecglib.beatgan.task import BeatGANConfig
+    from ecglib.beatgan.training import Settings
+    from ecglib.runs.obtain import obtain
+    from ecglib.runs.store import half, write_tensors
+
+    beats = mitbih.load_beats(root)
+    configs = [
+        BeatGANConfig(beats.fingerprint, Settings(seed, epochs), split="patients", width=WIDTH) for seed in range(seeds)
+    ]
+    best = best_without_labels(obtain(config, beats, store, weights=True) for config in configs)
+    generator = best.generator()
+    kept = np.isin(beats.records, mitbih.DS1_VALIDATION) & (beats.labels == "N")
+    tensors = half(generator.state_dict())
+    generator.half().float()  # as it will be read
+    x = torch.from_numpy(mitbih.scale(np.asarray(beats.signals[kept][:, :1])))
+    tensors["normal_scores"] = anomaly_scores(generator, x)
+    claims = {"AUC on DS2": round(best.metrics["corrected"]["auc"], 4), "run": best.folder.name}
+    write_tensors(BEATGAN, tensors, {"claims": json.dumps(claims)})
+
+
 JUDGES: dict[str, type[ThreeQuestions] | type[BeatGAN]] = {"questions": ThreeQuestions, "beatgan": BeatGAN}

@@ -107,7 +107,8 @@ def _page(found: Detection, recording: Recording, judge: Judge, picture: bytes) 
     flagged = int(beats["flagged"].sum())
     cards = "\n".join(_card(one, found, judge) for one in found.shown)
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in found.notes)
-    title = html.escape(f"{Path(recording.name).name}: {flagged} of {len(beats)} beats are flagged")
+    name = Path(recording.name.removeprefix("record ")).name
+    title = html.escape(f"{name}: {flagged} of {len(beats)} beats are flagged")
     source = "the annotations" if found.annotated else "detected R peaks"
     shares = (
         "The windows of P wave and QRS complex are shaded. The percentages say how many normal beats of other people "

@@ -16,7 +16,7 @@ from ecglib.core.device import choose_device, environment
 from ecglib.core.files import sole_process, write_json, write_text
 from ecglib.core.precision import Precision, resolved
 from ecglib.runs.loop import Loop
-from ecglib.runs.store import StoredRun, write_arrays, write_tensors
+from ecglib.runs.store import OF_PREDICTIONS, StoredRun, digest_of_file, write_arrays, write_tensors
 
 SHOWN = ("auc", "auc_eval_mode", "loss")  # on a progress bar: the first of these that an epoch has
 Watcher = Callable[[Loop], object]
@@ -115,8 +115,9 @@ def _train(config: Config, data: Any, folder: Path, device: str, watchers: Seque
     history = pd.DataFrame(loop.history)
     write_text(folder / "history.csv", history.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     spent = {"seconds": round(float(history["seconds"].sum()), 1), **(result.facts or {})}
+    kept = {OF_PREDICTIONS: digest_of_file(folder / "predictions.npz")}
     trained = {"precision": ", ".join(loop.precisions), "trained_on": ", ".join(loop.places)}
-    write_json(folder / "env.json", {**environment(place), **trained, **spent})
+    write_json(folder / "env.json", {**environment(place), **trained, **kept, **spent})
     write_json(folder / "metrics.json", result.measure(config.run(folder.parent).predictions))
     loop.checkpoint.unlink(missing_ok=True)
 

@@ -25,11 +25,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ecglib.core.config import digest_of
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import atomic_path, write_text
 
 PUBLISHED = "weights_float16.safetensors"  # in half precision, small enough to be committed
 CONTENTS = "contents.json"  # in a file of predictions: group -> array -> entry
+OF_PREDICTIONS = "predictions"  # in env.json: the digest of the file that the training wrote
 JSON = {"config": "config.json", "env": "env.json", "metrics": "metrics.json"}
 
 
@@ -57,13 +59,27 @@ class StoredRun:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The config as JSON: the fields that differ from their defaults."""
-        return self._json("config")
+        """The config as JSON: the fields that differ from their defaults.
+
+        Raises:
+            EcglibError: it is missing, damaged, or not the one that the run's id was made of.
+        """
+        found = self._json("config")
+        if digest_of(found) != self.folder.name.rsplit("-", 1)[-1]:
+            raise EcglibError(f"The config of {self.folder} was changed after its training: delete the folder.")
+        return found
 
     @cached_property
     def metrics(self) -> dict[str, dict[str, float]]:
-        """Metrics by what they belong to: a rule of choosing the epoch, or a part of the data."""
-        return self._json("metrics")
+        """Metrics by what they belong to: a rule of choosing the epoch, or a part of the data.
+
+        Raises:
+            EcglibError: they are missing, damaged or empty.
+        """
+        found = self._json("metrics")
+        if not found:
+            raise EcglibError(f"{self.folder / 'metrics.json'} is empty: delete it and run again.")
+        return found
 
     @cached_property
     def environment(self) -> dict[str, Any]:
@@ -76,12 +92,20 @@ class StoredRun:
         path = self.folder / "history.csv"
         if not path.exists() and self.folder.name in (histories := bundle(self.folder.parent).histories):
             return pd.read_csv(io.StringIO(histories[self.folder.name]))
-        return pd.read_csv(path)
+        with _reading(path):
+            return pd.read_csv(path)
 
     @cached_property
     def predictions(self) -> dict[str, np.ndarray]:
-        """The run's outputs."""
-        return self.arrays()
+        """The run's outputs.
+
+        Raises:
+            EcglibError: they are missing, damaged, or another run's; or an array is asked for that is not there.
+        """
+        kept, path = self.environment.get(OF_PREDICTIONS), self.folder / "predictions.npz"
+        if kept is not None and path.exists() and digest_of_file(path) != kept:
+            raise EcglibError(f"{path} is not what this run has written: delete it and run again.")
+        return _Arrays(self.folder, self.arrays())
 
     def size(self, name: str) -> int | None:
         """Bytes of one of the run's files, or of its content in the bundle; None if it was not kept."""
@@ -98,6 +122,17 @@ class StoredRun:
     def arrays(self) -> dict[str, np.ndarray]:
         """The run's outputs as they are stored."""
         return stored_arrays(self.folder.parent, f"{self.folder.name}/predictions")
+
+
+class _Arrays(dict[str, np.ndarray]):
+    """Arrays by name; one that is missing says so in one line."""
+
+    def __init__(self, folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+        super().__init__(arrays)
+        self.folder = folder
+
+    def __missing__(self, name: str) -> np.ndarray:
+        raise EcglibError(f"The predictions of {self.folder} have no {name!r}: delete the folder and run again.")
 
 
 class Bundle:
@@ -179,6 +214,16 @@ def stored_arrays(store: Path, name: str) -> dict[str, np.ndarray]:
     path = store / f"{name}.npz"
     packed = bundle(store)
     return read_arrays(path) if path.exists() or name not in packed.groups else _widened(packed.arrays(name))
+
+
+def digest_of_file(path: Path) -> str:
+    """Sixteen hexadecimal digits of a file's content.
+
+    Raises:
+        EcglibError: it cannot be read.
+    """
+    with _reading(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()[:16]
 
 
 def is_stored(store: Path, name: str) -> bool:

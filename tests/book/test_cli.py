@@ -149,6 +149,33 @@ def test_verify_takes_every_database_there_and_fails_with_the_worst(tmp_path, mo
     assert cli.main(["data", "verify", "mitdb", *root]) == 0
 
 
+def test_debug_shows_where_an_error_comes_from(tmp_path):
+    with pytest.raises(EcglibError, match="There is no record"):
+        cli.main(["--debug", "detect", str(tmp_path / "nobody")])
+
+
+def test_the_doctor_says_of_each_problem_what_to_do(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)  # no checkout
+    monkeypatch.delenv("ECGLIB_OUTPUT", raising=False)
+    monkeypatch.setitem(sys.modules, "wfdb", None)
+    assert cli.main(["doctor", "--data-root", str(tmp_path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    marked = {line[2:].split()[0]: lines[n + 1].strip() for n, line in enumerate(lines) if line.startswith("! ")}
+    assert set(marked) >= {"wfdb", "MIT-BIH", "PTB-XL"}
+    assert marked["wfdb"].startswith("-> pip install -c constraints.txt -e '.[data]'")
+    assert marked["MIT-BIH"].startswith("-> ecglib data download mitdb")
+    assert all(
+        name in "\n".join(lines) for name in ("Python", "torch", "device", "bfloat16", "memory", "disk", "cache")
+    )
+
+
+def test_completion_for_a_shell_knows_the_commands(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--print-completion", "bash"])
+    assert stop.value.code == 0
+    assert "classify" in capsys.readouterr().out
+
+
 def test_help_loads_nothing_heavy():
     heavy = {"torch", "numpy", "pandas", "wfdb", "papermill", "nbformat", "pooch"}
     code = (

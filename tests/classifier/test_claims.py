@@ -19,6 +19,7 @@ from ecglib.classifier.claims import Claimed, change, claims, equal, of_differen
 from ecglib.classifier.ledger import measured_r3
 from ecglib.classifier.task import UNTRAINED, ClassifierConfig, ClassifierRun
 from ecglib.classifier.training import Settings
+from ecglib.core.config import digest_of
 from ecglib.core.errors import EcglibError
 from ecglib.data import ptbxl
 from ecglib.data.ptbxl import SUPERCLASSES, Scaler
@@ -34,6 +35,8 @@ VALIDATION, TEST, LAST = 2.0, 1.2, 0.7
 
 def stored(folder, network="57K", seed=0, skill=0.0, **config):
     """A finished run whose logits are right by as much as the constants and `skill` say."""
+    facts = {"network": network, "training": {"seed": seed, "epochs": 2, "batch_size": 32}, **config}
+    folder = folder.with_name(f"{folder.name}-{digest_of(facts)}")
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     predictions = {}
@@ -49,8 +52,8 @@ def stored(folder, network="57K", seed=0, skill=0.0, **config):
         signal = (strength + skill) * predictions[f"{part}_targets"]
         predictions[f"{name}_logits"] = (signal + noise.normal(size=(RECORDS, 5))).astype(np.float16)
     write_arrays(folder / "predictions.npz", predictions)
-    facts = {"network": network, "training": {"seed": seed, "epochs": 2, "batch_size": 32}, **config}
     (folder / "config.json").write_text(json.dumps(facts))
+    (folder / "env.json").write_text("{}")
     (folder / "metrics.json").write_text(json.dumps(task.evaluate(predictions, 0, 1)))
     (folder / "history.csv").write_text("epoch,auc\n0,0.49\n1,0.82\n")
     return ClassifierRun(folder)

@@ -1,6 +1,8 @@
 """Writing: all or nothing, and one clear error."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -55,3 +57,25 @@ def test_output_goes_to_the_variable_or_the_checkout(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(EcglibError, match="not inside a checkout"):
         files.project_root()
+
+
+def test_what_is_no_plain_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", tmp_path, Path("/dev/null")):
+        with pytest.raises(EcglibError, match="is no plain file, so it is not replaced"):
+            files.write_text(place, "text")
+    assert (tmp_path / "pipe").is_fifo() and Path("/dev/null").is_char_device()
+
+
+def test_a_name_that_no_disk_takes_is_one_error(tmp_path):
+    with pytest.raises(EcglibError, match="Cannot write"):
+        files.write_text(tmp_path / "a\0b", "text")
+
+
+def test_old_leftovers_are_swept_and_new_ones_stay(tmp_path):
+    for name in (".old.1", ".new.2", "kept"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("half")
+    os.utime(tmp_path / ".old.1", (0, 0))
+    files.sweep(tmp_path, ".*")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".new.2", "kept"]
