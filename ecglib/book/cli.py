@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (wrong usage leaves through argparse's `SystemExit(2)`)."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if arguments.command is _export:
+        rest = _kind_and_file(parser, arguments, rest)
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     shown, warnings.showwarning = warnings.showwarning, _show
     try:
         return arguments.command(arguments)
@@ -195,8 +200,6 @@ def _export(arguments: argparse.Namespace) -> int:
     from ecglib.classifier.export import export_best, export_run, run_of
 
     path = Path(arguments.file)
-    if (arguments.kind is None) == (arguments.run is None):
-        raise EcglibError("Say what to export: a KIND of run, or one run with --from.")
     if arguments.run is not None:
         run, profile = run_of(Path(arguments.run))
         print(export_run(run, profile, path, arguments.int8, arguments.data_root))
@@ -204,6 +207,17 @@ def _export(arguments: argparse.Namespace) -> int:
         kind, profile = arguments.kind, arguments.profile
         print(export_best(kind, profile, path, arguments.int8, arguments.data_root, arguments.output))
     return 0
+
+
+def _kind_and_file(parser: argparse.ArgumentParser, arguments: argparse.Namespace, rest: list[str]) -> list[str]:
+    """Sort out `export KIND FILE` and `export --from RUN FILE`, with options anywhere between; what is left over."""
+    given = [one for one in (arguments.kind, arguments.file, *rest) if one is not None]
+    names = [one for one in given if not one.startswith("-")]
+    wanted = 2 if arguments.run is None else 1
+    if len(names) != wanted or len(given) > len(names):
+        parser.error("give ecglib export KIND FILE, or ecglib export --from RUN FILE (see ecglib export --help)")
+    arguments.kind, arguments.file = (names[0] if wanted == 2 else None), names[-1]
+    return []
 
 
 def _classify(arguments: argparse.Namespace) -> int:
@@ -384,17 +398,17 @@ def _parser() -> argparse.ArgumentParser:
         metavar="COMMAND", required=True
     )
     download = data.add_parser("download", help="fetch a database from PhysioNet, and go on where a download broke off")
-    download.add_argument("database", choices=DATABASES)
+    download.add_argument("database", choices=list(DATABASES))
     _add_data_root(download)
     download.add_argument("--mirror", metavar="URL", help="a server laid out as PhysioNet's")
     download.set_defaults(command=_download)
     verify = data.add_parser("verify", help="compare every file with its published checksum")
-    verify.add_argument("database", choices=DATABASES, nargs="?", help="default: every database there")
+    verify.add_argument("database", choices=list(DATABASES), nargs="?", help="default: every database there")
     _add_data_root(verify)
     verify.set_defaults(command=_verify)
 
     packing = data.add_parser("pack", help="put a database into a few files that need no WFDB, such as for a cluster")
-    packing.add_argument("database", choices=DATABASES)
+    packing.add_argument("database", choices=list(DATABASES))
     packing.add_argument("folder", help="to write into; as a --data-root it serves like the database itself")
     _add_data_root(packing)
     packing.set_defaults(command=_pack_data)
@@ -404,9 +418,9 @@ def _parser() -> argparse.ArgumentParser:
         "kind", nargs="?", help="of run: student, student-1lead, resnet, ...; the one best on validation is taken"
     )
     export.add_argument("--from", dest="run", metavar="RUN", help="one run's folder instead, wherever it is")
-    export.add_argument("file", help="to write, such as student.onnx")
+    export.add_argument("file", nargs="?", help="to write, such as student.onnx")
     export.add_argument("--int8", action="store_true", help="quantise it, calibrated on training records")
-    export.add_argument("--profile", choices=PROFILES, default="desk", help="whose runs (default: %(default)s)")
+    export.add_argument("--profile", choices=list(PROFILES), default="desk", help="whose runs (default: %(default)s)")
     _add_data_root(export)
     _add_output(export)
     export.set_defaults(command=_export)
@@ -447,7 +461,7 @@ def _parser() -> argparse.ArgumentParser:
 
     store = commands.add_parser("store", help="the results of runs").add_subparsers(metavar="COMMAND", required=True)
     pack = store.add_parser("pack", help="put all runs of a profile into few files, to be committed")
-    pack.add_argument("--profile", choices=PROFILES, default="desk", help="whose runs (default: %(default)s)")
+    pack.add_argument("--profile", choices=list(PROFILES), default="desk", help="whose runs (default: %(default)s)")
     _add_output(pack)
     pack.set_defaults(command=_pack)
 
@@ -462,7 +476,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_notebooks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="number, name or unique prefix (default: all)")
-    parser.add_argument("--profile", choices=PROFILES, default=SMOKE, help="how much to run (default: %(default)s)")
+    parser.add_argument(
+        "--profile", choices=list(PROFILES), default=SMOKE, help="how much to run (default: %(default)s)"
+    )
     _add_data_root(parser)
     parser.add_argument(
         "--jobs",

@@ -97,15 +97,8 @@ class StoredRun:
 
     @cached_property
     def predictions(self) -> dict[str, np.ndarray]:
-        """The run's outputs.
-
-        Raises:
-            EcglibError: they are missing, damaged, or another run's; or an array is asked for that is not there.
-        """
-        kept, path = self.environment.get(OF_PREDICTIONS), self.folder / "predictions.npz"
-        if kept is not None and path.exists() and digest_of_file(path) != kept:
-            raise EcglibError(f"{path} is not what this run has written: delete it and run again.")
-        return _Arrays(self.folder, self.arrays())
+        """The run's outputs."""
+        return self.arrays()
 
     def size(self, name: str) -> int | None:
         """Bytes of one of the run's files, or of its content in the bundle; None if it was not kept."""
@@ -120,8 +113,15 @@ class StoredRun:
         return packed.size(group) if group in packed.groups else None
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The run's outputs as they are stored."""
-        return stored_arrays(self.folder.parent, f"{self.folder.name}/predictions")
+        """The run's outputs as they are stored.
+
+        Raises:
+            EcglibError: they are missing, damaged, or another run's; or an array is asked for that is not there.
+        """
+        kept, path = self.environment.get(OF_PREDICTIONS), self.folder / "predictions.npz"
+        if kept is not None and path.exists() and digest_of_file(path) != kept:
+            raise EcglibError(f"{path} is not what this run has written: delete it and run again.")
+        return _Arrays(self.folder, stored_arrays(self.folder.parent, f"{self.folder.name}/predictions"))
 
 
 class _Arrays(dict[str, np.ndarray]):
@@ -130,6 +130,12 @@ class _Arrays(dict[str, np.ndarray]):
     def __init__(self, folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
         super().__init__(arrays)
         self.folder = folder
+
+    def pop(self, name: str) -> np.ndarray:  # type: ignore[override]
+        """An array, which is taken out."""
+        found = self[name]
+        del self[name]
+        return found
 
     def __missing__(self, name: str) -> np.ndarray:
         raise EcglibError(f"The predictions of {self.folder} have no {name!r}: delete the folder and run again.")

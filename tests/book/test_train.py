@@ -82,7 +82,19 @@ def test_the_list_says_what_is_left_and_trains_nothing(tmp_path, simulated_root,
 
 
 def test_a_failed_training_is_named_and_the_exit_code_is_1(tmp_path, simulated_root, capsys):
-    command = ["train", "03", *TINY, "-p", "train_beats=32", "--only", "B", "--output", str(tmp_path)]
+    command = [
+        "train",
+        "03",
+        *TINY,
+        "-p",
+        "train_beats=0",
+        "-p",
+        "batch_size=65000",
+        "--only",
+        "B",
+        "--output",
+        str(tmp_path),
+    ]
     assert cli.main(command) == 1
     assert "trainings failed" in (said := capsys.readouterr().err)
     assert "do not fill one batch" in said

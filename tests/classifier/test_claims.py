@@ -85,7 +85,7 @@ def test_a_change_has_the_numbers_of_its_part_and_says_how_many_trainings(tmp_pa
     teachers = arm(tmp_path, "teacher")
     before = arm(tmp_path, "before", 5, first=100)
     taught = [
-        stored(tmp_path / f"taught{n}", seed=100 + n, skill=0.2, lesson={"teacher": f"teacher{n % 3}"})
+        stored(tmp_path / f"taught{n}", seed=100 + n, skill=0.2, lesson={"teacher": teachers[n % 3].folder.name})
         for n in range(5)
     ]
     for part in ("validation", "test", "test_last"):
