@@ -302,7 +302,7 @@ def _answers(arguments: argparse.Namespace, model: Path) -> "tuple[dict[str, lis
     from tqdm.auto import tqdm
 
     from ecglib.classifier.classify import answers, recordings_in
-    from ecglib.classifier.onnx import read_contract
+    from ecglib.classifier.contract import read_contract
 
     read_contract(model)  # a wrong model is one error, not one a recording
     found, failed = {}, False

@@ -5,7 +5,7 @@
 - `training`, `task`: one epoch; `ClassifierConfig`, its whole training, `ClassifierRun`
 - `arms`: every arm with its control
 - `prune`, `quantise`, `attempts`, `slips`: what R3 did to its network, and what makes one fall
-- `onnx`, `deployed`, `measure`, `export`, `classify`: a network as a file, in INT8, and in use
+- `contract`, `onnx`, `deployed`, `measure`, `export`, `classify`: a network as a file, in INT8, and in use
 - `baselines`: boosted trees on the median beat; `attribution`: what a network looked at; `layers`: figures of layers
 - `claims`, `tables`, `figures`, `diagrams`, `ledger`: what the notebook shows
 """

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
-from ecglib.classifier import onnx
-from ecglib.classifier.onnx import Contract
-from ecglib.classifier.training import probabilities
+from ecglib.classifier import contract as models
+from ecglib.classifier.contract import Contract
 from ecglib.core.errors import EcglibError, EcglibWarning
 from ecglib.data import quality
 from ecglib.data.recording import Recording
 from ecglib.data.recordings import open_recording
 
-AT_ONCE = 32  # windows: 5 minutes of ten seconds each, 15 MB of twelve leads at 500 Hz
+AT_ONCE = 8  # windows: 4 MB of twelve leads at 500 Hz
 FILES = (".hea", ".edf", ".csv", ".tsv")  # what a folder is searched for
 
 
@@ -61,9 +61,9 @@ def answers(path: Path, model: Path, start: float | None = None) -> Iterator[Ans
     A window that cannot be an ECG has a fault instead of probabilities. What is left over at the end is not judged.
 
     Raises:
-        EcglibError: see `read_record`, and `onnx.read_contract`.
+        EcglibError: see `read_record`, and `contract.read_contract`.
     """
-    contract, session = onnx.read_contract(model), onnx.open_model(model)
+    contract, session = models.read_contract(model), models.open_model(model)
     recording = open_recording(path).choose(contract.leads)
     if start is None:
         recording.compare_checksums()
@@ -80,8 +80,8 @@ def _judged(recording: Recording, contract: Contract, session: Any, firsts: rang
     windows = x.reshape(len(contract.leads), len(firsts), contract.samples).swapaxes(0, 1)
     faults = ["; ".join(quality.faults(window, contract.leads)) for window in windows]
     sound = [number for number, fault in enumerate(faults) if not fault]
-    logits = onnx.run(session, windows[sound].astype(np.float32)) if sound else np.empty((0, len(contract.labels)))
-    found = dict(zip(sound, probabilities(logits), strict=True))
+    logits = models.run(session, windows[sound].astype(np.float32)) if sound else np.empty((0, len(contract.labels)))
+    found = dict(zip(sound, expit(logits), strict=True))
     for number, (first, fault) in enumerate(zip(firsts, faults, strict=True)):
         if fault:
             yield Answer(first / contract.rate, {}, fault=fault)

@@ -132,7 +132,7 @@ def test_a_damaged_file_of_the_right_size_is_said(tmp_path, ecg):
 def test_a_short_or_missing_file_is_one_error(tmp_path, ecg):
     path = write(tmp_path, ecg)
     path.with_suffix(".dat").write_bytes(path.with_suffix(".dat").read_bytes()[:777])
-    with pytest.raises(EcglibError, match="cannot be read .*complete WFDB record"):
+    with pytest.raises(EcglibError, match=r"cannot be read .*complete WFDB record"):
         whole(path)
     path.with_suffix(".dat").unlink()
     with pytest.raises(EcglibError, match="cannot be read"):
@@ -233,7 +233,7 @@ def test_a_table_that_would_need_a_guess_is_refused(tmp_path, ecg):
     with pytest.raises(EcglibError, match="no sample"):
         open_recording(path, rate=100)
     path.write_text("I (mmHg),II\n1,2\n")
-    with pytest.raises(EcglibError, match="Lead I .* is in 'mmHg'"):
+    with pytest.raises(EcglibError, match=r"Lead I .* is in 'mmHg'"):
         open_recording(path, rate=100)
     path.write_text("time,I\n0,1\n0.01,2\n5,3\n5.01,2\n")
     with pytest.raises(EcglibError, match="do not rise by even steps"):
