@@ -118,7 +118,7 @@ def _train(arguments: argparse.Namespace) -> int:
     names = arguments.notebooks or list(train.GRIDS)
     planned = plan(find_notebooks(names), arguments.profile, dict(arguments.parameters), options, here=not elsewhere)
     root = data_root(arguments.profile, arguments.data_root)
-    store = Path(arguments.output or output_root()).absolute() / "papermill_runs" / arguments.profile / "runs"
+    store = output_root(arguments.output).absolute() / "papermill_runs" / arguments.profile / "runs"
     trainings = train.grid(planned, root, arguments.only)
     rest = train.unfinished(trainings, store)
     if arguments.list or (arguments.profile != SMOKE and not elsewhere):  # smoke's are shorter than the probe
@@ -222,7 +222,9 @@ def _kind_and_file(parser: argparse.ArgumentParser, arguments: argparse.Namespac
 
 def _classify(arguments: argparse.Namespace) -> int:
     from ecglib.classifier.classify import table
+    from ecglib.classifier.contract import read_contract
 
+    read_contract(Path(arguments.model))  # a wrong model is one error, not one a recording
     found, failed = _answers(arguments, Path(arguments.model))
     if arguments.format != "text":
         _print_table(table(found), arguments.format)
@@ -290,8 +292,11 @@ def _detect(arguments: argparse.Namespace) -> int:
 
 def _compare(arguments: argparse.Namespace) -> int:
     from ecglib.classifier.classify import compare
+    from ecglib.classifier.contract import read_contract
 
     models = Path(arguments.first), Path(arguments.second)
+    for model in models:
+        read_contract(model)
     (first, failed), (second, _) = (_answers(arguments, model) for model in models)
     _print_table(compare(models, (first, second)).reset_index(), arguments.format)
     return 1 if failed else 0
@@ -302,14 +307,14 @@ def _answers(arguments: argparse.Namespace, model: Path) -> "tuple[dict[str, lis
     from tqdm.auto import tqdm
 
     from ecglib.classifier.classify import answers, recordings_in
-    from ecglib.classifier.contract import read_contract
+    from ecglib.data.recordings import TABLES
 
-    read_contract(model)  # a wrong model is one error, not one a recording
     found, failed = {}, False
     recordings = recordings_in([Path(one) for one in arguments.records])
     for path in tqdm(recordings, unit="recording", disable=len(recordings) == 1 or None):
         try:
-            found[str(path)] = list(answers(path, model, arguments.start))
+            rate = arguments.rate if path.suffix.casefold() in TABLES else None
+            found[str(path)] = list(answers(path, model, arguments.start, rate, arguments.unit))
         except EcglibError as error:
             if len(recordings) == 1:
                 raise
@@ -350,7 +355,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _pack(arguments: argparse.Namespace) -> int:
     from ecglib.book.evidence import pack_profile
 
-    print(pack_profile(Path(arguments.output or output_root()) / "papermill_runs" / arguments.profile))
+    print(pack_profile(output_root(arguments.output) / "papermill_runs" / arguments.profile))
     return 0
 
 
@@ -449,8 +454,7 @@ def _parser() -> argparse.ArgumentParser:
         "--annotations", default="atr", metavar="SUFFIX",
         help="file of annotated beats, if it is there; none: detect R peaks (default: %(default)s)",
     )  # fmt: skip
-    detect.add_argument("--rate", type=float, metavar="HZ", help="of a table without a column of times")
-    detect.add_argument("--unit", default="mV", help="of a table without units (default: %(default)s)")
+    _add_table(detect)
     detect.set_defaults(command=_detect)
 
     compare = commands.add_parser("compare", help="what compression changed: the answers of two models to recordings")
@@ -506,9 +510,15 @@ def _add_records(parser: argparse.ArgumentParser) -> None:
         "records", nargs="+", metavar="RECORD", help="a WFDB record (without .hea), an EDF file, a table, or a folder"
     )
     parser.add_argument("--start", type=float, metavar="SECONDS", help="one window only, and where it begins")
+    _add_table(parser)
     parser.add_argument(
         "--format", choices=("text", "csv", "json"), default="text", help="of what is printed (default: %(default)s)"
     )
+
+
+def _add_table(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rate", type=float, metavar="HZ", help="of a table without a column of times")
+    parser.add_argument("--unit", default="mV", help="of a table without units (default: %(default)s)")
 
 
 def _add_data_root(parser: argparse.ArgumentParser) -> None:

@@ -62,7 +62,7 @@ def run_notebooks(
     planned = plan(find_notebooks(names), profile, overrides or {}, {"seeds": seeds, "device": device})
     # The kernel works in the notebook's folder, so it needs absolute paths; as variables they are not recorded in the
     # notebook. Nobody watches the progress bars of a headless run.
-    root = Path(output or output_root()).absolute()
+    root = output_root(output).absolute()
     variables = {"TQDM_DISABLE": "1", "ECGLIB_DRIVER": "1", "ECGLIB_OUTPUT": str(root)}
     beside = {"ecglib": _library()}
     databases = parameters.data_root(profile, data_root)

@@ -55,16 +55,19 @@ def read_record(path: Path, contract: Contract, start: float | None = None) -> n
     return x[None].astype(np.float32)
 
 
-def answers(path: Path, model: Path, start: float | None = None) -> Iterator[Answer]:
+def answers(
+    path: Path, model: Path, start: float | None = None, rate: float | None = None, unit: str = "mV"
+) -> Iterator[Answer]:
     """What a model says of each window of a recording, one after another, or of the one that begins at `start`.
 
-    A window that cannot be an ECG has a fault instead of probabilities. What is left over at the end is not judged.
+    `rate` and `unit` are those of a table that does not say them, see `open_recording`. A window that cannot be an ECG
+    has a fault instead of probabilities. What is left over at the end is not judged.
 
     Raises:
         EcglibError: see `read_record`, and `contract.read_contract`.
     """
     contract, session = models.read_contract(model), models.open_model(model)
-    recording = open_recording(path).choose(contract.leads)
+    recording = open_recording(path, rate, unit).choose(contract.leads)
     if start is None:
         recording.compare_checksums()
         _window(recording, contract, 0.0)  # long enough for one

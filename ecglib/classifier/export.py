@@ -80,7 +80,7 @@ def export_best(
     Raises:
         EcglibError: no such run, no records, or the disk refused.
     """
-    run = task.best_run(Path(output or output_root()) / "papermill_runs" / profile / "runs", kind)
+    run = task.best_run(output_root(output) / "papermill_runs" / profile / "runs", kind)
     return export_run(run, profile, path, int8, data_root)
 
 
@@ -108,7 +108,7 @@ def run_of(place: Path) -> tuple[ClassifierRun, str]:
     """
     folder = place.absolute() if place.is_dir() else place.absolute().parent
     run = ClassifierRun(folder)
-    if not (folder / "config.json").exists() or not run.finished(weights=True):
+    if not run.finished(weights=True):
         raise EcglibError(
             f"{place} is no finished run with weights: give a folder such as papermill_runs/desk/runs/NAME."
         )

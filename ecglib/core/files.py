@@ -33,10 +33,21 @@ def project_root() -> Path:
     raise EcglibError(f"{here} is not inside a checkout of the companion: change into it and try again.")
 
 
-def output_root() -> Path:
-    """The folder that gets `papermill_runs/` and `figures/`: `ECGLIB_OUTPUT`, else the checkout itself."""
-    override = os.environ.get("ECGLIB_OUTPUT")
-    return Path(override) if override else project_root()
+def output_root(chosen: str | Path | None = None) -> Path:
+    """The folder that gets `papermill_runs/` and `figures/`: `chosen`, `ECGLIB_OUTPUT`, else the checkout itself.
+
+    Raises:
+        EcglibError: it is no folder, and none can be made there.
+    """
+    override = chosen or os.environ.get("ECGLIB_OUTPUT")
+    if not override:
+        return project_root()
+    try:
+        Path(override).mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise EcglibError(f"Results cannot go to {str(override)!r} ({reason}): choose another --output.") from error
+    return Path(override)
 
 
 @contextmanager

@@ -102,6 +102,8 @@ def open_wfdb(path: Path) -> Recording:
     need("wfdb", "data")
     if path.suffix in (".hea", ".dat"):
         path = path.with_suffix("")
+    if not path.name:
+        raise EcglibError("There is no record without a name: give the path of its header, without .hea.")
     name = f"record {path}"
     header = read_header(path, name)
     if header.segments:
