@@ -1,7 +1,8 @@
 """The notebooks as a whole: running them, and what the pages say of them.
 
 - `cli`: the command `ecglib`
-- `parameters`: the parameters of notebooks under a profile, checked
+- `parameters`: the parameters of notebooks under a profile, checked; `values`: which values make sense
+- `doctor`: what a machine has, and what to do about what it lacks
 - `train`: `ecglib train`, the trainings of notebooks apart from these
 - `driver`: runs notebooks headless under a profile
 - `evidence`: `ecglib store pack`

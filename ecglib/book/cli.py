@@ -226,24 +226,28 @@ def _classify(arguments: argparse.Namespace) -> int:
 
     read_contract(Path(arguments.model))  # a wrong model is one error, not one a recording
     found, failed = _answers(arguments, Path(arguments.model))
-    if arguments.format != "text":
+    if arguments.format == "text":
+        for name, answers in found.items():
+            _print_answers(f"{name}: " if len(found) > 1 else "", answers)
+    else:
         _print_table(table(found), arguments.format)
-    for name, answers in found.items() if arguments.format == "text" else ():
-        print(f"{name}:" if len(found) > 1 else "", end="\n" if len(found) > 1 else "")
-        for answer in answers:
-            at = f"from {answer.start:g} s: " if len(answers) > 1 else ""
-            if answer.fault:
-                print(f"{at}no answer: it {answer.fault}")
-                continue
-            if answer.oddity:
-                print(f"ecglib: {name} {at}{answer.oddity}", file=sys.stderr)
-            if len(answers) == 1:
-                for label, value in answer.probabilities.items():
-                    print(f"{label:5s} {value:.3f}{'  yes' if label in answer.given else ''}")
-            else:
-                values = (f"{label} {value:.3f}" for label, value in answer.probabilities.items())
-                print(f"{at}{'  '.join(values)}  -> {' '.join(answer.given) or 'none'}")
     return 1 if failed else 0
+
+
+def _print_answers(name: str, answers: "list[Answer]") -> None:
+    """What a model says of a recording, for a reader: a line a label, or a line a window."""
+    for answer in answers:
+        at = f"{name}from {answer.start:g} s: " if len(answers) > 1 else name
+        if answer.oddity:
+            print(f"ecglib: {at}it {answer.oddity}", file=sys.stderr)
+        if answer.fault:
+            print(f"{at}no answer: it {answer.fault}")
+        elif len(answers) == 1 and not name:
+            for label, value in answer.probabilities.items():
+                print(f"{label:5s} {value:.3f}{'  yes' if label in answer.given else ''}")
+        else:
+            values = (f"{label} {value:.3f}" for label, value in answer.probabilities.items())
+            print(f"{at}{'  '.join(values)}  -> {' '.join(answer.given) or 'none'}")
 
 
 def _detect(arguments: argparse.Namespace) -> int:
@@ -258,9 +262,11 @@ def _detect(arguments: argparse.Namespace) -> int:
         open_recording(arguments.record, arguments.rate, arguments.unit), arguments.leads, kind.MOST
     )
     judge = kind(len(recording.leads))
-    annotations = None
-    if isinstance(recording, WfdbRecording) and arguments.annotations != "none":
-        annotations = read_beats(Path(arguments.record), arguments.annotations)
+    annotations, suffix = None, arguments.annotations or "atr"
+    if isinstance(recording, WfdbRecording) and suffix != "none":
+        annotations = read_beats(Path(arguments.record), suffix)
+    if annotations is None and arguments.annotations not in (None, "none"):
+        raise EcglibError(f"{recording.title} has no annotations {suffix}: leave --annotations out to detect R peaks.")
     if arguments.start is None and arguments.stop is None:
         recording.compare_checksums()
     with tqdm(total=100, unit="%", bar_format="{l_bar}{bar}| {elapsed} gone, {remaining} left", disable=None) as bar:
@@ -451,8 +457,8 @@ def _parser() -> argparse.ArgumentParser:
         help="flag a beat whose score is above those of so many normal beats (default: %(default)s)",
     )  # fmt: skip
     detect.add_argument(
-        "--annotations", default="atr", metavar="SUFFIX",
-        help="file of annotated beats, if it is there; none: detect R peaks (default: %(default)s)",
+        "--annotations", metavar="SUFFIX",
+        help="of a file of annotated beats; none: detect R peaks (default: atr if it is there, else none)",
     )  # fmt: skip
     _add_table(detect)
     detect.set_defaults(command=_detect)

@@ -1,6 +1,6 @@
 """What everything else stands on, and what knows nothing of ECGs.
 
-- `errors`: the one exception that a user is meant to read
+- `errors`: the one exception that a user is meant to read, and the one warning
 - `files`: writing files so that an interruption leaves nothing half written; where results go
 - `config`: frozen, checked settings and the digest that is a run's id
 - `seeds`: the one function that seeds everything

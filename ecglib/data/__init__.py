@@ -1,11 +1,14 @@
 """The databases: download, reading, preparation and splits. CONTRIBUTING.md says how to add one.
 
 - `physionet`: the registry `DATABASES`, the data root, download and verification
-- `wfdb_files`: reading WFDB records, and a cache of prepared arrays
+- `wfdb_files`: reading the databases' WFDB records, and a cache of prepared arrays
+- `wfdb_header`: the header of a WFDB record, read strictly
 - `pack`: a database in a few files that need no WFDB
 - `mitbih`: MIT-BIH as beats under R1's protocol
 - `r_peaks`: Hamilton's R-peak detector
-- `ptbxl`: PTB-XL as 12-lead records under R3's protocol
+- `ptbxl`: PTB-XL as 12-lead records under R3's protocol; `ptbxl_index`: its tables, read strictly
+- `recordings`: opening a recording of one's own; `recording` and `recording_wfdb`, `_edf`, `_table`: its kinds
+- `quality`: is a piece of a recording an ECG?
 - `split`: training, validation and test
 - `augment`: changes to a beat that do not change its class
 - `simulate`, `simulate_mitbih`, `simulate_ptbxl`: small simulated databases for computers without the real ones
