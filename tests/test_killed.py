@@ -1,5 +1,6 @@
 """Killed at any moment, each kind of training goes on with the same command and ends as if nothing had happened."""
 
+import contextlib
 import json
 import os
 import random
@@ -45,10 +46,8 @@ def test_a_killed_training_goes_on_and_ends_as_if_nothing_had_happened(task, tmp
             stderr=subprocess.DEVNULL,
         )
         time.sleep(lasts * moments.uniform(0.3, 0.95))  # the first third is imports
-        try:
+        with contextlib.suppress(ProcessLookupError):  # it may have ended
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:  # it had ended
-            pass
         process.wait()
     again = subprocess.run(command(task, tmp_path / "killed"), env=environment, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr

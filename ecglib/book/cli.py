@@ -279,14 +279,16 @@ def _detect(arguments: argparse.Namespace) -> int:
             arguments.flag,
             lambda share: bar.update(round(100 * share) - bar.n) and None,
         )
-    folder = Path(arguments.out or f"{Path(arguments.record).stem}-beats")
+    name = Path(arguments.record).name.removesuffix(".hea").removesuffix(".dat")
+    folder = Path(arguments.out or f"{name}-beats")
     paths = page.write(found, recording, judge, folder)
     flagged = found.beats[found.beats["flagged"]]
     columns = ["time", *(["class"] if found.annotated else []), "score", "percentile", "why"]
     if len(flagged):
-        print(flagged[columns].head(PRINTED).to_string(index=False, float_format="{:.2f}".format))
+        most = flagged.nlargest(PRINTED, "score")
+        print(most[columns].to_string(index=False, float_format="{:.2f}".format))
     if len(flagged) > PRINTED:
-        print(f"... and {len(flagged) - PRINTED:,} more")
+        print(f"the most unusual first; {len(flagged) - PRINTED:,} more are in {paths[0]}")
     source = "annotated" if found.annotated else "detected"
     print(f"{len(flagged):,} of {len(found.beats):,} {source} beats are flagged (leads {', '.join(found.leads)})")
     for note in found.notes:

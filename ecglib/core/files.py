@@ -84,9 +84,10 @@ def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         if isinstance(error, ValueError) and "\0" not in str(path):
             raise
+        space = "" if isinstance(error, FileExistsError | NotADirectoryError) else "Free disk space or choose"
         raise EcglibError(
             f"Cannot write {path}: {getattr(error, 'strerror', None) or error}. "
-            "Free disk space or choose a writable folder, then run again; nothing was half written."
+            f"{space or 'Choose'} a writable folder, then run again; nothing was half written."
         ) from error
     finally:
         if temporary is not None and temporary.exists():

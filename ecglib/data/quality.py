@@ -14,6 +14,7 @@ CONSTANT = 0.25  # longest stretch without a change, as a share of the window: a
 COPIES = 0.9999  # correlation of two leads: at most 0.9996 in PTB-XL, as a lead and its multiple have 1
 EXTREME = 0.05  # share of a lead's samples at its largest or smallest value: at most 0.027 in PTB-XL
 PEAKED = 3.6  # median kurtosis over the leads: at least 4.1 in PTB-XL, at most 3.2 for white noise of twelve leads
+HEART, OF_HEART = 40.0, 0.2  # Hz, below which lies the ECG; its least share of the power, 0.9 and more in PTB-XL
 BAND = (5.0, 30.0)  # Hz, where the QRS complex stands out
 
 
@@ -61,6 +62,11 @@ def oddities(x: np.ndarray, rate: float) -> list[str]:
     """What is odd about a window without `faults` at `rate` Hz and may make an answer worthless, likewise."""
     if float(np.median(peakedness(x, rate))) < PEAKED:
         return ["does not look like an ECG: no QRS complexes stand out"]
+    power = np.abs(np.fft.rfft(x - x.mean(axis=1, keepdims=True), axis=1)) ** 2
+    frequencies = np.fft.rfftfreq(x.shape[1], 1 / rate)
+    share = power[:, frequencies <= HEART].sum(axis=1) / np.maximum(power.sum(axis=1), 1e-12)
+    if float(np.median(share)) < OF_HEART:
+        return [f"does not look like an ECG: it is mostly above {HEART:g} Hz, as mains and muscles are"]
     return []
 
 

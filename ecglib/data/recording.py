@@ -66,7 +66,7 @@ class Recording(ABC):
     @property
     def title(self) -> str:
         """The name at the beginning of a sentence."""
-        return self.name[0].upper() + self.name[1:]
+        return self.name[0].upper() + self.name[1:] if self.name.startswith("record ") else self.name
 
     @property
     def seconds(self) -> float:

@@ -38,26 +38,31 @@ def open_edf(path: Path) -> Recording:
     edfio = need("edfio", "data")
     if not path.is_file():
         raise EcglibError(f"There is no file {path}.")
+    with path.open("rb") as file:
+        first = file.read(1)
+    if first in (b"", b"\xff"):
+        raise EcglibError(f"{path} is {'empty' if not first else 'BDF, which is not read: export it as EDF'}.")
     try:
         with warnings.catch_warnings(record=True) as said:  # edfio says it where the header and the file differ
             warnings.simplefilter("always")
             found = edfio.read_edf(path, lazy_load_data=True, header_encoding="latin-1")
-        signals, continuous = tuple(found.signals), found.is_continuous
+        signals, continuous = tuple(found.signals), found.is_continuous and not found.reserved.startswith("EDF+D")
+        ranges = [(one.label, one.physical_range, one.digital_range) for one in signals]
     except Exception as error:  # edfio's parsing lets all errors through
-        raise EcglibError(f"{path} cannot be read ({error}): is it a complete EDF file?") from error
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise EcglibError(f"{path} cannot be read ({reason}): is it a complete EDF file?") from error
     if said:
-        raise EcglibError(f"{path} is damaged ({said[0].message}).")
+        reason = str(said[0].message).splitlines()[0][:120]
+        raise EcglibError(f"{path} is damaged ({reason}).")
     if not continuous:
         raise EcglibError(f"{path} has gaps (EDF+D), which are not read: export it as one continuous part.")
     if not signals:
         raise EcglibError(f"{path} has no signal.")
-    for one in signals:
-        if one.physical_min == one.physical_max or one.digital_min >= one.digital_max:
-            raise EcglibError(f"Signal {one.label} of {path} is not calibrated: its range is empty.")
-        if one.physical_min > one.physical_max:
-            raise EcglibError(
-                f"Signal {one.label} of {path} is upside down: its physical minimum is above its maximum."
-            )
+    for label, physical, digital in ranges:
+        if physical.min == physical.max or digital.min >= digital.max:
+            raise EcglibError(f"Signal {label} of {path} is not calibrated: its range is empty.")
+        if physical.min > physical.max:
+            raise EcglibError(f"Signal {label} of {path} is upside down: its physical minimum is above its maximum.")
     leads = tuple(PREFIX.sub("", one.label.strip()) for one in signals)
     rates = tuple(float(one.sampling_frequency) for one in signals)
     lengths = tuple(round(found.duration * rate) for rate in rates)

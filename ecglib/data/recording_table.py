@@ -13,9 +13,12 @@ import numpy as np
 
 from ecglib.core.errors import EcglibError
 from ecglib.data.recording import Recording, factor_of
-from ecglib.data.wfdb_header import LEAST_RATE
+from ecglib.data.wfdb_header import LEAST_RATE, MOST_RATE
 
-TIMES = ("time", "t", "time (s)", "time [s]", "seconds", "sec", "s")  # names of a column of times, in s
+# Names of a column of times -> s.
+TIMES = dict.fromkeys(("time", "t", "time (s)", "time [s]", "seconds", "sec", "s"), 1.0) | dict.fromkeys(
+    ("time (ms)", "time [ms]", "time_ms", "ms", "milliseconds"), 1e-3
+)
 UNEVEN = 0.01  # of the usual step between two times, which no step may differ by more
 ROUNDING = 0.002  # s: times are often rounded to milliseconds
 ROWS = 50_000  # of a table at once
@@ -41,18 +44,18 @@ def open_table(path: Path, rate: float | None, unit: str) -> Recording:
             file.write(values.astype(np.float32).tobytes())
             length += len(values)
             if times is not None and len(values):
-                clock.take(chunk[times].to_numpy(dtype=np.float64))
+                clock.take(TIMES[times.casefold()] * chunk[times].to_numpy(dtype=np.float64))
         if length == 0:
             raise EcglibError(f"{path} has a line of names and no sample.")
         file.flush()
         values = np.memmap(file, np.float32, "r", shape=(length, len(leads)))
     if times is None and rate is None:
-        raise EcglibError(f"{path} has no column of times (named {TIMES[0]}): say its rate with --rate HZ.")
+        raise EcglibError(f"{path} has no column of times (named time): say its rate with --rate HZ.")
     if times is not None and rate is not None:
         raise EcglibError(f"{path} has a column of times, from which its rate follows: leave --rate out.")
     found = clock.rate if rate is None else float(rate)
-    if not LEAST_RATE <= found < float("inf"):
-        raise EcglibError(f"{path} has {found:g} samples a second: an ECG needs {LEAST_RATE:g} at least.")
+    if not LEAST_RATE <= found <= MOST_RATE:
+        raise EcglibError(f"{path} has {found:g} samples a second: an ECG has {LEAST_RATE:g} or more.")
     count = len(leads)
     return TableRecording(str(path), leads, (found,) * count, tuple(range(count)), (length,) * count, values)
 
@@ -68,6 +71,8 @@ def _columns(path: Path) -> tuple[list[str], str | None, str, str]:
         raise EcglibError(f"{path} is no text in UTF-8 ({error}).") from error
     separator = next((mark for mark in "\t;," if mark in head), ",")
     names = [name.strip() for name in next(csv.reader([head], delimiter=separator), [])]
+    if "" in names[:1] and len(names) > 1:
+        raise EcglibError(f"The first column of {path} has no name (is it an index?): leave it out, or name it.")
     if not names or any(_is_number(name) or not name for name in names):
         raise EcglibError(f"The first line of {path} must name the leads, separated by commas: {head[:60]!r}.")
     if len(set(names)) < len(names):
@@ -108,6 +113,7 @@ def _chunks(path: Path, names: list[str], separator: str, decimal: str) -> Itera
                 chunksize=ROWS,
                 index_col=False,
                 skipinitialspace=True,
+                skip_blank_lines=len(names) > 1,  # in a table of one column, a missing sample
             ) as chunks,
         ):
             warnings.simplefilter("error", pd.errors.ParserWarning)  # it would drop what has no name
@@ -117,7 +123,9 @@ def _chunks(path: Path, names: list[str], separator: str, decimal: str) -> Itera
                 if wrong.to_numpy().any():
                     line, column = (int(at[0]) for at in np.nonzero(wrong.to_numpy()))
                     text = chunk.iloc[line, column]
-                    raise EcglibError(f"{path}, line {row + line + 2}, column {names[column]}: {text!r} is no number.")
+                    raise EcglibError(
+                        f"{path}, line {row + line + 2}, column {names[column]}: {str(text)[:40]!r} is no number."
+                    )
                 row += len(chunk)
                 yield numbers
     except pd.errors.ParserWarning as error:
@@ -152,9 +160,11 @@ class _Clock:
         Raises:
             EcglibError: times do not rise by even steps, or are too few.
         """
-        step = (self.last - self.first) / max(self.count - 1, 1)
+        if self.count < 2:
+            raise EcglibError(f"{self.name} has one sample.")
+        step = (self.last - self.first) / (self.count - 1)
         low, high = self.steps
-        if self.count < 2 or low <= 0 or max(high - step, step - low) > max(UNEVEN * step, ROUNDING):
+        if low <= 0 or max(high - step, step - low) > max(UNEVEN * step, ROUNDING):
             raise EcglibError(
                 f"The times of {self.name} do not rise by even steps (from {low:g} to {high:g} s): does it have gaps, "
                 "or are they not in seconds?"

@@ -37,11 +37,11 @@ class WfdbRecording(Recording):
     def _leads(self) -> tuple[Lead, ...]:
         return tuple(self.header.leads[row] for row in self.chosen)
 
-    def _digital(self, first: int, stop: int) -> tuple[list[np.ndarray], list[int]]:
+    def _digital(self, first: int, stop: int, **how: Any) -> tuple[list[np.ndarray], list[int]]:
         """The stored integers of each lead, and which of them is 0 mV."""
         frame = self._leads[0].frame
         begin, end = first // frame, -(-stop // frame)
-        found = self._rdrecord(begin, end, channels=list(self.chosen), physical=False, smooth_frames=False)
+        found = self._rdrecord(begin, end, channels=list(self.chosen), physical=False, smooth_frames=False, **how)
         part = slice(first - begin * frame, stop - begin * frame)
         return [np.asarray(one)[part] for one in found.e_d_signal], found.baseline
 
@@ -59,7 +59,8 @@ class WfdbRecording(Recording):
         """See `Recording`."""
         sums = np.zeros(len(self.leads), dtype=np.int64)
         for first in range(0, self.samples, BLOCK):
-            digital, _ = self._digital(first, min(first + BLOCK, self.samples))
+            # As they are stored: a skew, which moves a lead, is left alone.
+            digital, _ = self._digital(first, min(first + BLOCK, self.samples), ignore_skew=True)
             sums += [int(one.sum(dtype=np.int64)) for one in digital]
         if wrong := wrong_checksums(replace(self.header, leads=self._leads), sums.tolist()):
             warnings.warn(
@@ -112,6 +113,9 @@ def open_wfdb(path: Path) -> Recording:
         raise EcglibError(f"The header of {name} does not say how many samples it has: write their number there.")
     if not header.leads:
         raise EcglibError(f"The header of {name} describes no signal.")
+    for file in {lead.file for lead in header.leads}:
+        if Path(file).name != file or not path.with_name(file).is_file():  # reading a pipe would wait for ever
+            raise EcglibError(f"The header of {name} names {file}, which is not there, or is no plain file.")
     leads = tuple(PREFIX.sub("", lead.name) for lead in header.leads)
     rates = tuple(header.frames * lead.frame for lead in header.leads)
     lengths = tuple(header.length * lead.frame for lead in header.leads)
@@ -126,6 +130,8 @@ def read_beats(path: Path, annotator: str) -> tuple[np.ndarray, np.ndarray] | No
     """
     import wfdb
 
+    if not annotator.isalnum():
+        raise EcglibError(f"{annotator!r} is no suffix of an annotation file, such as atr.")
     if path.suffix in (".hea", ".dat"):
         path = path.with_suffix("")
     file = path.with_name(f"{path.name}.{annotator}")

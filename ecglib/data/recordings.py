@@ -27,4 +27,6 @@ def open_recording(path: str | Path, rate: float | None = None, unit: str = "mV"
         return open_table(path, rate, unit)
     if rate is not None:
         raise EcglibError(f"{path} says its rate itself: leave --rate out.")
+    if kind == ".bdf":
+        raise EcglibError(f"{path} is BDF, which is not read: export it as EDF.")
     return open_edf(path) if kind == ".edf" else open_wfdb(path)

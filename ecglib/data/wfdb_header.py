@@ -13,6 +13,7 @@ from pathlib import Path
 from ecglib.core.errors import EcglibError
 
 LEAST_RATE = 50.0  # Hz: below it neither a P wave nor a QRS complex is left
+GAINS = (1e-6, 1e12)  # steps a unit: of nanovolts and of volts
 MOST_RATE = 100_000.0  # Hz: no recorder has more
 UNCALIBRATED = "so its millivolts are unknown: write the gain of the recorder into the header."
 RECORD_LINE = re.compile(
@@ -37,6 +38,7 @@ class Lead:
     format: str
     bits: int | None  # of the converter
     checksum: int | None  # of all samples, modulo 2^16
+    file: str  # that holds the samples
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,11 @@ def read_header(path: Path, record: str) -> Header:
         raise EcglibError(f"The header of {record} gives a rate of {rate} Hz: write the true one there.")
     segments = _segments(record, lines[1:]) if found["segments"] else ()
     leads = () if segments else tuple(_lead(line, record) for line in lines[1 : 1 + int(found["signals"])])
-    if not segments and len(leads) != int(found["signals"]):
-        raise EcglibError(f"The header of {record} announces {found['signals']} signals and describes {len(leads)}.")
+    described = len(lines) - 1
+    if not segments and described != int(found["signals"]):
+        raise EcglibError(f"The header of {record} announces {found['signals']} signals and describes {described}.")
+    if len({(lead.file, lead.format) for lead in leads}) > len({lead.file for lead in leads}):
+        raise EcglibError(f"The header of {record} gives one file several formats.")
     slowest = min((lead.frame for lead in leads), default=1) * frames
     if not LEAST_RATE <= slowest <= MOST_RATE:
         raise EcglibError(
@@ -112,13 +117,17 @@ def _lead(line: str, record: str) -> Lead:
         gain = float("nan")
     if gain == 0:
         raise EcglibError(f"{called} has a gain of 0, {UNCALIBRATED}")
-    if not 0 < gain < float("inf"):
+    if GAINS[1] < gain or 0 < gain < GAINS[0]:
+        raise EcglibError(f"{called} has a gain of {scale['gain']}, which no recorder has: correct the header.")
+    if not gain > 0:
         raise EcglibError(
             f"{called} has a gain of {scale['gain']}, which would turn it upside down: write a positive one into the "
             "header, and swap the signs of the samples if it was meant."
         )
     bits, checksum = (numbers[n] if len(numbers) > n else None for n in (BITS, CHECKSUM))
-    return Lead(name, scale["unit"] or "mV", gain, int(shape["frame"] or 1), shape["format"], bits or None, checksum)
+    return Lead(
+        name, scale["unit"] or "mV", gain, int(shape["frame"] or 1), shape["format"], bits or None, checksum, file
+    )
 
 
 def _segments(record: str, lines: Sequence[str]) -> tuple[tuple[str, int], ...]:

@@ -5,13 +5,14 @@ noted. Then a judge (`judges`) gives each beat a score and compares it with thos
 a method of a companion to papers and no medical device.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from ecglib.core.errors import EcglibError
+from ecglib.core.errors import EcglibError, EcglibWarning
 from ecglib.data import mitbih, quality, r_peaks
 from ecglib.data.mitbih import AFTER, BEAT_SYMBOLS, BEFORE, CLASS_OF_SYMBOL, FILTER_TAPS, FS
 from ecglib.data.recording import Recording
@@ -24,14 +25,38 @@ FEWEST = 30  # beats: with fewer, there is no usual one
 PIECE = 60 * FS  # R peaks are looked for in a minute at a time, so that noise costs a minute and not the rest
 OVERLAP = 5 * FS
 CHUNK = 40 * BLOCK  # beats that are judged at once
+SHORTEST = 3 * FS  # samples of a stretch in which R peaks are looked for
 MARGIN = 3 * FILTER_TAPS + 1  # samples that the band-pass needs on both sides
 # Hamilton's usual 0.475 misses broad beats beside steep ones: of record 208 it finds 74 %, with 0.3 98 %. Chosen on
 # records 106, 108, 203 and 208 of DS1.
 LOW = 0.3
 CLOSEST = 0.2  # s between two R peaks
 LONGEST_PAUSE = 3.0  # s without an R peak; a longer one is said
+WINDOW = 10 * FS  # samples whose quality is judged together
+MOST_BAD = 0.5  # share of windows that are no ECG, from which on nothing is judged
+MANY = 0.3  # share of flagged beats, from which on what is usual is in doubt
+RATES = (25, 220)  # beats a minute; outside the rate of the recording may be wrong
 SHOWN = 40  # most unusual flagged beats that are drawn
-FIRST = ("MLII", "II", "I", "MCL1", "V5", "V1", "V2")  # leads that are taken first
+# Names of leads that are known, those that are taken first at the beginning.
+FIRST: tuple[str, ...] = (
+    "MLII",
+    "II",
+    "I",
+    "MCL1",
+    "V5",
+    "V1",
+    "V2",
+    "V4",
+    "V6",
+    "V3",
+    "III",
+    "aVF",
+    "aVL",
+    "aVR",
+    "ECG",
+    "EKG",
+)
+FIRST += ("ECG1", "ECG2", "CM1", "CM5", "MLI", "MLIII", "CH1", "CH2")
 
 
 @dataclass(frozen=True)
@@ -67,10 +92,18 @@ def choose_leads(recording: Recording, names: Sequence[str] | None, most: int) -
             raise EcglibError(f"{len(names)} leads were named: the detector takes {most} at most.")
         return recording.choose(names)
     there = {lead.casefold(): row for row, lead in enumerate(recording.leads)}
-    first = [there[name.casefold()] for name in FIRST if name.casefold() in there]
-    rows = [*first, *(row for row in range(len(recording.leads)) if row not in first)]
+    known = [there[name.casefold()] for name in FIRST if name.casefold() in there]
+    rows = known or list(range(len(recording.leads)))  # a column of another name may be a counter
     same = [row for row in rows if recording.rates[row] == recording.rates[rows[0]]]
+    if left := [recording.leads[row] for row in rows[:most] if row not in same]:
+        _warn(f"Lead {', '.join(left)} has another rate than {recording.leads[rows[0]]} and is left out.")
+    if not known:
+        _warn(f"No lead of {recording.name} has a usual name: {', '.join(recording.leads[:most])} taken.")
     return recording.only(same[:most])
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, EcglibWarning, stacklevel=3)
 
 
 def detect(
@@ -93,15 +126,21 @@ def detect(
     Raises:
         EcglibError: there are too few beats, the part is not inside, or the recording cannot be read.
     """
-    length = recording.length_at(FS)
-    first, last = round(start * FS), length if stop is None else round(stop * FS)
-    if not 0 <= first < last <= length:
-        raise EcglibError(f"{recording.title} lasts {recording.seconds:g} s: {start:g} to {stop} s is no part of it.")
-    peaks, missing = _survey(recording, first, last, annotations is None, lambda share: progress(share / 2))
+    length, stop = recording.length_at(FS), recording.seconds if stop is None else stop
+    if not 0 <= start < stop <= recording.seconds:
+        raise EcglibError(f"{recording.title} lasts {recording.seconds:g} s: {start:g} to {stop:g} s is no part of it.")
+    first, last = round(start * FS), min(round(stop * FS), length)
+    peaks, missing, bad = _survey(recording, first, last, annotations is None, lambda share: progress(share / 2))
     found = Detection(pd.DataFrame(), recording.leads, annotations is not None, flagged)
+    _say_what_is_bad(recording, bad, (last - first) / WINDOW, found.notes)
     symbols = np.full(len(peaks), "")
     if annotations is not None:
         times, all_symbols = annotations
+        if len(times) and times[-1] > recording.seconds:
+            raise EcglibError(
+                f"The annotations go on to {times[-1]:g} s and {recording.name} ends at {recording.seconds:g} s: do "
+                "they belong to it?"
+            )
         samples = np.round(times * FS).astype(int)
         chosen = np.isin(all_symbols, BEAT_SYMBOLS) & (samples >= first) & (samples < last)
         peaks, symbols = samples[chosen], all_symbols[chosen]
@@ -116,45 +155,86 @@ def detect(
         raise EcglibError(
             f"{recording.title} has {len(peaks)} beats that can be judged: {FEWEST} are needed to know what is usual."
         )
+    pulse = 60 / float(np.nanmedian(intervals))
+    if not RATES[0] <= pulse <= RATES[1]:
+        found.notes.append(f"The heart would beat {pulse:.0f} times a minute: is the rate of the recording right?")
     judged = _judged(recording, judge, peaks, intervals, found, lambda share: progress((1 + share) / 2))
     judged.insert(0, "time", peaks / FS)
     judged.insert(1, "class", [CLASS_OF_SYMBOL.get(symbol, "") for symbol in symbols])
     judged.insert(3, "percentile", judge.percentile(judged["score"].to_numpy()))
     judged.insert(4, "flagged", judged["percentile"] >= flagged)
     judged["why"] = judged["why"].where(judged["flagged"], "")
+    if (share := float(judged["flagged"].mean())) > MANY:
+        found.notes.append(
+            f"{share:.0%} of the beats are flagged: what is usual in this recording may itself be unusual."
+        )
     found.beats = judged
     return found
 
 
 def _survey(
     recording: Recording, first: int, last: int, detect_peaks: bool, progress: Callable[[float], object]
-) -> tuple[np.ndarray, np.ndarray]:
-    """R peaks (M,), if they are to be detected, and samples that are missing (G,), at 360 Hz."""
+) -> tuple[np.ndarray, np.ndarray, list[tuple[float, str]]]:
+    """R peaks (M,), if they are to be detected, and samples that are missing (G,), at 360 Hz; and what is bad.
+
+    What is bad is the time in s of a window, and why it is no ECG.
+    """
+    bad: list[tuple[float, str]] = []
     peaks: list[np.ndarray] = [np.empty(0, dtype=int)]
     missing: list[np.ndarray] = [np.empty(0, dtype=int)]
     for begin in range(first, last, PIECE):
         end = min(begin + PIECE, last)
         low, high = max(first, begin - OVERLAP), min(last, end + OVERLAP)
         x = recording.resampled(FS, low, high)
+        for window in range(begin, end - WINDOW + 1, WINDOW):
+            part = x[:, window - low : window - low + WINDOW]
+            if part.shape[1] == WINDOW and np.isfinite(part).all():  # gaps are told apart
+                why = quality.faults(part, recording.leads) or quality.oddities(part, FS)
+                bad += [(window / FS, why[0])] if why else []
         gaps = ~np.isfinite(x).all(axis=0)
         missing.append(low + np.flatnonzero(gaps))
         if detect_peaks and x.shape[1] > MARGIN:
-            found = low + _r_peaks(np.where(gaps, 0.0, x))
+            found = low + _r_peaks(x)
             peaks.append(found[(found >= begin) & (found < end)])
         progress((end - first) / (last - first))
     together = np.unique(np.concatenate(peaks))
     apart = np.diff(together, prepend=-FS) >= CLOSEST * FS
-    return together[apart], np.unique(np.concatenate(missing))
+    return together[apart], np.unique(np.concatenate(missing)), bad
 
 
 def _r_peaks(x: np.ndarray) -> np.ndarray:
-    """R peaks of the lead whose QRS complexes stand out most; the first if both do."""
-    moving = quality.longest_constant(x) < quality.CONSTANT * x.shape[1]
-    if not moving.any():
-        return np.empty(0, dtype=int)
-    peaked = np.where(moving, quality.peakedness(x, FS), 0)
+    """R peaks of the lead whose QRS complexes stand out most (the first if its do), in each stretch that moves."""
+    filled = np.where(np.isfinite(x), x, 0.0)
+    peaked = np.nan_to_num(quality.peakedness(filled, FS))
     lead = 0 if peaked[0] >= quality.PEAKED else int(peaked.argmax())
-    return r_peaks.find_r_peaks(mitbih.bandpass(x[lead]), FS, LOW)
+    still = ~np.isfinite(x).all(axis=0) | _constant(filled[lead])
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], still, [True]]).astype(int)))
+    found = [np.empty(0, dtype=int)]
+    for begin, end in edges.reshape(-1, 2):
+        if end - begin > SHORTEST:
+            found.append(begin + r_peaks.find_r_peaks(mitbih.bandpass(filled[lead, begin:end]), FS, LOW))
+    return np.concatenate(found)
+
+
+def _constant(lead: np.ndarray) -> np.ndarray:
+    """Which samples of a lead (T,) are in a stretch of a second or more in which nothing changes."""
+    ends = np.concatenate([[-1], np.flatnonzero(np.diff(lead) != 0), [len(lead) - 1]])
+    lengths = np.diff(ends)
+    return np.repeat(lengths >= FS, lengths)
+
+
+def _say_what_is_bad(recording: Recording, bad: list[tuple[float, str]], windows: float, notes: list[str]) -> None:
+    """Note windows that are no ECG.
+
+    Raises:
+        EcglibError: they are most of the recording.
+    """
+    if not bad:
+        return
+    start, why = bad[0]
+    if len(bad) > MOST_BAD * windows:
+        raise EcglibError(f"{recording.title} {why} (from {start:.0f} s on, and in most of it): it cannot be judged.")
+    notes.append(f"{len(bad)} of {windows:.0f} pieces of 10 s are doubtful; the first, from {start:.0f} s on, {why}.")
 
 
 def _say_pauses(peaks: np.ndarray, first: int, last: int, notes: list[str]) -> None:

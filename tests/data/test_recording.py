@@ -1,5 +1,6 @@
 """Recordings of one's own: WFDB, EDF and tables give the same millivolts; what would have to be guessed is refused."""
 
+import os
 import re
 import tracemalloc
 import warnings
@@ -100,6 +101,13 @@ REFUSED = {
     "rate 1e-9": (lambda lines: [lines[0].replace(" 100 ", " 1e-9 "), *lines[1:]], "gives 1e-09 samples a second"),
     "rate 1e300": (lambda lines: [lines[0].replace(" 100 ", " 1e300 "), *lines[1:]], "gives 1e[+]300 samples a second"),
     "a lead twice": (edited(" V6", " I"), "has lead I more than once"),
+    "a line more": (lambda lines: [*lines, "foo"], "announces 12 signals and describes 13"),
+    "two formats in a file": (
+        lambda lines: [lines[0], lines[1].replace(" 16 ", " 212 ", 1), *lines[2:]],
+        "one file several formats",
+    ),
+    "no recorder's gain": (edited("1000(0)/mV", "1e-300(0)/mV"), "which no recorder has"),
+    "a file elsewhere": (edited("rec.dat", "/dev/null"), "names /dev/null, which is not there, or is no plain file"),
     "a line short": (lambda lines: lines[:-1], "announces 12 signals and describes 11"),
     "no length": (lambda lines: ["rec 12 100", *lines[1:]], "does not say how many samples"),
     "no header": (lambda lines: ["what"], "no line that names it"),
@@ -115,6 +123,21 @@ def test_a_header_that_would_need_a_guess_is_refused_in_one_line(tmp_path, ecg, 
     with pytest.raises(EcglibError, match=message) as found:
         whole(path)
     assert "\n" not in str(found.value)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path, ecg):
+    path = write(tmp_path, ecg)
+    path.with_suffix(".dat").unlink()
+    os.mkfifo(path.with_suffix(".dat"))
+    with pytest.raises(EcglibError, match="is no plain file"):
+        open_recording(path)
+
+
+def test_a_skewed_record_has_the_checksum_of_its_file(tmp_path, ecg):
+    path = write(tmp_path, ecg, change=lambda lines: [lines[0], lines[1].replace(" 16 ", " 16:7 ", 1), *lines[2:]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        open_recording(path).choose().compare_checksums()
 
 
 def test_a_damaged_file_of_the_right_size_is_said(tmp_path, ecg):
@@ -135,7 +158,7 @@ def test_a_short_or_missing_file_is_one_error(tmp_path, ecg):
     with pytest.raises(EcglibError, match=r"cannot be read .*complete WFDB record"):
         whole(path)
     path.with_suffix(".dat").unlink()
-    with pytest.raises(EcglibError, match="cannot be read"):
+    with pytest.raises(EcglibError, match=r"names rec\.dat, which is not there"):
         whole(path)
     for wrong in (tmp_path / "nobody", tmp_path / "nul\0", tmp_path / "x.edf", tmp_path / "x.csv"):
         with pytest.raises(EcglibError, match=r"There is no|cannot be read"):
@@ -238,6 +261,15 @@ def test_a_table_that_would_need_a_guess_is_refused(tmp_path, ecg):
     path.write_text("time,I\n0,1\n0.01,2\n5,3\n5.01,2\n")
     with pytest.raises(EcglibError, match="do not rise by even steps"):
         open_recording(path)
+    path.write_text("time,I\n0,1\n")
+    with pytest.raises(EcglibError, match="has one sample"):
+        open_recording(path)
+    path.write_text("time (ms),I\n" + "".join(f"{n / 360:.4f},1\n" for n in range(400)))  # in seconds
+    with pytest.raises(EcglibError, match=r"has 3.* samples a second"):
+        open_recording(path)
+    path.write_text(",I\n0,1\n1,2\n")
+    with pytest.raises(EcglibError, match="is it an index"):
+        open_recording(path, rate=100)
     path.write_bytes(b"I,II\n0.1,\xff\n")
     with pytest.raises(EcglibError, match=r"no text in UTF-8|cannot be read"):
         open_recording(path, rate=100)
@@ -264,6 +296,15 @@ def test_an_edf_file_gives_the_same(tmp_path, ecg):
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(EcglibError, match=r"damaged|complete EDF"):
         whole(path)
+    for content, message in ((b"", "is empty"), (b"\xffBIOSEMI", "is BDF, which is not read")):
+        path.write_bytes(content)
+        with pytest.raises(EcglibError, match=message):
+            open_recording(path)
+    whole_file = bytearray(edf(tmp_path / "z.edf", ecg).read_bytes())
+    whole_file[192:197] = b"EDF+D"
+    path.write_bytes(whole_file)
+    with pytest.raises(EcglibError, match="has gaps"):
+        open_recording(path)
     path.write_bytes(b"not an EDF file")
     with pytest.raises(EcglibError, match="complete EDF"):
         open_recording(path)

@@ -9,7 +9,7 @@ import pytest
 import wfdb
 
 from ecglib.book.cli import main
-from ecglib.core.errors import EcglibError
+from ecglib.core.errors import EcglibError, EcglibWarning
 from ecglib.data import mitbih
 from ecglib.data.recording_wfdb import read_beats
 from ecglib.data.recordings import open_recording
@@ -115,6 +115,83 @@ def test_what_is_bad_in_one_place_costs_no_beats_elsewhere(path, tmp_path, chang
     if change is not noisy_start:
         assert any("No beat was found for" in note for note in found.notes)
     assert np.isfinite(found.beats["score"]).all()
+
+
+def table(folder, columns, rate=360):
+    pd.DataFrame(columns).to_csv(folder / "ecg.csv", index=False)
+    return open_recording(folder / "ecg.csv", rate)
+
+
+def ecg_of(path, seconds=60):
+    return wfdb.rdrecord(str(path), sampto=seconds * 360).p_signal[:, 0]
+
+
+NO_ECG = {
+    "noise": (lambda x, noise: noise, "does not look like an ECG: no QRS"),
+    "a random walk": (lambda x, noise: np.cumsum(noise) / 20, "does not look like an ECG|varies by"),
+    "mains": (lambda x, noise: np.sin(2 * np.pi * 50 * np.arange(len(x)) / 360), "does not look like an ECG"),
+    "next to nothing": (lambda x, noise: noise / 1000, r"varies by 0\.00\d+ mV"),
+    "microvolts": (lambda x, noise: 1000 * x, r"varies by \d+ mV in II \(is the header's unit right"),
+    "clipped": (lambda x, noise: x.clip(-0.3, 0.1), "did the recorder clip it"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_ECG)
+def test_what_is_no_ecg_is_not_judged(path, tmp_path, kind):
+    change, message = NO_ECG[kind]
+    x = ecg_of(path)
+    recording = table(tmp_path, {"II": change(x, np.random.default_rng(0).standard_normal(len(x)))})
+    with pytest.raises(EcglibError, match=message):
+        detect.detect(recording.choose(), judges.ThreeQuestions(1))
+
+
+def test_copies_are_refused_and_a_doubtful_part_is_said(path, tmp_path):
+    x = ecg_of(path)
+    with pytest.raises(EcglibError, match="the same signal in leads II, V1"):
+        detect.detect(table(tmp_path, {"II": x, "V1": 2 * x}).choose(), judges.ThreeQuestions(2))
+    part = x.copy()
+    part[20 * 360 : 30 * 360] = np.random.default_rng(0).standard_normal(3600)
+    found = detect.detect(table(tmp_path, {"II": part}).choose(), judges.ThreeQuestions(1))
+    assert any(note.startswith("1 of 6 pieces of 10 s are doubtful; the first, from 20 s on") for note in found.notes)
+
+
+def test_missing_cells_of_one_column_are_a_gap_and_time_goes_on(path, tmp_path):
+    x = ecg_of(path)
+    x[5000:12000] = np.nan
+    found = detect.detect(table(tmp_path, {"II": x}).choose(), judges.ThreeQuestions(1))
+    times = found.beats["time"]
+    assert times.max() > 57
+    assert not times.between(5000 / 360, 12000 / 360).any()
+    assert any("No beat was found for" in note for note in found.notes)
+
+
+def test_counters_and_leads_of_another_rate_are_left_out(path, tmp_path):
+    x = ecg_of(path)
+    recording = table(tmp_path, {"sample": np.arange(len(x)) / 1000, "II": x})
+    assert detect.choose_leads(recording, None, 2).leads == ("II",)
+    edfio = pytest.importorskip("edfio")
+    signals = [edfio.EdfSignal(x, 360, label="ECG II", physical_dimension="mV", physical_range=(-8, 8))]
+    signals += [edfio.EdfSignal(x[::2], 180, label="ECG V1", physical_dimension="mV", physical_range=(-8, 8))]
+    edfio.Edf(signals).write(tmp_path / "x.edf")
+    with pytest.warns(EcglibWarning, match="Lead V1 has another rate than II"):
+        assert detect.choose_leads(open_recording(tmp_path / "x.edf"), None, 2).leads == ("II",)
+    with pytest.warns(EcglibWarning, match="No lead .* has a usual name: C3 taken"):
+        assert detect.choose_leads(table(tmp_path, {"C3": x}), None, 2).leads == ("C3",)
+
+
+def test_annotations_of_another_record_are_refused(path, tmp_path):
+    recording = table(tmp_path, {"II": ecg_of(path)}).choose()
+    with pytest.raises(EcglibError, match=r"annotations go on to 85 s .*ends at 60 s: do they belong to it"):
+        detect.detect(recording, judges.ThreeQuestions(1), (np.array([1.0, 85.0]), np.array(["N", "N"])))
+    for wrong in ("../208", "", "a.b"):
+        with pytest.raises(EcglibError, match="is no suffix"):
+            read_beats(path, wrong)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(np.nan, None), (np.inf, None), (0, np.nan), (-5, None), (30, 10)])
+def test_a_part_that_is_none_is_refused(path, start, stop):
+    with pytest.raises(EcglibError, match="is no part of it"):
+        judged(path, start=start, stop=stop)
 
 
 def test_another_rate_finds_the_same_beats(path, tmp_path):
