@@ -64,6 +64,7 @@ docs/map
 docs/running
 docs/own_record
 docs/teaching
+docs/licences
 benchmarks/README
 CONTRIBUTING
 API reference <docs/api/modules>

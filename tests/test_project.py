@@ -69,6 +69,12 @@ def test_constraints_pin_every_dependency_within_its_bounds(requirements):
     assert pins["nbval"] == "0.11.0"
 
 
+def test_every_package_has_its_licence_in_the_table(requirements):
+    lines = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8").split("## Packages")[1].splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")][1:]
+    assert {canonicalize_name(name) for name, *_ in rows if set(name) != {"-"}} == set(requirements)
+
+
 def test_the_citation_is_complete():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["cff-version"] == "1.2.0"

@@ -19,6 +19,7 @@ NAMES = [
     "docs/teaching",
     "docs/running",
     "docs/own_record",
+    "docs/licences",
     "docs/map",
     "docs/api/ecglib.beatgan.losses",
     *(f"papermill_runs/desk/{path.stem}" for path in sorted((ROOT / "notebooks").glob("*.ipynb"))),
