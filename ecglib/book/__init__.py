@@ -1,6 +1,6 @@
 """The notebooks as a whole: running them, and what the pages say of them.
 
-- `cli`: the command `ecglib`
+- `cli`: the command `ecglib`; `own`: its commands on recordings of one's own
 - `parameters`: the parameters of notebooks under a profile, checked; `values`: which values make sense
 - `doctor`: what a machine has, and what to do about what it lacks
 - `train`: `ecglib train`, the trainings of notebooks apart from these

@@ -143,20 +143,23 @@ def table(found: Mapping[str, list[Answer]]) -> pd.DataFrame:
 
 
 def compare(
-    models: tuple[Path, Path], found: tuple[Mapping[str, list[Answer]], Mapping[str, list[Answer]]]
+    names: tuple[str, str], found: tuple[Mapping[str, list[Answer]], Mapping[str, list[Answer]]]
 ) -> pd.DataFrame:
-    """How the answers of two models differ, a row a label.
+    """How the answers of two models called `names` differ on the windows that both judged, a row a label.
 
     Raises:
         EcglibError: the models have other labels, or no window was judged by both.
     """
-    first, second = ([one for of in answered.values() for one in of] for answered in found)
-    pairs = [(a, b) for a, b in zip(first, second, strict=True) if a.probabilities and b.probabilities]
+    first, second = (
+        {(name, one.start): one for name, of in answered.items() for one in of if one.probabilities}
+        for answered in found
+    )
+    pairs = [(answer, second[window]) for window, answer in first.items() if window in second]
     if not pairs:
         raise EcglibError("No window was judged by both models.")
     labels = list(pairs[0][0].probabilities)
     if labels != list(pairs[0][1].probabilities):
-        raise EcglibError(f"{models[0]} and {models[1]} answer different questions.")
+        raise EcglibError(f"{names[0]} and {names[1]} answer different questions.")
     rows = {}
     for label in labels:
         apart = np.array([b.probabilities[label] - a.probabilities[label] for a, b in pairs])

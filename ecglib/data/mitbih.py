@@ -266,6 +266,7 @@ def prepare_record(root: str | Path, name: str) -> dict[str, np.ndarray]:
 STEPS = (
     read_record,
     _problem,
+    quality.constant_stretches,
     quality.longest_constant,
     quality.at_extreme,
     bandpass,

@@ -18,13 +18,14 @@ HEART, OF_HEART = 40.0, 0.2  # Hz, below which lies the ECG; its least share of 
 BAND = (5.0, 30.0)  # Hz, where the QRS complex stands out
 
 
+def constant_stretches(lead: np.ndarray) -> np.ndarray:
+    """Samples of each stretch of a lead (T,) in which nothing changes, in their order; they add up to T."""
+    return np.diff(np.concatenate([[-1], np.flatnonzero(np.diff(lead) != 0), [len(lead) - 1]]))
+
+
 def longest_constant(x: np.ndarray) -> np.ndarray:
     """Samples of the longest stretch of each lead in which nothing changes: (L,)."""
-    longest = []
-    for lead in x:
-        ends = np.concatenate([[-1], np.flatnonzero(np.diff(lead) != 0), [len(lead) - 1]])
-        longest.append(int(np.diff(ends).max()))
-    return np.array(longest)
+    return np.array([int(constant_stretches(lead).max()) for lead in x])
 
 
 def at_extreme(x: np.ndarray) -> np.ndarray:

@@ -37,6 +37,11 @@ def millivolts(unit: str) -> float | None:
 
 
 def factor_of(unit: str, lead: str, recording: str) -> float:
+    """How many millivolts a lead's unit is.
+
+    Raises:
+        EcglibError: it is no unit of voltage.
+    """
     factor = millivolts(unit)
     if factor is None:
         raise EcglibError(f"Lead {lead} of {recording} is in {unit!r}, not in a unit of voltage (mV, uV, nV, V).")

@@ -24,7 +24,7 @@ GAIN = re.compile(r"(?P<gain>[-+]?[\d.]+(?:[eE][-+]?\d+)?)?(?:\((?P<baseline>-?\
 SEGMENT = re.compile(r"(?P<name>~|[-\w]+)\s+(?P<length>\d+)")
 WHOLE = re.compile(r"-?\d+")
 # Whole numbers after the gain: bits of the converter, its zero, first sample, checksum, block size; then the name.
-BITS, CHECKSUM, NUMBERS = 0, 3, 5
+CHECKSUM, NUMBERS = 3, 5
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,6 @@ class Lead:
     gain: float  # steps of the converter a unit, above 0
     frame: int  # samples a frame
     format: str
-    bits: int | None  # of the converter
     checksum: int | None  # of all samples, modulo 2^16
     file: str  # that holds the samples
 
@@ -124,10 +123,8 @@ def _lead(line: str, record: str) -> Lead:
             f"{called} has a gain of {scale['gain']}, which would turn it upside down: write a positive one into the "
             "header, and swap the signs of the samples if it was meant."
         )
-    bits, checksum = (numbers[n] if len(numbers) > n else None for n in (BITS, CHECKSUM))
-    return Lead(
-        name, scale["unit"] or "mV", gain, int(shape["frame"] or 1), shape["format"], bits or None, checksum, file
-    )
+    checksum = numbers[CHECKSUM] if len(numbers) > CHECKSUM else None
+    return Lead(name, scale["unit"] or "mV", gain, int(shape["frame"] or 1), shape["format"], checksum, file)
 
 
 def _segments(record: str, lines: Sequence[str]) -> tuple[tuple[str, int], ...]:

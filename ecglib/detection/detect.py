@@ -38,25 +38,10 @@ MANY = 0.3  # share of flagged beats, from which on what is usual is in doubt
 RATES = (25, 220)  # beats a minute; outside the rate of the recording may be wrong
 SHOWN = 40  # most unusual flagged beats that are drawn
 # Names of leads that are known, those that are taken first at the beginning.
-FIRST: tuple[str, ...] = (
-    "MLII",
-    "II",
-    "I",
-    "MCL1",
-    "V5",
-    "V1",
-    "V2",
-    "V4",
-    "V6",
-    "V3",
-    "III",
-    "aVF",
-    "aVL",
-    "aVR",
-    "ECG",
-    "EKG",
+FIRST = (
+    *("MLII", "II", "I", "MCL1", "V5", "V1", "V2", "V4", "V6", "V3", "III", "aVF", "aVL", "aVR", "ECG", "EKG"),
+    *("ECG1", "ECG2", "CM1", "CM5", "MLI", "MLIII", "CH1", "CH2"),
 )
-FIRST += ("ECG1", "ECG2", "CM1", "CM5", "MLI", "MLIII", "CH1", "CH2")
 
 
 @dataclass(frozen=True)
@@ -77,6 +62,7 @@ class Detection:
     leads: tuple[str, ...]
     annotated: bool  # the beats are those of an annotation file
     least: float  # percent of normal beats that a flagged beat's score is above
+    part: tuple[float, float]  # s, from where to where the recording was judged
     notes: list[str] = field(default_factory=list)  # what was not judged, and why
     shown: list[Shown] = field(default_factory=list)  # the most unusual flagged beats, the most unusual first
 
@@ -85,7 +71,7 @@ def choose_leads(recording: Recording, names: Sequence[str] | None, most: int) -
     """The leads called `names`, or else at most `most`: those that are usual for rhythm, then what there is.
 
     Raises:
-        EcglibError: a lead is missing, or more than `most` were named.
+        EcglibError: a lead is missing or there twice, or more than `most` were named.
     """
     if names is not None:
         if len(names) > most:
@@ -97,8 +83,11 @@ def choose_leads(recording: Recording, names: Sequence[str] | None, most: int) -
     same = [row for row in rows if recording.rates[row] == recording.rates[rows[0]]]
     if left := [recording.leads[row] for row in rows[:most] if row not in same]:
         _warn(f"Lead {', '.join(left)} has another rate than {recording.leads[rows[0]]} and is left out.")
-    if not known:
-        _warn(f"No lead of {recording.name} has a usual name: {', '.join(recording.leads[:most])} taken.")
+    if known:
+        return recording.choose(
+            [recording.leads[row] for row in same[:most]]
+        )  # which refuses a name that is there twice
+    _warn(f"No lead of {recording.name} has a usual name: {', '.join(recording.leads[:most])} taken.")
     return recording.only(same[:most])
 
 
@@ -131,7 +120,7 @@ def detect(
         raise EcglibError(f"{recording.title} lasts {recording.seconds:g} s: {start:g} to {stop:g} s is no part of it.")
     first, last = round(start * FS), min(round(stop * FS), length)
     peaks, missing, bad = _survey(recording, first, last, annotations is None, lambda share: progress(share / 2))
-    found = Detection(pd.DataFrame(), recording.leads, annotations is not None, flagged)
+    found = Detection(pd.DataFrame(), recording.leads, annotations is not None, flagged, (start, stop))
     _say_what_is_bad(recording, bad, (last - first) / WINDOW, found.notes)
     symbols = np.full(len(peaks), "")
     if annotations is not None:
@@ -144,6 +133,8 @@ def detect(
         samples = np.round(times * FS).astype(int)
         chosen = np.isin(all_symbols, BEAT_SYMBOLS) & (samples >= first) & (samples < last)
         peaks, symbols = samples[chosen], all_symbols[chosen]
+        if (np.diff(peaks) <= 0).any():
+            raise EcglibError(f"The annotations of {recording.name} have two beats at one time: correct them.")
     else:
         _say_pauses(peaks, first, last, found.notes)
     intervals = np.diff(peaks, prepend=np.nan) / FS
@@ -218,8 +209,7 @@ def _r_peaks(x: np.ndarray) -> np.ndarray:
 
 def _constant(lead: np.ndarray) -> np.ndarray:
     """Which samples of a lead (T,) are in a stretch of a second or more in which nothing changes."""
-    ends = np.concatenate([[-1], np.flatnonzero(np.diff(lead) != 0), [len(lead) - 1]])
-    lengths = np.diff(ends)
+    lengths = quality.constant_stretches(lead)
     return np.repeat(lengths >= FS, lengths)
 
 

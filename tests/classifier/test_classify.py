@@ -177,6 +177,20 @@ def test_a_folder_is_worked_through_and_what_cannot_be_read_is_said(tmp_path, ec
     assert "holds no recording" in capsys.readouterr().err
 
 
+def test_models_of_other_leads_are_compared_where_both_answer(tmp_path, ecg, model_file, capsys):
+    """The second record has lead I alone, which the first model cannot judge."""
+    torch.manual_seed(1)
+    onnx.export(networks.ConvNet((8,), leads=1).eval(), Scaler.none(1), Contract(("I",)), tmp_path / "one.onnx")
+    (tmp_path / "records").mkdir()
+    write(tmp_path / "records", np.tile(ecg, 2), name="all")
+    write(tmp_path / "records", ecg[:1], names=("I",), name="one")
+    command = ["compare", str(model_file), str(tmp_path / "one.onnx"), str(tmp_path / "records"), "--format", "csv"]
+    assert main(command) == 1
+    shown = capsys.readouterr()
+    assert pd.read_csv(io.StringIO(shown.out))["windows"].tolist() == [2] * 5
+    assert "lacks lead II" in shown.err
+
+
 def test_two_models_are_compared_on_recordings(tmp_path, ecg, model_file, capsys):
     torch.manual_seed(1)
     onnx.export(networks.ConvNet((8, 16)).eval(), Scaler.none(12), CONTRACT, tmp_path / "other.onnx")

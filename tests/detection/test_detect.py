@@ -179,6 +179,17 @@ def test_counters_and_leads_of_another_rate_are_left_out(path, tmp_path):
         assert detect.choose_leads(table(tmp_path, {"C3": x}), None, 2).leads == ("C3",)
 
 
+def test_a_lead_or_a_beat_that_is_there_twice_is_refused(path, tmp_path):
+    record = rewritten(path, tmp_path, lambda x: x)
+    header = record.with_suffix(".hea")
+    header.write_text(header.read_text().replace(" V1", " MLII"))
+    with pytest.raises(EcglibError, match="has lead MLII more than once"):
+        detect.choose_leads(open_recording(record), None, 2)
+    recording, times = table(tmp_path, {"II": ecg_of(path)}).choose(), np.repeat(np.arange(1.0, 50), 2)
+    with pytest.raises(EcglibError, match="have two beats at one time"):
+        detect.detect(recording, judges.ThreeQuestions(1), (times, np.full(len(times), "N")))
+
+
 def test_annotations_of_another_record_are_refused(path, tmp_path):
     recording = table(tmp_path, {"II": ecg_of(path)}).choose()
     with pytest.raises(EcglibError, match=r"annotations go on to 85 s .*ends at 60 s: do they belong to it"):
@@ -216,6 +227,7 @@ def test_the_command_writes_a_table_a_strip_and_one_page(path, tmp_path, monkeyp
     assert "no medical device" in shown
     page = (folder / "page.html").read_text()
     assert "no medical device" in page
+    assert "From 0 to 85 of 85 s, leads" in page
     assert f"208: {flagged} of {len(table)} beats are flagged" in page
     assert page.count('<div class="card">') == min(flagged, detect.SHOWN)
     assert not re.search(r"(?:src|href)=\"(?!data:)", page), "it needs no other file"
