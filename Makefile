@@ -4,7 +4,20 @@ BIN := .venv/bin
 
 # pip compiles every module of 150 packages, most of which are never imported. Python compiles what it imports.
 export PYTHONDONTWRITEBYTECODE :=
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --no-compile -c constraints.txt
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --no-compile
+
+# The tested versions. CONSTRAINTS=constraints.hashes.txt also refuses every file that is not the tested one.
+CONSTRAINTS := constraints.txt
+
+# pip checks hashes of files only, so what the project needs comes first, by name, and then the project itself.
+# (An older pip would not read hashes of constraints, so a newer pip is installed before all else.)
+define install
+	$(BIN)/python -c 'import sys, tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	  print(*project["dependencies"], *sum(map(project["optional-dependencies"].get, sys.argv[1:]), []), sep="\n")' \
+	  $(1) > .venv/requirements.txt
+	$(PIP) -c $(CONSTRAINTS) -r .venv/requirements.txt
+	$(PIP) --no-deps -e .
+endef
 
 .PHONY: help setup reproduce test notebooks site lint clean
 
@@ -18,12 +31,13 @@ setup: .venv/.tools ## make .venv with the tested versions of everything (PYTHON
 	  echo "Python 3.11 or newer is needed and '$(PYTHON)' is not: name one, as in 'make setup PYTHON=python3.11'." >&2; \
 	  exit 1; }
 	$(PYTHON) -m venv .venv
-	$(PIP) --upgrade pip
-	$(PIP) -e '.[data,notebooks,compress]'
+	@awk '/^pip==/ {on = 1} on; on && !/\\$$/ {exit}' $(CONSTRAINTS) > .venv/requirements.txt
+	$(PIP) --upgrade -r .venv/requirements.txt
+	$(call install,data notebooks compress)
 	@touch $@
 
 .venv/.tools: .venv/.notebooks
-	$(PIP) -e '.[data,notebooks,compress,dev]'
+	$(call install,data notebooks compress dev)
 	@touch $@
 
 reproduce: .venv/.notebooks ## run every notebook on simulated records; finished ones are skipped

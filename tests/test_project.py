@@ -58,15 +58,31 @@ def test_environment_yml_has_the_bounds_of_pyproject(project, requirements):
         assert bound == requirements[canonicalize_name(name)].specifier, name
 
 
-def test_constraints_pin_every_dependency_within_its_bounds(requirements):
+@pytest.fixture(scope="module")
+def pins():
+    """Versions of constraints.txt, by name."""
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
-    pins = dict(line.split("==") for line in lines)
-    pins = {canonicalize_name(name): version for name, version in pins.items()}
+    return {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+
+
+def test_constraints_pin_every_dependency_within_its_bounds(requirements, pins):
     for name, requirement in requirements.items():
         assert name in pins, f"constraints.txt does not pin {name}"
         assert requirement.specifier.contains(pins[name]), f"{name}=={pins[name]} is outside {requirement}"
     assert pins["torch"] == "2.13.0"
     assert pins["nbval"] == "0.11.0"
+
+
+def test_the_constraints_with_hashes_have_the_same_versions_and_a_hash_for_each(pins):
+    text = (ROOT / "constraints.hashes.txt").read_text().replace("\\\n", " ")
+    hashed = {}
+    for line in (line for line in text.splitlines() if not line.startswith("#")):
+        requirement, *hashes = line.split("--hash=sha256:")
+        requirement = Requirement(requirement)
+        assert hashes and all(re.fullmatch(r"[0-9a-f]{64}\s*", value) for value in hashes), requirement
+        hashed[canonicalize_name(requirement.name)] = str(requirement.specifier).removeprefix("==")
+        assert canonicalize_name(requirement.name) in pins or requirement.marker, "needed on some systems only"
+    assert pins.items() <= hashed.items()
 
 
 def test_every_package_has_its_licence_in_the_table(requirements):
