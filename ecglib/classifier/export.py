@@ -1,5 +1,6 @@
 """From the store to a file that can be used elsewhere: `ecglib export`. Everywhere `profile` is whose run it is."""
 
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +13,7 @@ from ecglib.classifier import onnx, task
 from ecglib.classifier.onnx import Contract
 from ecglib.classifier.task import ClassifierRun
 from ecglib.core.errors import EcglibError
-from ecglib.core.files import output_root
+from ecglib.core.files import atomic_path, output_root
 from ecglib.core.profiles import SMOKE
 from ecglib.data import physionet, ptbxl, simulate
 from ecglib.data.ptbxl import SUPERCLASSES, Records
@@ -86,15 +87,15 @@ def export_best(
 
 def export_run(run: ClassifierRun, profile: str, path: Path, int8: bool = False, data_root: str | None = None) -> str:
     """Write a run as ONNX, see `export_best`."""
-    plain = path.with_name(f".{path.name}.float") if int8 else path
-    try:
-        export(run, profile, plain)
+    # The file gets its name when all of it is true: INT8's own thresholds and metrics are known last.
+    with atomic_path(path) as temporary, tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch) / "float.onnx"
+        export(run, profile, made)
         if int8:
             root = simulate.simulated_root() if profile == SMOKE else physionet.find_root(data_root)
-            quantise(run, ptbxl.load_records(root), profile, plain, path)
-    finally:
-        if int8:
-            plain.unlink(missing_ok=True)
+            source, made = made, Path(scratch) / "int8.onnx"
+            quantise(run, ptbxl.load_records(root), profile, source, made)
+        shutil.copyfile(made, temporary)
     size, written = path.stat().st_size, onnx.read_contract(path)
     auc = (written.metrics or {})["auc"]
     return f"{path}: {written.source}, {written.precision}, {size:,} bytes, macro-AUC {auc:.4f} on test records"

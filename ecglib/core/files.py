@@ -1,5 +1,6 @@
 """Where results go, and writing them so that an interruption or a full disk never leaves half a file."""
 
+import glob
 import json
 import os
 import shutil
@@ -13,6 +14,8 @@ from typing import Any
 import filelock
 
 from ecglib.core.errors import Busy, EcglibError
+
+HALF_WRITTEN = ".partial"  # the end of temporary names
 
 
 def cache_dir() -> Path:
@@ -55,7 +58,7 @@ def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
     """Yield a temporary sibling of `path`; rename it to `path` on success, remove it on any failure.
 
     The parent of `path` is made if needed. With `folder`, the temporary name is a new folder, and an existing `path` is
-    kept: another process finished first.
+    kept: another process finished first. What a process left that was killed here is removed, see `sweep`.
 
     Raises:
         EcglibError: the disk refused the write (full, read-only), or something else than a plain file is there.
@@ -67,10 +70,11 @@ def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
                 f"{path} is no plain {'folder' if folder else 'file'}, so it is not replaced: choose another."
             )
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent, f".{glob.escape(path.name)}.*{HALF_WRITTEN}")
         if folder:
-            temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+            temporary = Path(tempfile.mkdtemp(HALF_WRITTEN, f".{path.name}.", path.parent))
         else:
-            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            handle, name = tempfile.mkstemp(HALF_WRITTEN, f".{path.name}.", path.parent)
             os.close(handle)
             temporary = Path(name)
         yield temporary

@@ -79,3 +79,13 @@ def test_old_leftovers_are_swept_and_new_ones_stay(tmp_path):
     os.utime(tmp_path / ".old.1", (0, 0))
     files.sweep(tmp_path, ".*")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".new.2", "kept"]
+
+
+def test_a_killed_write_leaves_nothing_for_good(tmp_path):
+    killed = tmp_path / ".a[1].json.k2x_7fq1.partial"
+    others = [tmp_path / name for name in (".a[1].json.original", ".b.json.k2x_7fq1.partial", "a.json")]
+    for path in (killed, *others):
+        path.write_text("half")
+        os.utime(path, (0, 0))
+    files.write_json(tmp_path / "a[1].json", {})
+    assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / "a[1].json"])
