@@ -5,6 +5,7 @@ on the test records. The store keeps its answers beside the run. Everywhere `mod
 "float" or "int8".
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,10 @@ import torch
 
 from ecglib.classifier import export, measure, onnx
 from ecglib.classifier.task import ClassifierConfig, ClassifierRun
+from ecglib.core.files import write_json
 from ecglib.data.ptbxl import SAMPLES, Records, benchmark_split
 from ecglib.runs.obtain import obtain
-from ecglib.runs.store import is_stored, stored_arrays, write_arrays
+from ecglib.runs.store import digest_of_file, is_stored, stored_arrays, write_arrays
 from ecglib.stats import metrics, multilabel
 from ecglib.stats.metrics import Change, Interval
 
@@ -74,15 +76,28 @@ def exported(
     answers = store / f"{name}.npz"
     run = obtain(config, records, store, device, weights=True)
     paths = {form: store / "onnx" / f"{run.folder.name}.{form}.onnx" for form in FORMS}
-    # All three belong together: answers may come from elsewhere, as the files may be those of weights since replaced.
-    trained = run.weights_file.stat().st_mtime
-    if not all(path.exists() and path.stat().st_mtime >= trained for path in (*paths.values(), answers)):
+    # They belong together: answers may come from elsewhere, and files may be those of weights since replaced.
+    made = store / f"{name}.json"
+    together = {path.name: path for path in (run.weights_file, *paths.values(), answers)}
+    if not _belong_together(together, made):
         export.export(run, profile, paths["float"])
         export.quantise(run, records, profile, paths["float"], paths["int8"])
         x = np.asarray(records.signals[benchmark_split(records).test])[:, run.leads]
         found = {form: onnx.run(onnx.open_model(path), x).astype(np.float16) for form, path in paths.items()}
         write_arrays(answers, found)
+        write_json(made, {key: digest_of_file(path) for key, path in together.items()})
     return Exported(run, paths, stored_arrays(store, name))
+
+
+def _belong_together(files: Mapping[str, Path], made: Path) -> bool:
+    """Whether all files are there with the digests that `made` has."""
+    if not all(path.is_file() for path in (*files.values(), made)):
+        return False
+    try:
+        digests = json.loads(made.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return bool(digests == {name: digest_of_file(path) for name, path in files.items()})
 
 
 def costs(models: Mapping[str, Sequence[Exported]], repeats: int = 30) -> pd.DataFrame:
