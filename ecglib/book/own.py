@@ -129,7 +129,7 @@ def compare_models(arguments: argparse.Namespace) -> int:
     for model in models:
         read_contract(model)
     (first, failed), (second, also) = (_answers(arguments, model) for model in models)
-    _print_table(compare((arguments.first, arguments.second), (first, second)).reset_index(), arguments.format)
+    _print_table(compare(models, (first, second)).reset_index(), arguments.format)
     return 1 if failed or also else 0
 
 

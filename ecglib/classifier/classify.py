@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from ecglib.classifier import contract as models
+from ecglib.classifier import contract as contracts
 from ecglib.classifier.contract import Contract
 from ecglib.core.errors import EcglibError, EcglibWarning
 from ecglib.data import quality
@@ -66,7 +66,7 @@ def answers(
     Raises:
         EcglibError: see `read_record`, and `contract.read_contract`.
     """
-    contract, session = models.read_contract(model), models.open_model(model)
+    contract, session = contracts.read_contract(model), contracts.open_model(model)
     recording = open_recording(path, rate, unit).choose(contract.leads)
     if start is None:
         recording.compare_checksums()
@@ -83,7 +83,7 @@ def _judged(recording: Recording, contract: Contract, session: Any, firsts: rang
     windows = x.reshape(len(contract.leads), len(firsts), contract.samples).swapaxes(0, 1)
     faults = ["; ".join(quality.faults(window, contract.leads)) for window in windows]
     sound = [number for number, fault in enumerate(faults) if not fault]
-    logits = models.run(session, windows[sound].astype(np.float32)) if sound else np.empty((0, len(contract.labels)))
+    logits = contracts.run(session, windows[sound].astype(np.float32)) if sound else np.empty((0, len(contract.labels)))
     found = dict(zip(sound, expit(logits), strict=True))
     for number, (first, fault) in enumerate(zip(firsts, faults, strict=True)):
         if fault:
@@ -143,9 +143,9 @@ def table(found: Mapping[str, list[Answer]]) -> pd.DataFrame:
 
 
 def compare(
-    names: tuple[str, str], found: tuple[Mapping[str, list[Answer]], Mapping[str, list[Answer]]]
+    models: tuple[Path, Path], found: tuple[Mapping[str, list[Answer]], Mapping[str, list[Answer]]]
 ) -> pd.DataFrame:
-    """How the answers of two models called `names` differ on the windows that both judged, a row a label.
+    """How the answers of two models differ on the windows that both judged, a row a label.
 
     Raises:
         EcglibError: the models have other labels, or no window was judged by both.
@@ -157,11 +157,12 @@ def compare(
     pairs = [(answer, second[window]) for window, answer in first.items() if window in second]
     if not pairs:
         raise EcglibError("No window was judged by both models.")
-    labels = list(pairs[0][0].probabilities)
-    if labels != list(pairs[0][1].probabilities):
-        raise EcglibError(f"{names[0]} and {names[1]} answer different questions.")
+    first_contract, second_contract = map(contracts.read_contract, models)
+    if first_contract.labels != second_contract.labels:
+        raise EcglibError(f"{models[0]} and {models[1]} answer different questions.")
+    thresholds = zip(first_contract.thresholds, second_contract.thresholds, strict=True)
     rows = {}
-    for label in labels:
+    for label, (least, other) in zip(first_contract.labels, thresholds, strict=True):
         apart = np.array([b.probabilities[label] - a.probabilities[label] for a, b in pairs])
         changed = sum((label in a.given) != (label in b.given) for a, b in pairs)
         rows[label] = {
@@ -170,5 +171,7 @@ def compare(
             "mean size of change": float(np.abs(apart).mean()),
             "largest change": float(apart[np.abs(apart).argmax()]),
             "given by one alone": changed,
+            "threshold of A": least,
+            "threshold of B": other,
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("label")

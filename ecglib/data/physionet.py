@@ -122,7 +122,7 @@ def find_root(data_root: str | Path | None = None) -> Path:
     if not any(database.folder(chosen).is_dir() or packed(chosen, name) for name, database in DATABASES.items()):
         raise EcglibError(
             f"No database in {chosen} ({source}), where mitdb/1.0.0 or ptb-xl/1.0.3 should be: "
-            f"'ecglib data download mitdb --data-root {chosen}' fetches MIT-BIH."
+            f"'ecglib data download mitdb --data-root {chosen}' fetches MIT-BIH; with ptb-xl instead of mitdb, PTB-XL."
         )
     return chosen
 

@@ -38,46 +38,53 @@ def write(found: Detection, recording: Recording, judge: Judge, folder: Path) ->
 
 def strip(found: Detection, recording: Recording) -> Figure:
     """All scores over time, and below the stretches around the most unusual beats, flagged beats marked."""
-    starts = _starts(found, recording)
-    sizes = [1.3] + [1.0] * len(starts)
-    figure, axes = plt.subplots(
-        len(sizes), 1, figsize=(9, 1.6 + 1.15 * len(starts)), height_ratios=sizes, layout="constrained"
+    starts, leads = _starts(found), len(recording.leads)
+    sizes = [1.3, *[1.0 if leads == 1 else 0.75] * leads * len(starts)]
+    figure, (top, *axes) = plt.subplots(
+        len(sizes), 1, figsize=(9, 0.3 + 1.15 * sum(sizes)), height_ratios=sizes, layout="constrained"
     )
     beats = found.beats
     normal, flagged = beats[~beats["flagged"]], beats[beats["flagged"]]
-    unit, step = ("min", 60) if recording.seconds > 180 else ("s", 1)
-    axes[0].plot(normal["time"] / step, normal["score"], ".", color=OUTPUT, markersize=2, label="as usual")
-    axes[0].plot(flagged["time"] / step, flagged["score"], ".", color=ERROR, markersize=4, label="flagged")
-    axes[0].set(xlabel=unit, ylabel="score")
-    axes[0].legend(loc="lower right", bbox_to_anchor=(1, 1), fontsize=7, ncols=2, frameon=False, borderpad=0)
-    for axis, start in zip(axes[1:], starts, strict=True):
+    unit, step = ("min", 60) if found.part[1] - found.part[0] > 180 else ("s", 1)
+    top.plot(normal["time"] / step, normal["score"], ".", color=OUTPUT, markersize=2, label="as usual")
+    top.plot(flagged["time"] / step, flagged["score"], ".", color=ERROR, markersize=4, label="flagged")
+    top.set(xlabel=unit, ylabel="score")
+    top.legend(loc="lower right", bbox_to_anchor=(1, 1), fontsize=7, ncols=2, frameon=False, borderpad=0)
+    for row, start in enumerate(starts):
         first, stop = round(start * FS), min(round((start + ROW) * FS), recording.length_at(FS))
-        x = recording.resampled(FS, first, stop)[0]
-        axis.plot(np.arange(first, stop)[: len(x)] / FS, x, color=INPUT, linewidth=0.7)
-        low, high = np.nanmin(x, initial=0), np.nanmax(x, initial=0)
+        x = recording.resampled(FS, first, stop)
         inside = beats[(beats["time"] >= start) & (beats["time"] < start + ROW)]
-        for time, name, is_flagged in zip(inside["time"], inside["class"], inside["flagged"], strict=True):
-            if is_flagged:
+        for lead, (name, values) in enumerate(zip(recording.leads, x, strict=True)):
+            axis = axes[row * leads + lead]
+            axis.plot(np.arange(first, first + len(values)) / FS, values, color=INPUT, linewidth=0.7)
+            low, high = np.nanmin(values, initial=0), np.nanmax(values, initial=0)
+            for time in inside["time"][inside["flagged"]]:
                 axis.axvspan(time - 0.2, time + 0.25, color=ERROR, alpha=0.18, linewidth=0)
-            axis.text(time, high + 0.05 * (high - low), name, ha="center", fontsize=7)
-        axis.set(xlim=(start, start + ROW), ylim=(low - 0.1 * (high - low), high + 0.2 * (high - low)))
-        axis.set_ylabel(f"{recording.leads[0]}, mV", fontsize=7)
-        axis.tick_params(labelsize=7)
+            if lead == 0:
+                for time, letter in zip(inside["time"], inside["class"], strict=True):
+                    axis.text(time, high + 0.05 * (high - low), letter, ha="center", fontsize=7)
+            axis.set(
+                xlim=(start, start + ROW),
+                ylim=(low - 0.1 * (high - low), high + (0.2 + 0.1 * (leads - 1)) * (high - low)),
+            )
+            axis.set_ylabel(f"{name}, mV", fontsize=7)
+            axis.tick_params(labelsize=7, labelbottom=lead == leads - 1)
     axes[-1].set_xlabel("s")
     return figure
 
 
-def _starts(found: Detection, recording: Recording) -> list[float]:
-    """Where the rows of a strip begin: all of a short recording, or around the most unusual beats, in time's order."""
-    last = max(0.0, recording.seconds - ROW)
-    if recording.seconds <= ROW * ROWS:
-        return [min(start, last) for start in np.arange(0, recording.seconds, ROW).tolist()]
+def _starts(found: Detection) -> list[float]:
+    """Where the rows of a strip begin: all of a short part, or around the most unusual beats, in time's order."""
+    begin, end = found.part
+    last = max(begin, end - ROW)
+    if end - begin <= ROW * ROWS:
+        return [min(start, last) for start in np.arange(begin, end, ROW).tolist()]
     starts: list[float] = []
     for one in found.shown:
-        start = min(max(0.0, one.time - ROW / 2), last)
+        start = min(max(begin, one.time - ROW / 2), last)
         if len(starts) < ROWS and all(abs(start - other) >= ROW for other in starts):
             starts.append(start)
-    return sorted(starts) or [0.0]
+    return sorted(starts) or [begin]
 
 
 def beat(one: Shown, leads: Sequence[str], judge: Judge) -> Figure:

@@ -203,6 +203,7 @@ def test_two_models_are_compared_on_recordings(tmp_path, ecg, model_file, capsys
     )
     assert table["windows"].tolist() == [3] * 5
     assert table["mean change"].tolist() == pytest.approx((second - first).mean(axis=0).tolist(), abs=1e-4)
+    assert (table[["threshold of A", "threshold of B"]] == 0.5).all(axis=None)
     assert table["given by one alone"].tolist() == ((first >= 0.5) != (second >= 0.5)).sum(axis=0).tolist()
 
 
@@ -238,6 +239,24 @@ def test_the_exported_student_can_be_used(tmp_path, simulated_root, monkeypatch,
     assert shown["metrics"].startswith(f"macro-AUC {contract.metrics['auc']:.3f}")
     assert main(["export", "teacher", str(tmp_path / "x.onnx"), "--profile", "smoke"]) == 1
     assert "no finished 'teacher' with weights" in capsys.readouterr().err
+
+
+@pytest.mark.real_data
+def test_int8_changes_the_committed_student_little_on_real_records(real_root, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ECGLIB_DATA", str(real_root))
+    models = [str(tmp_path / name) for name in ("float.onnx", "int8.onnx")]
+    for model, how in zip(models, ([], ["--int8"]), strict=True):
+        assert main(["export", "student", model, *how]) == 0
+    first, second = (onnx.read_contract(Path(model)) for model in models)
+    assert second.metrics["auc"] == pytest.approx(first.metrics["auc"], abs=0.002)
+    folder = next((real_root / "ptb-xl" / "1.0.3" / "records100").iterdir())
+    records = [str(path.with_suffix("")) for path in sorted(folder.glob("*.hea"))[:20]]
+    capsys.readouterr()
+    assert main(["compare", *models, *records, "--format", "csv"]) == 0
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out), index_col="label")
+    assert table["windows"].tolist() == [len(records)] * 5
+    assert (table["largest change"].abs() < 0.1).all()
+    assert table["threshold of B"].tolist() == pytest.approx(second.thresholds)
 
 
 def test_notebook_05_shows_what_the_command_writes():

@@ -3,6 +3,7 @@
 import re
 import warnings
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +14,7 @@ from ecglib.core.errors import EcglibError, EcglibWarning
 from ecglib.data import mitbih
 from ecglib.data.recording_wfdb import read_beats
 from ecglib.data.recordings import open_recording
-from ecglib.detection import detect, judges, own_record, reference
+from ecglib.detection import detect, judges, own_record, page, reference
 from ecglib.stats import metrics
 
 
@@ -225,17 +226,31 @@ def test_the_command_writes_a_table_a_strip_and_one_page(path, tmp_path, monkeyp
     flagged = int((table["flagged"].astype(str) == "True").sum())
     assert f"{flagged} of {len(table)} annotated beats are flagged" in shown
     assert "no medical device" in shown
-    page = (folder / "page.html").read_text()
-    assert "no medical device" in page
-    assert "From 0 to 85 of 85 s, leads" in page
-    assert f"208: {flagged} of {len(table)} beats are flagged" in page
-    assert page.count('<div class="card">') == min(flagged, detect.SHOWN)
-    assert not re.search(r"(?:src|href)=\"(?!data:)", page), "it needs no other file"
+    text = (folder / "page.html").read_text()
+    assert "no medical device" in text
+    assert "From 0 to 85 of 85 s, leads" in text
+    assert f"208: {flagged} of {len(table)} beats are flagged" in text
+    assert text.count('<div class="card">') == min(flagged, detect.SHOWN)
+    assert not re.search(r"(?:src|href)=\"(?!data:)", text), "it needs no other file"
     assert (folder / "strip.png").stat().st_size > 20_000
     assert main(["detect", str(path), "--annotations", "none", "--out", str(tmp_path / "새 폴더")]) == 0
     assert "detected beats are flagged" in capsys.readouterr().out
     assert main(["detect", str(tmp_path / "nobody")]) == 1
     assert "There is no record" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("names", [None, ["MLII"]])
+def test_the_strip_shows_all_leads_of_the_part_that_was_judged(path, names):
+    recording = detect.choose_leads(open_recording(path), names, judges.ThreeQuestions.MOST)
+    judge = judges.ThreeQuestions(len(recording.leads))
+    found = detect.detect(recording, judge, read_beats(path, "atr"), start=20.0, stop=60.0)
+    figure = page.strip(found, recording)
+    _, *rows = figure.axes
+    assert [axis.get_ylabel() for axis in rows] == [f"{lead}, mV" for _ in range(4) for lead in recording.leads]
+    assert [axis.get_xlim() for axis in rows[:: len(recording.leads)]] == [(at, at + 10) for at in (20, 30, 40, 50)]
+    drawn = recording.resampled(mitbih.FS, 20 * mitbih.FS, 30 * mitbih.FS)
+    assert [axis.lines[0].get_ydata() for axis in rows[: len(drawn)]] == [pytest.approx(lead) for lead in drawn]
+    plt.close(figure)
 
 
 def test_beatgan_redraws_each_beat(path, tmp_path, capsys):
