@@ -16,7 +16,8 @@ import time
 
 import pytest
 
-from ecglib.data.physionet import CHECKSUMS, verify
+from ecglib.data.physionet import CHECKSUMS
+from ecglib.data.verify import verify
 
 KILLS = int(os.environ.get("ECGLIB_KILLS", "2"))  # of each task; ten were tried before this was committed
 BEATS = ["-p", "batch_size=16", "-p", "train_beats=320", "-p", "validation_beats=200", "-p", "epochs=3"]

@@ -170,7 +170,8 @@ def _download(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from ecglib.data.physionet import DATABASES, find_root, verify
+    from ecglib.data.physionet import DATABASES, find_root
+    from ecglib.data.verify import verify
 
     root = find_root(arguments.data_root)
     databases = [arguments.database] if arguments.database else [name for name in DATABASES if (root / name).is_dir()]
@@ -259,7 +260,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_data_root(download)
     download.add_argument("--mirror", metavar="URL", help="a server laid out as PhysioNet's")
     download.set_defaults(command=_download)
-    verify = data.add_parser("verify", help="compare every file with its published checksum")
+    verify = data.add_parser("verify", help="compare every file with its published checksum, and read PTB-XL")
     verify.add_argument("database", choices=list(DATABASES), nargs="?", help="default: every database there")
     _add_data_root(verify)
     verify.set_defaults(command=_verify)

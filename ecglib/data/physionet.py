@@ -1,4 +1,4 @@
-"""The two databases on disk: where they are, their download from PhysioNet, and their verification.
+"""The two databases on disk: where they are, and their download from PhysioNet.
 
 MIT-BIH Arrhythmia Database v1.0.0 (Moody and Mark 2001; ODC-By 1.0) and PTB-XL v1.0.3 (Wagner et al. 2020; CC BY 4.0).
 The folders are laid out as on PhysioNet, so a copy made by any other means works as well.
@@ -25,7 +25,6 @@ CONNECTIONS = 4  # files at once: enough to hide the server's latency without lo
 TIMEOUT = 30  # seconds without an answer
 INDEX, STATEMENTS = "ptbxl_database.csv", "scp_statements.csv"
 PTBXL_METADATA = (INDEX, STATEMENTS, "LICENSE.txt")
-PTBXL_BYTES = 12 * 1000 * 2  # a 100 Hz data file: 12 leads, 10 s, 16 bits
 
 
 @dataclass(frozen=True)
@@ -219,7 +218,7 @@ def _download(known: Database, folder: Path, base: str, root: Path, progress: bo
         with tempfile.TemporaryDirectory() as temporary:
             fetch(CHECKSUMS, None, Path(temporary))
             text = (Path(temporary) / CHECKSUMS).read_text(encoding="utf-8", errors="replace")
-        checksums = _wanted(text, f"{base}{CHECKSUMS}")
+        checksums = wanted(text, f"{base}{CHECKSUMS}")
         _make_folders(folder, checksums, again)
         for name in PTBXL_METADATA:
             fetch(name, checksums[name])
@@ -246,7 +245,7 @@ def _make_folders(folder: Path, names: Iterable[str], again: str) -> None:
         raise EcglibError(f"Cannot make {error.filename} ({error.strerror}); then {again}.") from error
 
 
-def _wanted(text: str, source: str) -> dict[str, str]:
+def wanted(text: str, source: str) -> dict[str, str]:
     """The entries of PTB-XL's list of checksums that are used here."""
     names = parse_checksums(text, source)
     wanted = {name: names[name] for name in names if name in PTBXL_METADATA or name.startswith("records100/")}
@@ -258,6 +257,11 @@ def _wanted(text: str, source: str) -> dict[str, str]:
     return wanted
 
 
+def first_names(names: tuple[str, ...]) -> str:
+    """The first few of many names, as a part of a sentence."""
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+
+
 def _check_complete(checksums: Mapping[str, str], index: Path, source: str) -> None:
     """Refuse a list without both files of every record of the index: it would pass for a small database."""
     from ecglib.data.ptbxl_index import read_index  # here: pandas takes its time
@@ -267,98 +271,6 @@ def _check_complete(checksums: Mapping[str, str], index: Path, source: str) -> N
     lacking = tuple(name for name in needed if name not in checksums)
     if lacking:
         raise EcglibError(
-            f"{source} lacks {len(lacking):,} files that {index.name} names ({_first(lacking)}): the list is "
+            f"{source} lacks {len(lacking):,} files that {index.name} names ({first_names(lacking)}): the list is "
             "cut. Try again, or another --mirror."
         )
-
-
-@dataclass(frozen=True)
-class Verification:
-    """The result of `verify`."""
-
-    database: str
-    root: Path
-    checked: int  # number of files
-    missing: tuple[str, ...]
-    corrupt: tuple[str, ...]  # files that differ from PhysioNet's
-    note: str = ""  # a limit of the check
-
-    @property
-    def ok(self) -> bool:
-        return not (self.missing or self.corrupt)
-
-    def summary(self) -> str:
-        """A sentence with the first few names and the command that repairs them."""
-        if self.ok:
-            return f"{self.database}: {self.checked:,} files checked, all as they should be{self.note}."
-        problems = (("missing", self.missing), ("corrupt", self.corrupt))
-        parts = [f"{len(names)} {what} ({_first(names)})" for what, names in problems if names]
-        return (
-            f"{self.database}: of {self.checked:,} files {' and '.join(parts)}{self.note}: "
-            f"'ecglib data download {self.database} --data-root {self.root}' fetches these again."
-        )
-
-
-def _first(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-
-
-def verify(database: str, root: str | Path) -> Verification:
-    """Compare every file of a database with its checksum.
-
-    A PTB-XL without `SHA256SUMS.txt`, which a mirror may lack, is checked only for its tables and the sizes of its
-    waveforms.
-
-    Raises:
-        EcglibError: the database is not there, or its list of checksums is unusable.
-    """
-    folder, known = database_dir(root, database), DATABASES[database]
-    checksums = known.checksums
-    if checksums is None:
-        if not (folder / CHECKSUMS).exists():
-            return _verify_structure(Path(root), folder)
-        text = (folder / CHECKSUMS).read_text(encoding="utf-8", errors="replace")
-        checksums = _wanted(text, str(folder / CHECKSUMS))
-    missing, corrupt = _compare(folder, checksums)
-    return Verification(database, Path(root), len(checksums), missing, corrupt)
-
-
-def _compare(folder: Path, checksums: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    def state(name: str) -> str:
-        try:
-            with (folder / name).open("rb") as file:
-                return "" if hashlib.file_digest(file, "sha256").hexdigest() == checksums[name] else "corrupt"
-        except FileNotFoundError:
-            return "missing"
-        except OSError:  # the disk cannot read the file
-            return "corrupt"
-
-    with ThreadPoolExecutor() as pool:
-        states = dict(zip(checksums, pool.map(state, checksums), strict=True))
-    missing, corrupt = (
-        tuple(name for name, found in states.items() if found == wanted) for wanted in ("missing", "corrupt")
-    )
-    return missing, corrupt
-
-
-def _verify_structure(root: Path, folder: Path) -> Verification:
-    from ecglib.data.ptbxl_index import read_index  # here: pandas takes its time
-
-    missing = [name for name in PTBXL_METADATA[:2] if not (folder / name).exists()]
-    corrupt: list[str] = []
-    records: list[str] = []
-    if not missing:
-        try:
-            records = read_index(*(folder / name for name in PTBXL_METADATA[:2]))["filename_lr"].tolist()
-        except EcglibError as error:
-            corrupt.append(f"the index, for {error}")
-    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.glob("records100/*/*")}
-    there = [name for name in records if f"{name}.hea" in sizes or f"{name}.dat" in sizes]
-    for name in there:
-        missing += [f"{name}.{suffix}" for suffix in ("hea", "dat") if f"{name}.{suffix}" not in sizes]
-        if sizes.get(f"{name}.dat", PTBXL_BYTES) != PTBXL_BYTES:
-            corrupt.append(f"{name}.dat")
-    note = f" ({len(there):,} of {len(records):,} records have waveforms; no {CHECKSUMS}, so only sizes were compared)"
-    if not there:
-        missing.append("every file of records100/")
-    return Verification("ptb-xl", root, len(sizes) + 2, tuple(missing), tuple(corrupt), note)

@@ -133,8 +133,7 @@ def test_verify_takes_every_database_there_and_fails_with_the_worst(tmp_path, mo
     sound = {"mitdb": True, "ptb-xl": False}
     monkeypatch.setattr(physionet, "find_root", lambda data_root: Path(data_root))
     monkeypatch.setattr(
-        physionet,
-        "verify",
+        "ecglib.data.verify.verify",
         lambda name, root: SimpleNamespace(ok=sound[name], summary=lambda: f"{name}: {sound[name]}"),
     )
     root = ["--data-root", str(tmp_path)]

@@ -13,6 +13,8 @@ from ecglib.core.errors import Busy, EcglibError
 from ecglib.core.files import project_root, sole_process
 from ecglib.data import mitbih, physionet
 from ecglib.data.physionet import Database
+from ecglib.data.ptbxl import LEADS
+from ecglib.data.verify import verify
 
 FILES = {f"{number}.dat": bytes([number % 256]) * (3000 + number) for number in range(100, 106)}
 
@@ -79,7 +81,7 @@ def test_all_files_arrive_from_the_mirror(server, tmp_path):
     download(server, tmp_path)
     assert contents(tmp_path) == FILES
     assert sorted(server.requests) == sorted(f"/mitdb/1.0.0/{name}" for name in FILES)
-    assert physionet.verify("mitdb", tmp_path).ok
+    assert verify("mitdb", tmp_path).ok
 
 
 def test_a_second_call_fetches_only_what_is_missing_or_damaged(server, tmp_path):
@@ -173,7 +175,11 @@ def ptbxl(records=1, folders=1):
     rows = [f"{n},{n}.0,{{'NORM': 100.0}},{n % 10 + 1},{name}\n" for n, name in enumerate(names, 1)]
     files = {"ptbxl_database.csv": (INDEX + "".join(rows)).encode(), "scp_statements.csv": STATEMENTS.encode()}
     files |= {"LICENSE.txt": b"CC BY", "records500/00000/00001_hr.dat": b"high"}
-    return files | {f"{name}.{suffix}": name.encode() + b"." for name in names for suffix in ("hea", "dat")}
+    for name in names:
+        stem = name.rsplit("/", 1)[1]
+        leads = [f"{stem}.dat 16 1000(0)/mV 16 0 0 0 0 {lead}\n" for lead in LEADS]
+        files |= {f"{name}.hea": f"{stem} 12 100 1000\n{''.join(leads)}".encode(), f"{name}.dat": bytes(24_000)}
+    return files
 
 
 def serve_ptbxl(server, files, more=""):
@@ -191,7 +197,7 @@ def test_ptbxl_takes_the_servers_list_and_only_the_100_hz_part(server, tmp_path)
     wanted = {"ptbxl_database.csv", "scp_statements.csv", "LICENSE.txt", "00001_lr.hea", "00001_lr.dat"}
     assert set(contents(tmp_path, "ptb-xl")) == wanted | {"SHA256SUMS.txt"}
     assert "/ptb-xl/1.0.3/records100/00000/00001_lr.dat" in server.requests
-    result = physionet.verify("ptb-xl", tmp_path)
+    result = verify("ptb-xl", tmp_path)
     assert (result.ok, result.checked) == (True, 5)
 
 
@@ -200,7 +206,7 @@ def test_the_first_download_makes_every_folder_once(server, tmp_path):
     serve_ptbxl(server, ptbxl(records=12, folders=6))
     for number in range(30):
         download(server, tmp_path / str(number), "ptb-xl")
-        assert physionet.verify("ptb-xl", tmp_path / str(number)).ok
+        assert verify("ptb-xl", tmp_path / str(number)).ok
 
 
 @pytest.mark.parametrize(
@@ -235,7 +241,7 @@ def test_a_list_that_leads_out_of_the_root_is_refused_before_anything_is_fetched
     folder.mkdir(parents=True)
     (folder / "SHA256SUMS.txt").write_text(text)
     with pytest.raises(EcglibError, match="outside the data root"):
-        physionet.verify("ptb-xl", root)
+        verify("ptb-xl", root)
 
 
 PAGE = "<!DOCTYPE html>\n<html>\n<body>Sign in</body>\n</html>\n"
@@ -265,7 +271,7 @@ def test_a_bad_list_is_refused_and_not_kept(server, tmp_path, spoil, message):
     assert "SHA256SUMS.txt" not in contents(tmp_path, "ptb-xl")
     server.files["SHA256SUMS.txt"] = good.encode()  # the server is well again
     download(server, tmp_path, "ptb-xl")
-    assert physionet.verify("ptb-xl", tmp_path).checked == 9
+    assert verify("ptb-xl", tmp_path).checked == 9
 
 
 def test_a_list_that_was_kept_is_not_believed_again(server, tmp_path):
@@ -274,7 +280,7 @@ def test_a_list_that_was_kept_is_not_believed_again(server, tmp_path):
     for text, message in ((PAGE, "is no SHA-256"), ("", "lacks ptbxl_database.csv")):
         (folder / "SHA256SUMS.txt").write_text(text)
         with pytest.raises(EcglibError, match=rf"{message}.*'ecglib data download ptb-xl' fetches the list anew"):
-            physionet.verify("ptb-xl", tmp_path)
+            verify("ptb-xl", tmp_path)
     good = serve_ptbxl(server, ptbxl())
     download(server, tmp_path, "ptb-xl")
     assert (folder / "SHA256SUMS.txt").read_text() == good
@@ -306,7 +312,7 @@ def test_threads_do_not_make_one_folder_at_a_time_even_where_that_takes_long(ser
     monkeypatch.setattr("pooch.core.os.makedirs", slowly)
     serve_ptbxl(server, ptbxl(records=4))
     download(server, tmp_path, "ptb-xl")
-    assert physionet.verify("ptb-xl", tmp_path).ok
+    assert verify("ptb-xl", tmp_path).ok
 
 
 def test_downloaded_files_have_the_mode_that_the_umask_gives(server, tmp_path):
@@ -354,29 +360,52 @@ def test_verify_names_damaged_and_missing_files(server, tmp_path):
     content[77] ^= 1
     (folder / "103.dat").write_bytes(content)
     (folder / "105.dat").unlink()
-    result = physionet.verify("mitdb", tmp_path)
+    result = verify("mitdb", tmp_path)
     assert (result.ok, result.missing, result.corrupt) == (False, ("105.dat",), ("103.dat",))
     assert "1 missing (105.dat) and 1 corrupt (103.dat)" in result.summary()
     assert f"'ecglib data download mitdb --data-root {tmp_path}'" in result.summary()
 
 
-def test_verify_without_checksums_compares_sizes(simulated_root, tmp_path):
-    result = physionet.verify("ptb-xl", simulated_root)
-    assert result.ok
-    assert "320 of 320 records have waveforms" in result.summary()
-    folder = tmp_path / "ptb-xl" / "1.0.3" / "records100" / "00000"
-    folder.mkdir(parents=True)
-    source = simulated_root / "ptb-xl" / "1.0.3"
+@pytest.fixture
+def few(simulated_root, tmp_path):
+    """A PTB-XL with an index of all records and the waveforms of three, and no list of checksums."""
+    source, folder = simulated_root / "ptb-xl" / "1.0.3", tmp_path / "ptb-xl" / "1.0.3"
+    (folder / "records100" / "00000").mkdir(parents=True)
     for name in ("ptbxl_database.csv", "scp_statements.csv"):
-        (folder.parents[1] / name).write_bytes((source / name).read_bytes())
-    (folder / "00001_lr.hea").write_text("header")
-    (folder / "00002_lr.hea").write_text("header")
-    (folder / "00002_lr.dat").write_bytes(b"short")
-    result = physionet.verify("ptb-xl", tmp_path)
+        (folder / name).write_bytes((source / name).read_bytes())
+    for path in source.glob("records100/00000/0000[123]_lr.*"):
+        (folder / "records100" / "00000" / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def test_verify_reads_every_record_as_the_loaders_do(simulated_root, few, tmp_path):
+    result = verify("ptb-xl", simulated_root)
+    assert result.ok
+    assert "320 of 320 records have waveforms; there is no SHA256SUMS.txt" in result.summary()
+    assert verify("ptb-xl", tmp_path).ok, "a part of the records is no fault"
+    records = few / "records100" / "00000"
+    (records / "00001_lr.dat").unlink()
+    (records / "00002_lr.hea").write_text("header")
+    damaged = bytearray((records / "00003_lr.dat").read_bytes())
+    damaged[5000] ^= 1  # as large as it was: only the header's checksum tells
+    (records / "00003_lr.dat").write_bytes(damaged)
+    result = verify("ptb-xl", tmp_path)
     assert result.missing == ("records100/00000/00001_lr.dat",)
-    assert result.corrupt == ("records100/00000/00002_lr.dat",)
-    (folder.parents[1] / "scp_statements.csv").unlink()
-    assert "scp_statements.csv" in physionet.verify("ptb-xl", tmp_path).missing
+    assert result.corrupt == ("record records100/00000/00002_lr", "record records100/00000/00003_lr")
+    (few / "scp_statements.csv").unlink()
+    assert "scp_statements.csv" in verify("ptb-xl", tmp_path).missing
+
+
+def test_damage_that_the_mirror_has_put_into_its_list_is_found(few, tmp_path):
+    data = few / "records100" / "00000" / "00003_lr.dat"
+    data.write_bytes(data.read_bytes()[:-1] + b"!")
+    (few / "LICENSE.txt").write_text("CC BY 4.0")
+    names = [path.relative_to(few).as_posix() for path in few.rglob("*") if path.is_file()]
+    lines = [f"{hashlib.sha256((few / name).read_bytes()).hexdigest()} {name}\n" for name in names]
+    (few / "SHA256SUMS.txt").write_text("".join(lines))
+    result = verify("ptb-xl", tmp_path)
+    assert result.corrupt == ("record records100/00000/00003_lr",)
+    assert "in the list of its mirror, so take another --mirror" in result.summary()
 
 
 def test_the_pinned_list_is_mit_bih():
@@ -422,7 +451,7 @@ def test_a_root_without_data_names_the_command_that_fetches_them(tmp_path, monke
 
 @pytest.mark.real_data
 def test_the_real_mit_bih_is_whole_and_one_flipped_byte_is_found(real_root, tmp_path):
-    result = physionet.verify("mitdb", real_root)
+    result = verify("mitdb", real_root)
     assert (result.ok, result.checked) == (True, 144)
     folder = tmp_path / "mitdb" / "1.0.0"
     folder.mkdir(parents=True)
@@ -432,10 +461,10 @@ def test_the_real_mit_bih_is_whole_and_one_flipped_byte_is_found(real_root, tmp_
     content[1234] ^= 1
     (folder / "100.dat").unlink()
     (folder / "100.dat").write_bytes(content)
-    result = physionet.verify("mitdb", tmp_path)
+    result = verify("mitdb", tmp_path)
     assert (result.missing, result.corrupt) == ((), ("100.dat",))
 
 
 @pytest.mark.real_data
 def test_the_real_ptbxl_passes(real_root):
-    assert physionet.verify("ptb-xl", real_root).ok
+    assert verify("ptb-xl", real_root).ok

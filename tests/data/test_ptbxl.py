@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ecglib.core.errors import EcglibError, EcglibWarning
 from ecglib.data import physionet, ptbxl
+from ecglib.data.verify import verify
 from ecglib.stats import metrics
 
 
@@ -176,7 +177,7 @@ def test_a_row_that_would_mislead_is_named_and_verify_says_so_too(small_copy, ki
     write(change(before))
     with pytest.raises(EcglibError, match=rf"ptbxl_database.csv.*{message}.*ecglib data verify ptb-xl"):
         ptbxl.load_index(small_copy)
-    assert not physionet.verify("ptb-xl", small_copy).ok
+    assert not verify("ptb-xl", small_copy).ok
 
 
 def test_a_table_that_breaks_off_is_refused(small_copy):
