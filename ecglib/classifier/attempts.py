@@ -16,7 +16,8 @@ from ecglib.classifier import onnx, prune, quantise, training
 from ecglib.classifier.export import CALIBRATION
 from ecglib.classifier.networks import build
 from ecglib.classifier.onnx import Contract
-from ecglib.classifier.task import ClassifierConfig, ClassifierRun
+from ecglib.classifier.run import ClassifierRun
+from ecglib.classifier.task import ClassifierConfig
 from ecglib.core.seeds import seed_everything
 from ecglib.data.ptbxl import SUPERCLASSES, Records
 from ecglib.show.words import shown

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ecglib.classifier.task import ClassifierRun
+from ecglib.classifier.run import ClassifierRun
 from ecglib.core.errors import EcglibError
 from ecglib.data.ptbxl import FS, SUPERCLASSES, Records, benchmark_split
 from ecglib.show.words import shown

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ecglib import reports
+from ecglib.classifier.run import ClassifierRun
 from ecglib.classifier.tables import TEST, VALIDATION, trained, values
-from ecglib.classifier.task import ClassifierRun
 from ecglib.core.errors import EcglibError
 from ecglib.show.words import bounds
 from ecglib.stats import metrics, multilabel

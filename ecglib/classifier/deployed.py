@@ -15,7 +15,8 @@ import pandas as pd
 import torch
 
 from ecglib.classifier import export, measure, onnx
-from ecglib.classifier.task import ClassifierConfig, ClassifierRun
+from ecglib.classifier.run import ClassifierRun
+from ecglib.classifier.task import ClassifierConfig
 from ecglib.core.files import write_json
 from ecglib.data.ptbxl import SAMPLES, Records, benchmark_split
 from ecglib.runs.obtain import obtain

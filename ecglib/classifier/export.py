@@ -11,7 +11,7 @@ import pandas as pd
 
 from ecglib.classifier import onnx, task
 from ecglib.classifier.onnx import Contract
-from ecglib.classifier.task import ClassifierRun
+from ecglib.classifier.run import ClassifierRun
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import atomic_path, output_root
 from ecglib.core.profiles import SMOKE

@@ -18,7 +18,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from ecglib import reports
 from ecglib.classifier import networks
-from ecglib.classifier.task import ClassifierRun
+from ecglib.classifier.run import ClassifierRun
 from ecglib.core.cost import count_parameters
 from ecglib.data.ptbxl import FS, LEADS, SUPERCLASSES
 from ecglib.show.style import ERROR, INPUT, OUTPUT, REPORT, plain_log

@@ -9,7 +9,8 @@ import torch
 from ecglib import reports
 from ecglib.classifier import measure, networks, quantise
 from ecglib.classifier.networks import LADDER, Inception, Plain
-from ecglib.classifier.task import ClassifierRun, Distillation
+from ecglib.classifier.run import ClassifierRun
+from ecglib.classifier.task import Distillation
 from ecglib.classifier.training import Settings
 from ecglib.core.cost import count_parameters, layer_table
 from ecglib.data.ptbxl import LEADS, SAMPLES, SUPERCLASSES

@@ -11,7 +11,8 @@ import pandas as pd
 from ecglib import reports
 from ecglib.classifier import networks, training
 from ecglib.classifier.arms import Arm
-from ecglib.classifier.task import SELF, UNTRAINED, ClassifierRun
+from ecglib.classifier.run import ClassifierRun
+from ecglib.classifier.task import SELF, UNTRAINED
 from ecglib.core import cost
 from ecglib.data.ptbxl import SUPERCLASSES
 from ecglib.show.words import bounds, shown

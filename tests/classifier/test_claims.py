@@ -17,7 +17,8 @@ from ecglib.classifier import attempts, figures, networks, onnx, slips, tables, 
 from ecglib.classifier.arms import R3_GAIN, student_arms
 from ecglib.classifier.claims import Claimed, change, claims, equal, of_differences, p_value
 from ecglib.classifier.ledger import measured_r3
-from ecglib.classifier.task import UNTRAINED, ClassifierConfig, ClassifierRun
+from ecglib.classifier.run import ClassifierRun
+from ecglib.classifier.task import UNTRAINED, ClassifierConfig
 from ecglib.classifier.training import Settings
 from ecglib.core.config import digest_of
 from ecglib.core.errors import EcglibError
