@@ -1,4 +1,4 @@
-"""A disk that is really full: one clear error, nothing half written, and with more space the same command goes on."""
+"""A disk that is really full or read-only: one clear error, nothing half written; afterwards the command goes on."""
 
 import subprocess
 
@@ -43,3 +43,21 @@ def test_a_page_on_a_full_disk_is_one_error(disk, simulated_root, capsys):
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ecglib: ")]
     assert "No space left on device. Free disk space" in line
     assert not [path.name for path in (folder / "out").iterdir() if path.name.startswith(".")]
+
+
+def test_a_disk_that_is_read_only_is_one_error(disk, simulated_root, capsys):
+    folder, _ = disk
+    subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+    record = str(simulated_root / "mitdb" / "1.0.0" / "208")
+    commands = [
+        [*TRAIN, "--output", str(folder / "out")],
+        ["run", "01", "--output", str(folder)],
+        ["detect", record, "--out", str(folder / "out")],
+        ["data", "pack", "mitdb", str(folder / "out"), "--data-root", str(simulated_root)],
+        ["data", "download", "mitdb", "--data-root", str(folder / "out"), "--mirror", "http://127.0.0.1:1"],
+    ]
+    for command in commands:
+        assert main(command) == 1
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if "ecglib: " in line]
+        assert "Read-only file system" in line
+    assert not list(folder.iterdir())

@@ -36,21 +36,22 @@ def write(root: str | Path, database: str, target: Path) -> list[Path]:
     if not names:
         raise EcglibError(f"{folder} has no record: 'ecglib data download {database} --data-root {root}' fetches them.")
     tables = {name: (folder / name).read_bytes() for name in TABLES[database]}
-    entries = iter(tqdm(_entries(root, database, names), total=len(names), desc="packing", unit="record"))
     parts: list[Path] = []
-    record = next(entries, None)
-    while record is not None:
-        path = target / f"{known.name}-{known.version_below(root)}.part{len(parts):02d}.zip"
-        with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_BZIP2) as archive:
-            for name, content in tables.items():
-                _add(archive, name, content)
-            tables = {}
-            while record is not None and (not archive.filelist or _size(archive, record) < PART):
-                name, content, header = record
-                _add(archive, f"{name}.json", header)
-                _add(archive, f"{name}.bin", content)
-                record = next(entries, None)
-        parts.append(path)
+    with tqdm(_entries(root, database, names), total=len(names), desc="packing", unit="record") as bar:
+        entries = iter(bar)
+        record = next(entries, None)
+        while record is not None:
+            path = target / f"{known.name}-{known.version_below(root)}.part{len(parts):02d}.zip"
+            with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_BZIP2) as archive:
+                for name, content in tables.items():
+                    _add(archive, name, content)
+                tables = {}
+                while record is not None and (not archive.filelist or _size(archive, record) < PART):
+                    name, content, header = record
+                    _add(archive, f"{name}.json", header)
+                    _add(archive, f"{name}.bin", content)
+                    record = next(entries, None)
+            parts.append(path)
     for path in physionet.packed(target, database):
         if path not in parts:  # of an earlier packing of more records, which would be mixed with this one
             path.unlink()
@@ -113,10 +114,17 @@ def read(root: str | Path, database: str, name: str) -> Raw:
     Raises:
         EcglibError: the parts lack it, or are damaged.
     """
-    header = json.loads(_content(root, database, f"{name}.json"))
-    content = np.frombuffer(_content(root, database, f"{name}.bin"), dtype=np.uint8)
-    steps = np.ascontiguousarray(content.reshape(2, -1).T).view(np.int16).reshape(len(header["leads"]), -1)
-    return Raw.of(steps.cumsum(axis=1, dtype=np.int16).T, header)
+    text, content = (_content(root, database, f"{name}.{suffix}") for suffix in ("json", "bin"))
+    try:
+        header = json.loads(text)
+        bytes_of = np.frombuffer(content, dtype=np.uint8).reshape(2, -1)  # the low ones, and the high ones
+        steps = np.ascontiguousarray(bytes_of.T).view(np.int16).reshape(len(header["leads"]), -1)
+        return Raw.of(steps.cumsum(axis=1, dtype=np.int16).T, header)
+    except (ValueError, KeyError, TypeError) as error:
+        raise EcglibError(
+            f"{name} in the parts of {physionet.DATABASES[database].title} in {root} is not what 'ecglib data pack' "
+            f"writes ({error}): pack the database again."
+        ) from error
 
 
 def _content(root: str | Path, database: str, name: str) -> bytes:
@@ -125,5 +133,5 @@ def _content(root: str | Path, database: str, name: str) -> bytes:
         raise EcglibError(f"The parts of {title} in {root} lack {name}: copy all of them into one folder.")
     try:
         return entries[name].read(name)
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, zipfile.BadZipFile, EOFError, RuntimeError) as error:  # RuntimeError: encrypted
         raise EcglibError(f"{entries[name].filename} is damaged at {name} ({error}): copy it again.") from error
