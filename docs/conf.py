@@ -63,6 +63,7 @@ GLOSSARY
 docs/map
 docs/running
 docs/own_record
+docs/faults
 docs/teaching
 docs/licences
 benchmarks/README

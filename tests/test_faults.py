@@ -1,7 +1,9 @@
 """The fault matrix: whatever is wrong, one line on stderr says so, the exit code is 1, and nothing is written."""
 
+import ast
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from ecglib.classifier import networks, onnx
 from ecglib.classifier.contract import Contract
 from ecglib.data.ptbxl import LEADS, Scaler
 
+ROOT = Path(__file__).parents[1]
 # A command, in which words in capitals stand for paths of `place`, and a part of what is said.
 FAULTS = {
     "results into a file": ("run 01 --output FILE", "Results cannot go to"),
@@ -91,3 +94,32 @@ def test_a_fault_is_one_line_and_changes_nothing(fault, place, capsys, monkeypat
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ecglib: ")]
     assert re.search(message, line), line
     assert tree(place) == before
+
+
+def messages():
+    """All texts of the package, what is filled in being "…", and no message cut where a line of code ends."""
+    found = []
+    for path in sorted((ROOT / "ecglib").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = (part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+                found.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return "\n".join(found)
+
+
+def test_every_message_that_the_documentation_explains_is_one():
+    rows = [
+        line for line in (ROOT / "docs" / "faults.md").read_text(encoding="utf-8").splitlines() if "| `" in line[:3]
+    ]
+    said = messages()
+    unknown = []
+    for row in rows:
+        for message in re.findall(r"`([^`]+)`", row.split(" | ")[0]):
+            # Words of a message, between what an example has filled in: numbers, names in quotes, names of files.
+            pieces = re.split(r"\.\.\.|'[^']*'|\S*[\d=.]\S*|\b(?:I|V9|MIT-BIH|data)\b", message)
+            words = [piece.strip(" ,;:(") for piece in pieces]
+            unknown += [(message, piece) for piece in words if piece and piece not in said]
+    assert len(rows) > 60
+    assert unknown == []

@@ -19,6 +19,7 @@ NAMES = [
     "docs/teaching",
     "docs/running",
     "docs/own_record",
+    "docs/faults",
     "docs/licences",
     "docs/map",
     "docs/api/ecglib.beatgan.losses",
