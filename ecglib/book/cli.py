@@ -91,7 +91,7 @@ def _run(arguments: argparse.Namespace) -> int:
     run_notebooks(
         arguments.notebooks,
         arguments.profile,
-        dict(arguments.parameters),
+        _parameters(arguments),
         arguments.force,
         seeds=arguments.seeds,
         device=arguments.device,
@@ -111,7 +111,7 @@ def _train(arguments: argparse.Namespace) -> int:
     device, jobs = arguments.device or "auto", 1 if elsewhere else _jobs(arguments)
     options = {"seeds": arguments.seeds, "device": None if elsewhere else arguments.device}
     names = arguments.notebooks or list(train.GRIDS)
-    planned = plan(find_notebooks(names), arguments.profile, dict(arguments.parameters), options, here=not elsewhere)
+    planned = plan(find_notebooks(names), arguments.profile, _parameters(arguments), options, here=not elsewhere)
     root = data_root(arguments.profile, arguments.data_root)
     store = output_root(arguments.output).absolute() / "papermill_runs" / arguments.profile / "runs"
     trainings = train.grid(planned, root, arguments.only)
@@ -329,18 +329,24 @@ def _add_notebooks(parser: argparse.ArgumentParser) -> None:
 
 def _add_data_root(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--data-root", metavar="DIR", help="folder of the databases (default: ECGLIB_DATA, else data/ in the checkout)"
+        "--data-root",
+        type=_folder,
+        metavar="DIR",
+        help="folder of the databases (default: ECGLIB_DATA, else data/ in the checkout)",
     )
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--output", metavar="DIR", help="folder of papermill_runs/ (default: ECGLIB_OUTPUT, else the checkout)"
+        "--output",
+        type=_folder,
+        metavar="DIR",
+        help="folder of papermill_runs/ (default: ECGLIB_OUTPUT, else the checkout)",
     )
 
 
 def _positive(text: str) -> int:
-    if not (text.isdecimal() and int(text) > 0):
+    if not (text.isascii() and text.isdecimal() and len(text) < 100 and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return int(text)
 
@@ -353,6 +359,26 @@ def _minutes(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes above 0")
     return value
+
+
+def _folder(text: str) -> str:
+    if not text:  # as where a shell's variable is not set; the default would be another folder than was meant
+        raise argparse.ArgumentTypeError("an empty name is no folder")
+    return text
+
+
+def _parameters(arguments: argparse.Namespace) -> dict[str, str]:
+    """The values of `-p`.
+
+    Raises:
+        EcglibError: one parameter is given twice.
+    """
+    found: dict[str, str] = {}
+    for name, value in arguments.parameters:
+        if name in found:
+            raise EcglibError(f"-p {name} is given twice, as {found[name]} and as {value}: which one is meant?")
+        found[name] = value
+    return found
 
 
 def _assignment(text: str) -> tuple[str, str]:

@@ -75,7 +75,7 @@ def detect_beats(arguments: argparse.Namespace) -> int:
     """Judge the beats of a recording, print the most unusual and write a table, a picture and a page."""
     from tqdm.auto import tqdm
 
-    from ecglib.data.recording_wfdb import WfdbRecording, read_beats
+    from ecglib.data.recording_wfdb import SegmentedRecording, WfdbRecording, read_beats
     from ecglib.data.recordings import open_recording
     from ecglib.detection import detect, judges, page
 
@@ -85,7 +85,7 @@ def detect_beats(arguments: argparse.Namespace) -> int:
     )
     judge = kind(len(recording.leads))
     annotations, suffix = None, arguments.annotations or "atr"
-    if isinstance(recording, WfdbRecording) and suffix != "none":
+    if isinstance(recording, WfdbRecording | SegmentedRecording) and suffix != "none":
         annotations = read_beats(Path(arguments.record), suffix)
     if annotations is None and arguments.annotations not in (None, "none"):
         raise EcglibError(f"{recording.title} has no annotations {suffix}: leave --annotations out to detect R peaks.")
@@ -142,10 +142,12 @@ def _answers(arguments: argparse.Namespace, model: Path) -> "tuple[dict[str, lis
 
     found, failed = {}, False
     recordings = recordings_in([Path(one) for one in arguments.records])
+    if (arguments.rate or arguments.unit) and not any(path.suffix.casefold() in TABLES for path in recordings):
+        raise EcglibError("None of the recordings is a table, so they say rate and unit: leave --rate and --unit out.")
     for path in tqdm(recordings, unit="recording", disable=len(recordings) == 1 or None):
         try:
-            rate = arguments.rate if path.suffix.casefold() in TABLES else None
-            found[str(path)] = list(answers(path, model, arguments.start, rate, arguments.unit))
+            how = (arguments.rate, arguments.unit) if path.suffix.casefold() in TABLES else (None, None)
+            found[str(path)] = list(answers(path, model, arguments.start, *how))
         except EcglibError as error:
             if len(recordings) == 1:
                 raise
@@ -219,7 +221,7 @@ def _add_records(parser: argparse.ArgumentParser) -> None:
 
 def _add_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, metavar="HZ", help="of a table without a column of times")
-    parser.add_argument("--unit", default="mV", help="of a table without units (default: %(default)s)")
+    parser.add_argument("--unit", help="of a table without units (default: mV)")
 
 
 def _percentage(text: str) -> float:

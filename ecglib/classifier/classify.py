@@ -56,7 +56,7 @@ def read_record(path: Path, contract: Contract, start: float | None = None) -> n
 
 
 def answers(
-    path: Path, model: Path, start: float | None = None, rate: float | None = None, unit: str = "mV"
+    path: Path, model: Path, start: float | None = None, rate: float | None = None, unit: str | None = None
 ) -> Iterator[Answer]:
     """What a model says of each window of a recording, one after another, or of the one that begins at `start`.
 
@@ -132,6 +132,7 @@ def recordings_in(paths: list[Path]) -> list[Path]:
 def table(found: Mapping[str, list[Answer]]) -> pd.DataFrame:
     """The answers of recordings, a row a window."""
     rows = [
+        # `contract.COLUMNS`: no label has one of these names.
         {"recording": name, "start": one.start, **one.probabilities, "given": " ".join(one.given)}
         | {"remark": one.fault or one.oddity}
         for name, of in found.items()

@@ -11,7 +11,10 @@ import numpy as np
 from ecglib.core.errors import EcglibError
 from ecglib.core.extras import need
 from ecglib.data.ptbxl import FS, SAMPLES, SOURCE, SUPERCLASSES
+from ecglib.data.wfdb_header import MOST_RATE
 
+COLUMNS = ("recording", "start", "given", "remark")  # of a table of answers, beside those of the labels
+MOST_SAMPLES = 1_000_000
 CONTRACT = "ecglib.contract"  # the key under which the ONNX metadata hold it
 
 
@@ -64,7 +67,10 @@ def run(session: Any, x: np.ndarray) -> np.ndarray:
         raise EcglibError(f"Records are {x.shape}: the model takes (N, {expected[0]}, {expected[1]}).")
     if not np.isfinite(x).all():
         raise EcglibError("Records have missing samples, for which a model has no answer.")
-    logits: np.ndarray = session.run(None, {"ecg": np.ascontiguousarray(x, dtype=np.float32)})[0]
+    try:
+        logits: np.ndarray = session.run(None, {"ecg": np.ascontiguousarray(x, dtype=np.float32)})[0]
+    except Exception as error:  # the runtime has a class of its own for every way to fail
+        raise EcglibError(f"The model does not run ({str(error).splitlines()[0][:200]}): export it again.") from error
     if not np.isfinite(logits).all():
         raise EcglibError("The model's answers are not numbers: its weights are damaged; export it again.")
     return logits
@@ -81,21 +87,42 @@ def read_contract(path: Path) -> Contract:
         facts: dict[str, Any] = json.loads(session.get_modelmeta().custom_metadata_map[CONTRACT])
         facts |= {name: tuple(facts[name]) for name in ("leads", "labels", "thresholds", "mean", "deviation")}
         contract = Contract(**facts)
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise EcglibError(
             f"{path} does not say which leads and labels it has: use a model that 'ecglib export' wrote."
         ) from error
     inputs, outputs = (
         [(one.name, one.shape[1:]) for one in of] for of in (session.get_inputs(), session.get_outputs())
     )
+    batches = [one.shape[0] for one in (*session.get_inputs(), *session.get_outputs())]
+    types = {one.type for one in (*session.get_inputs(), *session.get_outputs())}
     fits = (
-        inputs == [("ecg", [len(contract.leads), contract.samples])]
+        _makes_sense(contract)
+        and inputs == [("ecg", [len(contract.leads), contract.samples])]
         and [shape for _, shape in outputs] == [[len(contract.labels)]]
-        and len(contract.thresholds) == len(contract.labels)
-        and len({lead.casefold() for lead in contract.leads}) == len(contract.leads)
-        and contract.rate > 0
-        and contract.unit == "mV"
+        and not any(isinstance(batch, int) for batch in batches)
+        and types == {"tensor(float)"}
     )
     if not fits:
         raise EcglibError(f"The contract of {path} does not fit its network: export it again.")
     return contract
+
+
+def _makes_sense(contract: Contract) -> bool:
+    """Whether leads and labels are names, all different, and every number is one that `export` could have written."""
+    names = (contract.leads, contract.labels)
+    if not all(isinstance(name, str) and name for name in sum(names, ())):
+        return False
+    numbers = (contract.rate, contract.samples, *contract.thresholds)
+    if not all(type(number) in (int, float) for number in numbers):
+        return False
+    return (
+        all(len({name.casefold() for name in of}) == len(of) for of in names)
+        and not {label.casefold() for label in contract.labels} & set(COLUMNS)
+        and len(contract.thresholds) == len(contract.labels)
+        and all(0 <= threshold <= 1 for threshold in contract.thresholds)
+        and type(contract.samples) is int
+        and 0 < contract.samples <= MOST_SAMPLES
+        and 0 < contract.rate <= MOST_RATE
+        and contract.unit == "mV"
+    )

@@ -23,10 +23,13 @@ class BinaryKL:
     It is computed from logits throughout, so that a student that is sure and wrong keeps its gradient.
 
     Raises:
-        EcglibError: T is not above 0, or below 1 where it divides probabilities, which would exceed 1.
+        EcglibError: T is not above 0, or below 1 where it divides probabilities, which would exceed 1; or, when called,
+            student and teacher are not of one shape.
     """
 
     def __init__(self, temperature: float, softened: Literal["logits", "probabilities"] = "logits") -> None:
+        if softened not in ("logits", "probabilities"):
+            raise EcglibError(f"softened={softened!r}: T divides 'logits' or 'probabilities'.")
         lowest = 1.0 if softened == "probabilities" else 0.0
         if not math.isfinite(temperature) or temperature < lowest or temperature == 0:
             raise EcglibError(
@@ -36,6 +39,8 @@ class BinaryKL:
         self.temperature, self.softened = temperature, softened
 
     def __call__(self, student: Tensor, teacher: Tensor) -> Tensor:
+        if student.shape != teacher.shape:
+            raise EcglibError(f"Student {tuple(student.shape)} and teacher {tuple(teacher.shape)} do not fit: (B, C).")
         teacher = teacher.detach()
         p = torch.exp(self._logs(teacher)[0])
         return (self._cross_entropy(student, p) - self._cross_entropy(teacher, p)) * self.temperature**2
@@ -60,7 +65,15 @@ def distillation_as_coded(
 
     alpha T^2 KL(softmax(sigmoid(teacher) / T) || softmax(sigmoid(student) / T)), averaged over records and classes (a
     fifth of the divergence), plus (1 - alpha) times the cross-entropy of the student's sigmoids taken as logits.
+
+    Raises:
+        EcglibError: shapes differ, the temperature is not above 0, or alpha is outside 0 to 1.
     """
+    if not student.shape == teacher.shape == targets.shape:
+        shapes = ", ".join(str(tuple(one.shape)) for one in (student, teacher, targets))
+        raise EcglibError(f"Student, teacher and targets do not fit ({shapes}): all must be (B, C).")
+    if not (0 < temperature < math.inf and 0 <= alpha <= 1):
+        raise EcglibError(f"temperature={temperature}, alpha={alpha}: a number above 0, and one from 0 to 1.")
     student, teacher = torch.sigmoid(student), torch.sigmoid(teacher.detach())
     log_student = F.log_softmax(student / temperature, dim=1)
     # reduction="mean" is what the program had; torch warns that it is no divergence, which is the point.

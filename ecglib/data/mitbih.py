@@ -304,7 +304,9 @@ def load_beats(root: str | Path, records: Sequence[str] = PATIENTS) -> Beats:
     Raises:
         EcglibError: a record is unknown, missing or corrupt, or the cache cannot be written.
     """
-    unknown = sorted(set(records) - set(RECORDS))
+    unknown = sorted(map(str, set(records) - set(RECORDS)))
+    if len(set(records)) < len(records):
+        raise EcglibError(f"A record of MIT-BIH was named twice among {', '.join(map(str, records))}: name it once.")
     if unknown or not records:
         raise EcglibError(f"MIT-BIH has no record {', '.join(unknown) or '(none asked for)'}: choose among {RECORDS}.")
 

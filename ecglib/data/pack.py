@@ -9,6 +9,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from ecglib.data.wfdb_files import Raw, read_wfdb
 
 PART = 45_000_000  # bytes
 TABLES = {"mitdb": (), "ptb-xl": ("ptbxl_database.csv", "scp_statements.csv")}
+COUNT = "parts"  # in the last part: how many there are
 ANNOTATORS = {"mitdb": "atr", "ptb-xl": ""}
 
 
@@ -37,12 +39,15 @@ def write(root: str | Path, database: str, target: Path) -> list[Path]:
         raise EcglibError(f"{folder} has no record: 'ecglib data download {database} --data-root {root}' fetches them.")
     tables = {name: (folder / name).read_bytes() for name in TABLES[database]}
     parts: list[Path] = []
-    with tqdm(_entries(root, database, names), total=len(names), desc="packing", unit="record") as bar:
+    # Parts get their names together, when all are written: some of them would pass for a small database.
+    with ExitStack() as stack, tqdm(_entries(root, database, names), total=len(names), desc="packing") as bar:
         entries = iter(bar)
         record = next(entries, None)
         while record is not None:
             path = target / f"{known.name}-{known.version_below(root)}.part{len(parts):02d}.zip"
-            with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_BZIP2) as archive:
+            temporary = stack.enter_context(atomic_path(path))
+            parts.append(path)
+            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_BZIP2) as archive:
                 for name, content in tables.items():
                     _add(archive, name, content)
                 tables = {}
@@ -51,7 +56,8 @@ def write(root: str | Path, database: str, target: Path) -> list[Path]:
                     _add(archive, f"{name}.json", header)
                     _add(archive, f"{name}.bin", content)
                     record = next(entries, None)
-            parts.append(path)
+                if record is None:
+                    _add(archive, COUNT, json.dumps(len(parts)).encode())
     for path in physionet.packed(target, database):
         if path not in parts:  # of an earlier packing of more records, which would be mixed with this one
             path.unlink()
@@ -90,6 +96,12 @@ def _where(parts: tuple[Path, ...]) -> dict[str, zipfile.ZipFile]:
         except (OSError, zipfile.BadZipFile) as error:
             raise EcglibError(f"{path} cannot be read ({error}): copy it again.") from error
         found |= dict.fromkeys(archive.namelist(), archive)
+    count = found[COUNT].read(COUNT) if COUNT in found else b"several"
+    if count != str(len(parts)).encode():
+        raise EcglibError(
+            f"{parts[0].parent} has {len(parts)} parts of {count.decode(errors='replace')}, {parts[0].name} being the "
+            "first: copy all of them into one folder."
+        )
     return found
 
 

@@ -169,8 +169,12 @@ def download(database: str, root: str | Path, mirror: str | None = None, progres
             file is damaged at every attempt, or the disk cannot be written.
     """
     known, server = DATABASES[database], (mirror or SERVER).rstrip("/")
-    address = urlsplit(server)
-    if address.scheme not in ("http", "https") or not address.netloc:
+    try:
+        address = urlsplit(server)
+        usable = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+    except ValueError:  # a port or an IPv6 address that is none
+        usable = False
+    if not usable:
         raise EcglibError(f"--mirror {mirror} is no address such as {SERVER}: it must begin with https:// or http://.")
     folder = Path(root) / known.name / known.version
     with sole_process(Path(root), f".{known.name}", f"Another process is downloading {database} to {root}"):

@@ -15,7 +15,7 @@ from ecglib.data.physionet import INDEX, STATEMENTS
 SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 COLUMNS = ("ecg_id", "patient_id", "scp_codes", "strat_fold", "filename_lr")  # the others are not used
 FOLDS = range(1, 11)
-RECORD_NAME = re.compile(r"records100/\d+/\w+")
+RECORD_NAME = re.compile(r"records100/\d+/(\d+)_lr")
 LONGEST = 2000  # characters of the longest dictionary of statements: about 300 in the database
 
 Source = Path | BytesIO
@@ -33,16 +33,20 @@ def read_index(index: Source, statements: Source) -> pd.DataFrame:
     for name in ("ecg_id", "patient_id", "strat_fold"):
         table[name] = _whole_numbers(table[name])
     _refuse(table, "strat_fold", ~table["strat_fold"].isin(FOLDS), "a fold is a number from 1 to 10")
-    names = table["filename_lr"].map(lambda name: isinstance(name, str) and RECORD_NAME.fullmatch(name) is not None)
-    _refuse(table, "filename_lr", ~names, "a record's name is like records100/00000/00001_lr")
+    _refuse(table, "ecg_id", table["ecg_id"] < 1, "a record's number is 1 or more")
+    numbers = table["filename_lr"].map(_number_of)
+    _refuse(table, "filename_lr", numbers.isna(), "a record's name is like records100/00000/00001_lr")
     for name in ("ecg_id", "filename_lr"):
         _refuse(table, name, table[name].duplicated(), "another row has the same")
+    _refuse(table, "filename_lr", numbers != table["ecg_id"], "that is the file of another record")
     several = table.groupby("patient_id")["strat_fold"].transform("nunique") > 1
     _refuse(table, "strat_fold", several, "another record of the same patient is in another fold")
     codes = table["scp_codes"].map(_statements)
     _refuse(table, "scp_codes", codes.isna(), "it is no dictionary of statement -> likelihood")
     table["scp_codes"] = codes
     meaning = meaning.set_index(meaning.columns[0])
+    if (twice := meaning.index.duplicated()).any():
+        raise EcglibError(f"{STATEMENTS} has the statement {meaning.index[twice][0]} twice.")
     superclass = meaning.loc[meaning["diagnostic"] == 1, "diagnostic_class"]
     if not set(SUPERCLASSES) <= set(superclass):
         raise EcglibError(
@@ -93,6 +97,16 @@ def _shown(value: object) -> str:
     return "nothing" if pd.isna(value) else f"{str(value)[:60]!r}"  # type: ignore[call-overload]
 
 
+def _number_of(name: object) -> int | None:
+    """The number in a record's name, None if it is no such name."""
+    match = RECORD_NAME.fullmatch(name) if isinstance(name, str) else None
+    return int(match[1]) if match else None
+
+
+def _is_likelihood(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 100  # type: ignore[operator]
+
+
 def _statements(text: object) -> dict[str, float] | None:
     """Statement -> likelihood, or None if the text is nothing of the kind."""
     if not isinstance(text, str) or len(text) > LONGEST:
@@ -103,7 +117,7 @@ def _statements(text: object) -> dict[str, float] | None:
         return None
     if not isinstance(found, dict):
         return None
-    fits = all(isinstance(code, str) and isinstance(value, int | float) for code, value in found.items())
+    fits = all(isinstance(code, str) and _is_likelihood(value) for code, value in found.items())
     return {code: float(value) for code, value in found.items()} if fits else None
 
 

@@ -15,6 +15,7 @@ from scipy import signal
 
 from ecglib.core.errors import EcglibError
 
+KILOVOLT = 1e6  # mV
 MICRO = "uµμ"  # the letter, the micro sign and the Greek letter
 PREFIX = re.compile(r"^(?:ecg|ekg|lead)[\s_:-]+(?=\S)", re.IGNORECASE)  # before a lead's name
 
@@ -89,7 +90,9 @@ class Recording(ABC):
         there = ", ".join(lead or "one without a name" for lead in self.leads) or "none"
         if lacking := [name for name, key in zip(names or (), wanted, strict=False) if key not in have]:
             raise EcglibError(f"{self.title} lacks lead {', '.join(lacking)}: it has {there}.")
-        if twice := [name for name in wanted if have.count(name) > 1 or wanted.count(name) > 1]:
+        if names is not None and (named := [name for name in wanted if wanted.count(name) > 1]):
+            raise EcglibError(f"Lead {self.leads[have.index(named[0])]} was named twice: name it once.")
+        if twice := [name for name in wanted if have.count(name) > 1]:
             lead = self.leads[have.index(twice[0])]
             raise EcglibError(f"{self.title} has lead {lead} more than once ({there}): which one is meant?")
         rows = [have.index(name) for name in wanted]
@@ -112,12 +115,15 @@ class Recording(ABC):
     def read(self, first: int, stop: int) -> np.ndarray:
         """Samples first to stop (exclusive) of the leads: (L, T) float64 mV, NaN where samples are missing.
 
+        What no body can have, more than a kilovolt, counts as missing.
+
         Raises:
             EcglibError: the part is not inside, or the file is damaged there.
         """
         if not 0 <= first < stop <= self.samples:
             raise EcglibError(f"{self.title} has {self.samples:,} samples: {first:,} to {stop:,} are not among them.")
-        return self._read(first, stop)
+        x = self._read(first, stop)
+        return np.where(np.abs(x) < KILOVOLT, x, np.nan)
 
     @abstractmethod
     def _read(self, first: int, stop: int) -> np.ndarray: ...

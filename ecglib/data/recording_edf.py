@@ -48,6 +48,8 @@ def open_edf(path: Path) -> Recording:
             found = edfio.read_edf(path, lazy_load_data=True, header_encoding="latin-1")
         signals, continuous = tuple(found.signals), found.is_continuous and not found.reserved.startswith("EDF+D")
         ranges = [(one.label, one.physical_range, one.digital_range) for one in signals]
+        rates = tuple(float(one.sampling_frequency) for one in signals)
+        lengths = tuple(round(found.duration * rate) for rate in rates)
     except Exception as error:  # edfio's parsing lets all errors through
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise EcglibError(f"{path} cannot be read ({reason}): is it a complete EDF file?") from error
@@ -59,13 +61,11 @@ def open_edf(path: Path) -> Recording:
     if not signals:
         raise EcglibError(f"{path} has no signal.")
     for label, physical, digital in ranges:
-        if physical.min == physical.max or digital.min >= digital.max:
+        if physical.min == physical.max or digital.min >= digital.max or not np.isfinite(physical.max - physical.min):
             raise EcglibError(f"Signal {label} of {path} is not calibrated: its range is empty.")
         if physical.min > physical.max:
             raise EcglibError(f"Signal {label} of {path} is upside down: its physical minimum is above its maximum.")
     leads = tuple(PREFIX.sub("", one.label.strip()) for one in signals)
-    rates = tuple(float(one.sampling_frequency) for one in signals)
-    lengths = tuple(round(found.duration * rate) for rate in rates)
     return _slow_leads_left_out(EdfRecording(str(path), leads, rates, tuple(range(len(leads))), lengths, signals))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ecglib.core.errors import EcglibError
-from ecglib.data.recording import Recording, factor_of
+from ecglib.data.recording import KILOVOLT, Recording, factor_of
 from ecglib.data.wfdb_header import LEAST_RATE, MOST_RATE
 
 # Names of a column of times -> s.
@@ -22,6 +22,8 @@ TIMES = dict.fromkeys(("time", "t", "time (s)", "time [s]", "seconds", "sec", "s
 UNEVEN = 0.01  # of the usual step between two times, which no step may differ by more
 ROUNDING = 0.002  # s: times are often rounded to milliseconds
 ROWS = 50_000  # of a table at once
+LINES = 50  # that are looked at to tell separator and decimal mark
+THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+")
 
 
 @dataclass(frozen=True)
@@ -32,16 +34,19 @@ class TableRecording(Recording):
         return np.asarray(self.values[first:stop, list(self.chosen)], dtype=np.float64).T
 
 
-def open_table(path: Path, rate: float | None, unit: str) -> Recording:
+def open_table(path: Path, rate: float | None, unit: str | None) -> Recording:
     """See `recordings.open_recording`."""
     names, times, separator, decimal = _columns(path)
-    leads, units = zip(*(_name_and_unit(name, unit) for name in names if name != times), strict=True)
+    leads, units = zip(*(_name_and_unit(name) for name in names if name != times), strict=True)
+    if unit is not None and any(units):
+        raise EcglibError(f"{path} says units in its first line: leave --unit out.")
+    units = tuple(one or unit or "mV" for one in units)
     factors = np.array([factor_of(one, lead, str(path)) for lead, one in zip(leads, units, strict=True)])
     length, clock = 0, _Clock(str(path))
     with tempfile.TemporaryFile() as file:  # the map below keeps it open
-        for chunk in _chunks(path, names, separator, decimal):
+        for chunk in _chunks(path, names, separator, decimal, times is None):
             values = chunk[[name for name in names if name != times]].to_numpy(dtype=np.float64) * factors
-            file.write(values.astype(np.float32).tobytes())
+            file.write(values.clip(-KILOVOLT, KILOVOLT).astype(np.float32).tobytes())
             length += len(values)
             if times is not None and len(values):
                 clock.take(TIMES[times.casefold()] * chunk[times].to_numpy(dtype=np.float64))
@@ -55,7 +60,9 @@ def open_table(path: Path, rate: float | None, unit: str) -> Recording:
         raise EcglibError(f"{path} has a column of times, from which its rate follows: leave --rate out.")
     found = clock.rate if rate is None else float(rate)
     if not LEAST_RATE <= found <= MOST_RATE:
-        raise EcglibError(f"{path} has {found:g} samples a second: an ECG has {LEAST_RATE:g} or more.")
+        raise EcglibError(
+            f"{path} has {found:g} samples a second: an ECG has {LEAST_RATE:g} to {MOST_RATE:,.0f}. Are its times in s?"
+        )
     count = len(leads)
     return TableRecording(str(path), leads, (found,) * count, tuple(range(count)), (length,) * count, values)
 
@@ -64,7 +71,7 @@ def _columns(path: Path) -> tuple[list[str], str | None, str, str]:
     """Names of the columns, which of them has times, the separator, and the decimal mark."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            head, first = file.readline(), file.readline()
+            head, *lines = (file.readline() for _ in range(LINES))
     except OSError as error:
         raise EcglibError(f"There is no table {path} that can be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
@@ -80,7 +87,11 @@ def _columns(path: Path) -> tuple[list[str], str | None, str, str]:
     times = next((name for name in names if name.casefold() in TIMES), None)
     if len(names) == 1 and times:
         raise EcglibError(f"{path} has times and no lead.")
-    return names, times, separator, "," if separator != "," and "," in first and "." not in first else "."
+    cells = [cell.strip() for line in lines for cell in line.split(separator)] if separator != "," else []
+    commas = [cell for cell in cells if "," in cell]
+    if commas and all(THOUSANDS.fullmatch(cell) for cell in commas):
+        raise EcglibError(f"{path} has numbers like {commas[0]}: a decimal comma, or thousands? Write decimal points.")
+    return names, times, separator, "," if commas and not any("." in cell for cell in cells) else "."
 
 
 def _is_number(text: str) -> bool:
@@ -91,12 +102,13 @@ def _is_number(text: str) -> bool:
     return text.casefold() not in ("nan", "inf")
 
 
-def _name_and_unit(column: str, unit: str) -> tuple[str, str]:
+def _name_and_unit(column: str) -> tuple[str, str | None]:
     match = re.fullmatch(r"(.+?)\s*[(\[](\S+)[)\]]", column)
-    return (match[1], match[2]) if match else (column, unit)
+    return (match[1], match[2]) if match else (column, None)
 
 
-def _chunks(path: Path, names: list[str], separator: str, decimal: str) -> Iterator[Any]:
+def _chunks(path: Path, names: list[str], separator: str, decimal: str, blank_is_a_sample: bool) -> Iterator[Any]:
+    """The numbers of a table; a blank line is a sample that is missing, unless times say how long a gap lasts."""
     import pandas as pd
 
     row = 0
@@ -113,7 +125,7 @@ def _chunks(path: Path, names: list[str], separator: str, decimal: str) -> Itera
                 chunksize=ROWS,
                 index_col=False,
                 skipinitialspace=True,
-                skip_blank_lines=len(names) > 1,  # in a table of one column, a missing sample
+                skip_blank_lines=not blank_is_a_sample,
             ) as chunks,
         ):
             warnings.simplefilter("error", pd.errors.ParserWarning)  # it would drop what has no name

@@ -1,6 +1,7 @@
 """WFDB records of any kind as recordings: several samples a frame, segments and gaps included."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,16 @@ import numpy as np
 from ecglib.core.errors import EcglibError, EcglibWarning
 from ecglib.core.extras import need
 from ecglib.data.recording import PREFIX, Recording, factor_of
-from ecglib.data.wfdb_header import Header, Lead, read_header, wrong_checksums
+from ecglib.data.wfdb_files import END_OF_ANNOTATIONS
+from ecglib.data.wfdb_header import FORMATS, Header, Lead, read_header, wrong_checksums
 
 # The smallest digital value of these formats stands for a missing sample.
 BITS = {"80": 8, "508": 8, "310": 10, "311": 10, "212": 12, "16": 16, "61": 16, "160": 16, "516": 16} | {
     "24": 24, "524": 24, "32": 32
 }  # fmt: skip
 BLOCK = 200_000  # samples of each lead at once
+PADDING = 512  # bytes that a file may have behind its samples
+LONGEST = 366 * 24 * 3600  # s
 
 
 @dataclass(frozen=True)
@@ -116,10 +120,24 @@ def open_wfdb(path: Path) -> Recording:
     for file in {lead.file for lead in header.leads}:
         if Path(file).name != file or not path.with_name(file).is_file():  # reading a pipe would wait for ever
             raise EcglibError(f"The header of {name} names {file}, which is not there, or is no plain file.")
+        _compare_size(path.with_name(file), [lead for lead in header.leads if lead.file == file], header.length, name)
     leads = tuple(PREFIX.sub("", lead.name) for lead in header.leads)
     rates = tuple(header.frames * lead.frame for lead in header.leads)
     lengths = tuple(header.length * lead.frame for lead in header.leads)
     return WfdbRecording(name, leads, rates, tuple(range(len(leads))), lengths, path, header)
+
+
+def _compare_size(file: Path, leads: Sequence[Lead], frames: int, record: str) -> None:
+    """Refuse a file with far more samples than its header says: then that has lost a signal, or most of its length."""
+    size = FORMATS[leads[0].format]
+    if size is None:
+        return
+    expected = leads[0].offset + frames * sum(lead.frame for lead in leads) * size
+    if file.stat().st_size > expected + PADDING:
+        raise EcglibError(
+            f"{file.name} has {file.stat().st_size:,} bytes, and {expected:,.0f} by the header of {record}: does that "
+            "lack a signal, or say too short a length?"
+        )
 
 
 def read_beats(path: Path, annotator: str) -> tuple[np.ndarray, np.ndarray] | None:
@@ -137,6 +155,8 @@ def read_beats(path: Path, annotator: str) -> tuple[np.ndarray, np.ndarray] | No
     file = path.with_name(f"{path.name}.{annotator}")
     if not file.exists():
         return None
+    if file.is_file() and not file.read_bytes().endswith(END_OF_ANNOTATIONS):
+        raise EcglibError(f"The annotations {file} break off: they have no end mark. Copy the file again.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # wfdb under pandas 3
@@ -154,13 +174,19 @@ def read_beats(path: Path, annotator: str) -> tuple[np.ndarray, np.ndarray] | No
 
 def _open_segments(path: Path, name: str, header: Header) -> Recording:
     parts: list[tuple[int, int, Recording | None]] = []
-    position = 0
-    for called, frames in header.segments:
+    position, fixed = 0, header.segments[0][1] > 0  # else the first describes leads that each of the others may lack
+    if sum(frames for _, frames in header.segments) > LONGEST * header.frames:
+        raise EcglibError(f"The segments of {name} last longer than a year: correct their lengths.")
+    for called, frames in header.segments[0 if fixed else 1 :]:
         if called != "~" and read_header(path.with_name(called), f"segment {called} of {name}").segments:
             raise EcglibError(f"Segment {called} of {name} has segments itself, which is not read.")
         part = None if called == "~" else open_wfdb(path.with_name(called))
         if part is not None and ({*part.rates} != {header.frames} or part.samples != frames):
             raise EcglibError(f"Segment {called} of {name} has another rate or length than the header says.")
+        if part is not None and fixed and len(part.leads) != header.signals:
+            raise EcglibError(
+                f"Segment {called} of {name} has {len(part.leads)} signals, and by its header {header.signals}."
+            )
         parts.append((position, position + frames, part))
         position += frames
     leads = tuple(dict.fromkeys(lead for _, _, part in parts if part is not None for lead in part.leads))

@@ -59,7 +59,10 @@ def verify(database: str, root: str | Path) -> Verification:
         return Verification(database, Path(root), len(checksums), missing, corrupt)
     listed: Mapping[str, str] = {}
     if (folder / CHECKSUMS).exists():
-        text = (folder / CHECKSUMS).read_text(encoding="utf-8", errors="replace")
+        try:
+            text = (folder / CHECKSUMS).read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise EcglibError(f"{folder / CHECKSUMS} cannot be read ({error.strerror}): remove it.") from error
         listed = wanted(text, str(folder / CHECKSUMS))
     return _verify_ptbxl(Path(root), folder, listed)
 

@@ -73,6 +73,8 @@ def read_wfdb(root: str | Path, database: str, name: str, annotator: str = "") -
     record = f"record {name} of {physionet.DATABASES[database].title}"
     try:
         header = read_header(path, record)
+        if header.name != path.name:
+            raise EcglibError(f"The header of {record} is that of {header.name}.")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # wfdb under pandas 3
             found = wfdb.rdrecord(str(path), physical=False)

@@ -132,6 +132,10 @@ def detect(
             )
         samples = np.round(times * FS).astype(int)
         chosen = np.isin(all_symbols, BEAT_SYMBOLS) & (samples >= first) & (samples < last)
+        if not chosen.any():
+            raise EcglibError(
+                f"The annotations of {recording.name} name no beat there: '--annotations none' detects R peaks instead."
+            )
         peaks, symbols = samples[chosen], all_symbols[chosen]
         if (np.diff(peaks) <= 0).any():
             raise EcglibError(f"The annotations of {recording.name} have two beats at one time: correct them.")

@@ -19,9 +19,10 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     Raises:
         EcglibError: the views are not two equal shapes (N, d), or the temperature is not above 0.
     """
-    if first.shape != second.shape or first.ndim != 2 or len(first) == 0:
+    floats = first.is_floating_point() and second.is_floating_point()
+    if first.shape != second.shape or first.ndim != 2 or len(first) == 0 or not floats:
         raise EcglibError(
-            f"The views are {tuple(first.shape)} and {tuple(second.shape)}: give two of one shape (N, d)."
+            f"The views are {tuple(first.shape)} and {tuple(second.shape)}: give two of one shape (N, d), of floats."
         )
     if not 0 < temperature < float("inf"):
         raise EcglibError(f"temperature={temperature}: a similarity is divided by it, so it must be above 0.")

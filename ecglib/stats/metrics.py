@@ -140,6 +140,8 @@ def min_max(scores: np.ndarray, over: np.ndarray | None = None) -> np.ndarray:
         EcglibError: those of `over` are all equal.
     """
     whole = scores if over is None else over
+    if len(whole) == 0:
+        raise EcglibError("There is no score to stretch the others by.")
     low, high = float(whole.min()), float(whole.max())
     if not high > low:
         raise EcglibError(f"All scores are {low:g} or not finite, so they cannot be stretched to [0, 1].")
@@ -148,6 +150,8 @@ def min_max(scores: np.ndarray, over: np.ndarray | None = None) -> np.ndarray:
 
 def per_class_auc(labels: np.ndarray, scores: np.ndarray, normal: str = "N") -> dict[str, float]:
     """AUC of each abnormal class against the normal beats alone; `labels` (N,) of class names."""
+    if labels.shape != scores.shape:
+        raise EcglibError(f"Labels {labels.shape} and scores {scores.shape} do not fit: both must be (N,).")
     result = {}
     for name in dict.fromkeys(labels.tolist()):
         if name != normal:
@@ -271,7 +275,13 @@ def percentiles(value: float, resampled_values: np.ndarray) -> Interval:
 
 
 def bootstrap_mean(values: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
-    """The mean of `values` (N,) with its percentile bootstrap interval."""
+    """The mean of `values` (N,) with its percentile bootstrap interval.
+
+    Raises:
+        EcglibError: there is no value, or one is not finite.
+    """
+    if len(values) == 0 or not np.isfinite(values).all():
+        raise EcglibError(f"{len(values)} values have no mean to draw an interval for: one or more, all finite.")
     rng = np.random.default_rng(seed)
     means = np.array([values[rng.integers(len(values), size=len(values))].mean() for _ in range(resamples)])
     return percentiles(float(values.mean()), means)

@@ -8,15 +8,37 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ecglib.core.errors import EcglibError
 from ecglib.stats import metrics
 from ecglib.stats.metrics import Interval
+
+
+def _checked(targets: np.ndarray, scores: np.ndarray, probable: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Targets and scores of one shape (N, C): the door of what follows, as `metrics.checked` is for one class.
+
+    Raises:
+        EcglibError: shapes differ, a target is not 0 or 1, a score is not finite or, if `probable`, not in 0 to 1.
+    """
+    targets, scores = np.asarray(targets), np.asarray(scores)
+    if targets.shape != scores.shape or targets.ndim != 2 or targets.size == 0:
+        raise EcglibError(f"Targets {targets.shape} and scores {scores.shape} do not fit: both must be (N, C).")
+    metrics.checked(targets.ravel(), scores.ravel())
+    if probable and not ((scores >= 0) & (scores <= 1)).all():
+        raise EcglibError("Probabilities must lie between 0 and 1: are these logits?")
+    return targets, scores
 
 
 def class_metrics(targets: np.ndarray, scores: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
     """`auc_<class>` and `ap_<class>` of each column's class, and their means `auc` and `ap` over those that occur.
 
     A class occurs if some records have it and some do not; without any such class, the means are NaN.
+
+    Raises:
+        EcglibError: shapes differ, a target is not 0 or 1, a score is not finite, or names do not fit the columns.
     """
+    targets, scores = _checked(targets, scores)
+    if len(set(classes)) < len(classes) or len(classes) != targets.shape[1]:
+        raise EcglibError(f"{len(classes)} names of classes, all different, must fit targets {targets.shape}.")
     found: dict[str, float] = {}
     for column, name in enumerate(classes):
         present = targets[:, column] == 1
@@ -29,6 +51,7 @@ def class_metrics(targets: np.ndarray, scores: np.ndarray, classes: Sequence[str
 
 def macro_auc(targets: np.ndarray, scores: np.ndarray) -> float:
     """The mean AUC over the classes that occur; NaN without any."""
+    targets, scores = _checked(targets, scores)
     aucs = [metrics.auc(column == 1, found) for column, found in zip(targets.T, scores.T, strict=True)]
     return float(np.nanmean(aucs)) if np.isfinite(aucs).any() else float("nan")
 
@@ -56,6 +79,7 @@ BINS = 10  # of equal width, for the calibration error
 
 def brier(targets: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean squared difference of probabilities and targets (Brier 1950): 0 is perfect."""
+    targets, probabilities = _checked(targets, probabilities, probable=True)
     return float(np.mean((probabilities - targets) ** 2))
 
 
@@ -70,6 +94,7 @@ def calibration_error(targets: np.ndarray, probabilities: np.ndarray) -> float:
     For each of ten bins of equal width: the distance of the mean probability from the share of records that have the
     class, weighted by the number of records in the bin.
     """
+    targets, probabilities = _checked(targets, probabilities, probable=True)
     bins = np.minimum((probabilities * BINS).astype(int), BINS - 1)
     errors = []
     for column in range(targets.shape[1]):

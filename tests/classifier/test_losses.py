@@ -84,3 +84,17 @@ def test_as_coded_cannot_ask_for_two_labels_at_once():
     perfect = distillation_as_coded(teacher, teacher, targets, 1.0, 0.7).item()
     assert perfect > 0.5
     assert BinaryKL(1.0)(teacher, teacher).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_shapes_and_settings_that_do_not_fit_are_refused():
+    whole = torch.zeros(8, 5)
+    for other in (torch.zeros(8, 1), torch.zeros(5)):
+        with pytest.raises(EcglibError, match="do not fit"):
+            BinaryKL(2.0)(whole, other)
+        with pytest.raises(EcglibError, match="do not fit"):
+            distillation_as_coded(whole, other, whole, 2.0, 0.5)
+    with pytest.raises(EcglibError, match="T divides 'logits' or 'probabilities'"):
+        BinaryKL(2.0, "Logits")
+    for temperature, alpha in ((0.0, 0.5), (2.0, 7.0)):
+        with pytest.raises(EcglibError, match="a number above 0, and one from 0 to 1"):
+            distillation_as_coded(whole, whole, whole, temperature, alpha)

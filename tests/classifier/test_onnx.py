@@ -157,7 +157,9 @@ def test_damaged_weights_are_said_to_be_damaged(model, contract, signals, tmp_pa
     "changed",
     [
         {"leads": LEADS[:3]}, {"leads": ("I",) * 12}, {"labels": ("A", "B")}, {"thresholds": (0.5,)}, {"rate": 0},
-        {"samples": 500}, {"unit": "uV"},
+        {"samples": 500}, {"unit": "uV"}, {"thresholds": (float("nan"),) * 5}, {"thresholds": (7.0,) * 5},
+        {"thresholds": ("0.5",) * 5}, {"leads": tuple(range(12))}, {"labels": tuple(range(5))}, {"labels": ("A",) * 5},
+        {"labels": ("start", *"BCDE")}, {"rate": "100"}, {"rate": float("inf")}, {"rate": 10**9}, {"samples": 1000.0},
     ],
     ids=str,
 )  # fmt: skip

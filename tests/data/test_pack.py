@@ -86,6 +86,30 @@ def test_parts_stay_below_their_size_and_older_ones_are_removed(simulated_root, 
         assert len(parts) > 1 and max(part.stat().st_size for part in parts) < size
 
 
+def test_a_part_that_is_missing_is_said_and_a_failed_packing_leaves_none(simulated_root, packed, tmp_path, monkeypatch):
+    *parts, last = sorted(packed.glob("ptb-xl*"))
+    for chosen in (parts, [*parts[1:], last]):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        for part in chosen:
+            (folder / part.name).write_bytes(part.read_bytes())
+        with pytest.raises(EcglibError, match=f"has {len(parts)} parts of .*copy all of them"):
+            ptbxl.load_records(folder)
+    monkeypatch.setattr(pack, "PART", 300_000)
+    entries, target = pack._entries, tmp_path / "target"
+
+    def breaks_off(*arguments):
+        for number, entry in enumerate(entries(*arguments)):
+            if number == 100:
+                raise EcglibError("the record is damaged")
+            yield entry
+
+    monkeypatch.setattr(pack, "_entries", breaks_off)
+    with pytest.raises(EcglibError, match="the record is damaged"):
+        pack.write(simulated_root, "ptb-xl", target)
+    assert not list(target.iterdir())
+
+
 def test_missing_and_damaged_parts_are_one_clear_error(packed, tmp_path):
     (part,) = sorted(packed.glob("mitdb*"))[:1]
     content = bytearray(part.read_bytes())
@@ -95,6 +119,8 @@ def test_missing_and_damaged_parts_are_one_clear_error(packed, tmp_path):
     content[len(content) // 2] ^= 0xFF
     other = tmp_path / "damaged"
     other.mkdir()
+    for one in packed.glob("mitdb*"):
+        (other / one.name).write_bytes(one.read_bytes())
     (other / part.name).write_bytes(content)
     with pytest.raises(EcglibError, match="is damaged at"):
         for name in sorted(pack.names(other, "mitdb")):

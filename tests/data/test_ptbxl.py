@@ -150,6 +150,13 @@ WRONG = {
     "fold 0": (lambda t: t.assign(strat_fold=t.strat_fold - 1), "column strat_fold: '0'; a fold"),
     "a patient in two folds": (lambda t: t.assign(patient_id=1), "same patient is in another fold"),
     "a record twice": (lambda t: pd.concat([t, t[:1]]), r"line 322 \(ecg_id 1\), column ecg_id: '1'; another row"),
+    "a number below 1": (first("ecg_id", -5), "column ecg_id: '-5'; a record's number is 1 or more"),
+    "another record's file": (
+        lambda t: t.assign(filename_lr=[t.filename_lr[1], t.filename_lr[0], *t.filename_lr[2:]]),
+        "column filename_lr: 'records100/00000/00002_lr'; that is the file of another record",
+    ),
+    "no likelihood": (first("scp_codes", "{'NORM': 1e999}"), "it is no dictionary of statement -> likelihood"),
+    "a truth for a likelihood": (first("scp_codes", "{'NORM': True}"), "it is no dictionary"),
     "a file twice": (
         lambda t: first("filename_lr", t.filename_lr[1])(t),
         "line 3 .* column filename_lr: .* another row",

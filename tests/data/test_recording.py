@@ -98,8 +98,16 @@ REFUSED = {
     "rate 0": (lambda lines: [lines[0].replace(" 100 ", " 0 "), *lines[1:]], "a rate of 0 Hz"),
     "rate below 0": (lambda lines: [lines[0].replace(" 100 ", " -100 "), *lines[1:]], "a rate of -100 Hz"),
     "rate nan": (lambda lines: [lines[0].replace(" 100 ", " nan "), *lines[1:]], "a rate of nan Hz"),
-    "rate 1e-9": (lambda lines: [lines[0].replace(" 100 ", " 1e-9 "), *lines[1:]], "gives 1e-09 samples a second"),
-    "rate 1e300": (lambda lines: [lines[0].replace(" 100 ", " 1e300 "), *lines[1:]], "gives 1e[+]300 samples a second"),
+    "rate 1e-9": (lambda lines: [lines[0].replace(" 100 ", " 1e-9 "), *lines[1:]], "gives a rate of 1e-9 Hz"),
+    "rate 1e300": (lambda lines: [lines[0].replace(" 100 ", " 1e300 "), *lines[1:]], "gives a rate of 1e300 Hz"),
+    "too fast": (lambda lines: [lines[0].replace(" 100 ", " 1000000 "), *lines[1:]], "an ECG has 50 to 100,000"),
+    "half a sample": (lambda lines: ["rec 12 100 1000.5", *lines[1:]], "a length of 1000.5 samples"),
+    "a name in Hangul": (lambda lines: ["심전도 12 100 1000", *lines[1:]], "calls it '심전도': give it a plain ASCII"),
+    "differences": (edited(" 16 1000", " 8 1000"), "in format 8, which is not read: convert it"),
+    "no such format": (edited(" 16 1000", " 77 1000"), "in format 77, which is not read"),
+    "half a zero": (edited("1000(0)/mV", "1000(0.5)/mV"), r"has the gain '1000\(0.5\)/mV', which cannot be read"),
+    "a signal that was forgotten": (lambda lines: ["rec 6 100 1000", *lines[1:7]], "does that lack a signal"),
+    "half the length": (lambda lines: ["rec 12 100 500", *lines[1:]], "or say too short a length"),
     "a lead twice": (edited(" V6", " I"), "has lead I more than once"),
     "a line more": (lambda lines: [*lines, "foo"], "announces 12 signals and describes 13"),
     "two formats in a file": (
@@ -195,6 +203,16 @@ def test_segments_and_gaps_between_them(tmp_path, ecg):
     write(tmp_path, ecg[:1, :500], names=LEADS[:1], name="s2")
     with pytest.raises(EcglibError, match="has another rate or length"):
         open_recording(tmp_path / "multi")
+    write(tmp_path, ecg[:2], names=LEADS[:2], name="s2")
+    for header, message in (
+        ("multi/3 2 100 2500\ns1 1000\n~ 500\n", "announces 3 segments of 2,500 frames and lists 2 of 1,500"),
+        ("multi/2 2 100 20000\ns1 1000\ns2 1000\n", "announces 2 segments of 20,000 frames and lists 2 of 2,000"),
+        ("multi/2 5 100 2000\ns1 1000\ns2 1000\n", "has 2 signals, and by its header 5"),
+        ("multi/2 2 100\ns1 1000\n~ 99999999999\n", "last longer than a year"),
+    ):
+        (tmp_path / "multi.hea").write_text(header)
+        with pytest.raises(EcglibError, match=message):
+            open_recording(tmp_path / "multi")
     (tmp_path / "multi.hea").write_text("multi/1 2 100 1000\n../s1 1000\n")
     with pytest.raises(EcglibError, match="names no segment"):
         open_recording(tmp_path / "multi")
@@ -234,6 +252,16 @@ def test_a_table_with_times_or_with_a_rate(tmp_path, ecg):
     holes = ecg.copy()
     holes[2, 5:9] = np.nan
     assert np.isnan(whole(csv(tmp_path, holes, LEADS), rate=100)[2, 5:9]).all()
+    holes[2, 5:9] = np.inf, -np.inf, 1e300, -1e7  # what no body can have
+    assert np.isnan(whole(csv(tmp_path, holes, LEADS), rate=100)[2, 5:9]).all()
+    path = csv(tmp_path, ecg[:2], LEADS[:2])
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:11], "", "", *lines[13:]]) + "\n")  # two blank lines are two missing samples
+    x = whole(path, rate=100)
+    assert np.isnan(x[:, 10:12]).all()
+    assert x[:, 12:] == pytest.approx(ecg[:2, 12:], abs=1e-5)
+    path.write_text("I;II\n0;0\n" + "0,5;-0,145\n" * 100)  # whole numbers first
+    assert whole(path, rate=100)[:, 1] == pytest.approx([0.5, -0.145])
 
 
 def test_a_table_that_would_need_a_guess_is_refused(tmp_path, ecg):
@@ -255,6 +283,18 @@ def test_a_table_that_would_need_a_guess_is_refused(tmp_path, ecg):
     path.write_text("I,II\n")
     with pytest.raises(EcglibError, match="no sample"):
         open_recording(path, rate=100)
+    path.write_text("I (uV);II (uV)\n" + "5,000;1,000\n" * 9)
+    with pytest.raises(EcglibError, match="numbers like 5,000: a decimal comma, or thousands"):
+        open_recording(path, rate=100)
+    path.write_text("I (uV),II\n1,2\n")
+    with pytest.raises(EcglibError, match="says units in its first line: leave --unit out"):
+        open_recording(path, rate=100, unit="mV")
+    record = write(path.parent, ecg)
+    for how in ({"rate": 100}, {"unit": "uV"}):
+        with pytest.raises(EcglibError, match="leave --rate and --unit out"):
+            open_recording(record, **how)
+    with pytest.raises(EcglibError, match="Lead I was named twice"):
+        open_recording(record).choose(["I", "i"])
     path.write_text("I (mmHg),II\n1,2\n")
     with pytest.raises(EcglibError, match=r"Lead I .* is in 'mmHg'"):
         open_recording(path, rate=100)
@@ -296,6 +336,13 @@ def test_an_edf_file_gives_the_same(tmp_path, ecg):
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(EcglibError, match=r"damaged|complete EDF"):
         whole(path)
+    whole_file = edf(tmp_path / "z.edf", ecg).read_bytes()
+    for place, message in ((slice(244, 252), "cannot be read|is damaged"), (slice(1504, 1512), "range|cannot be read")):
+        broken = bytearray(whole_file)
+        broken[place] = b"nan     "
+        path.write_bytes(broken)
+        with pytest.raises(EcglibError, match=message):
+            whole(path)
     for content, message in ((b"", "is empty"), (b"\xffBIOSEMI", "is BDF, which is not read")):
         path.write_bytes(content)
         with pytest.raises(EcglibError, match=message):

@@ -191,10 +191,26 @@ def test_a_lead_or_a_beat_that_is_there_twice_is_refused(path, tmp_path):
         detect.detect(recording, judges.ThreeQuestions(1), (times, np.full(len(times), "N")))
 
 
+def test_annotations_that_break_off_are_refused_and_those_of_segments_are_read(path, tmp_path, capsys):
+    for suffix in ("hea", "dat", "atr"):
+        (tmp_path / f"208.{suffix}").write_bytes(path.with_name(f"208.{suffix}").read_bytes())
+    length = open_recording(path).samples
+    (tmp_path / "parts.hea").write_text(f"parts/1 2 360 {length}\n208 {length}\n")
+    (tmp_path / "parts.atr").write_bytes((tmp_path / "208.atr").read_bytes())
+    assert main(["detect", str(tmp_path / "parts"), "--out", str(tmp_path / "out")]) == 0
+    assert "annotated beats are flagged" in capsys.readouterr().out
+    content = (tmp_path / "208.atr").read_bytes()
+    (tmp_path / "208.atr").write_bytes(content[: len(content) // 4 * 2])
+    assert main(["detect", str(tmp_path / "208"), "--out", str(tmp_path / "out")]) == 1
+    assert "break off: they have no end mark" in capsys.readouterr().err
+
+
 def test_annotations_of_another_record_are_refused(path, tmp_path):
     recording = table(tmp_path, {"II": ecg_of(path)}).choose()
     with pytest.raises(EcglibError, match=r"annotations go on to 85 s .*ends at 60 s: do they belong to it"):
         detect.detect(recording, judges.ThreeQuestions(1), (np.array([1.0, 85.0]), np.array(["N", "N"])))
+    with pytest.raises(EcglibError, match="name no beat there: '--annotations none'"):
+        detect.detect(recording, judges.ThreeQuestions(1), (np.array([1.0]), np.array(["+"])))
     for wrong in ("../208", "", "a.b"):
         with pytest.raises(EcglibError, match="is no suffix"):
             read_beats(path, wrong)

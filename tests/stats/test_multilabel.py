@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ecglib.classifier import tables, training
+from ecglib.core.errors import EcglibError
 from ecglib.stats import metrics, multilabel
 
 
@@ -99,3 +100,31 @@ def test_without_any_class_the_means_are_nan_and_nothing_warns():
         assert np.isnan(multilabel.macro_auc(targets, scores))
     assert set(found) == {"auc", "ap"}
     assert np.isnan(list(found.values())).all()
+
+
+@pytest.mark.parametrize(
+    ("targets", "scores", "message"),
+    [
+        (np.zeros((4, 2)), np.zeros((4, 1)), "do not fit"),
+        (np.zeros(4), np.zeros(4), r"both must be \(N, C\)"),
+        (np.full((4, 2), 2), np.zeros((4, 2)), "Labels are"),
+        (np.full((4, 2), np.nan), np.zeros((4, 2)), "Labels are"),
+        (np.zeros((4, 2)), np.full((4, 2), np.nan), "8 of 8 scores are not finite"),
+    ],
+)
+def test_what_does_not_fit_is_refused_at_the_door(targets, scores, message):
+    for measure in (multilabel.macro_auc, multilabel.brier, multilabel.calibration_error):
+        with pytest.raises(EcglibError, match=message):
+            measure(targets, scores)
+    with pytest.raises(EcglibError, match=message):
+        multilabel.class_metrics(targets, scores, ["a", "b"])
+
+
+def test_names_fit_columns_and_logits_are_no_probabilities():
+    targets, scores = np.eye(3), np.eye(3)
+    for names in (["a", "b"], ["a", "b", "a"]):
+        with pytest.raises(EcglibError, match="names of classes, all different, must fit"):
+            multilabel.class_metrics(targets, scores, names)
+    for measure in (multilabel.brier, multilabel.calibration_error):
+        with pytest.raises(EcglibError, match="are these logits"):
+            measure(targets, 5 * scores)
