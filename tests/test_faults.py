@@ -39,7 +39,7 @@ FAULTS = {
     "nothing to pack": ("data pack mitdb EMPTY --data-root EMPTY", "No database in"),
     "no record": ("detect EMPTY/nobody", "There is no record"),
     "a record without a name": ("detect ''", "There is no record without a name"),
-    "a folder for a record": ("detect EMPTY", "There is no record"),
+    "a folder for a record": ("detect EMPTY", "is a folder: give one recording in it"),
     "a text for EDF": ("detect TEXT.edf", "complete EDF file"),
     "a text for a table": ("detect TEXT.csv --rate 100", "must name the leads"),
     "a table without a rate": ("detect TABLE.csv", "say its rate with --rate"),

@@ -103,19 +103,21 @@ def detect_beats(arguments: argparse.Namespace) -> int:
         )
     name = Path(arguments.record).name.removesuffix(".hea").removesuffix(".dat")
     folder = Path(arguments.out or f"{name}-beats")
+    what = "replaced" if (folder / "beats.csv").exists() else "written"
     paths = page.write(found, recording, judge, folder)
     flagged = found.beats[found.beats["flagged"]]
     columns = ["time", *(["class"] if found.annotated else []), "score", "percentile", "why"]
     if len(flagged):
         most = flagged.nlargest(PRINTED, "score")
-        print(most[columns].to_string(index=False, float_format="{:.2f}".format))
+        forms = {"time": "{:.2f}".format, "score": "{:.3g}".format, "percentile": "{:.2f}".format}
+        print(most[columns].to_string(index=False, formatters=forms))
     if len(flagged) > PRINTED:
         print(f"the most unusual first; {len(flagged) - PRINTED:,} more are in {paths[0]}")
     source = "annotated" if found.annotated else "detected"
     print(f"{len(flagged):,} of {len(found.beats):,} {source} beats are flagged (leads {', '.join(found.leads)})")
     for note in found.notes:
         print(note)
-    print(f"written: {', '.join(map(str, paths))}")
+    print(f"{what}: {', '.join(map(str, paths))}")
     print(page.NO_DEVICE)
     return 0
 
@@ -181,7 +183,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
     detect = commands.add_parser("detect", help="beats of a recording that are unlike its usual ones")
     detect.add_argument("record", metavar="RECORD", help="a WFDB record (without .hea), an EDF file or a table")
-    detect.add_argument("--lead", action="append", dest="leads", metavar="NAME", help="one or two; may be repeated")
+    detect.add_argument("--lead", action="append", dest="leads", metavar="NAME", help="one, or two by repeating it")
     detect.add_argument("--from", type=float, dest="start", metavar="SECONDS", help="only from here on")
     detect.add_argument("--to", type=float, dest="stop", metavar="SECONDS", help="only up to here")
     detect.add_argument(
@@ -210,7 +212,10 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _add_records(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "records", nargs="+", metavar="RECORD", help="a WFDB record (without .hea), an EDF file, a table, or a folder"
+        "records",
+        nargs="+",
+        metavar="RECORD",
+        help="a WFDB record, an EDF file, a table, or a folder (without its subfolders)",
     )
     parser.add_argument("--start", type=float, metavar="SECONDS", help="one window only, and where it begins")
     _add_table(parser)

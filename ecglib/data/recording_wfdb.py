@@ -110,6 +110,8 @@ def open_wfdb(path: Path) -> Recording:
     if not path.name:
         raise EcglibError("There is no record without a name: give the path of its header, without .hea.")
     name = f"record {path}"
+    if path.is_dir() and not path.with_name(f"{path.name}.hea").exists():
+        raise EcglibError(f"{path} is a folder: give one recording in it.")
     header = read_header(path, name)
     if header.segments:
         return _open_segments(path, name, header)

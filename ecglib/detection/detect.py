@@ -75,7 +75,7 @@ def choose_leads(recording: Recording, names: Sequence[str] | None, most: int) -
     """
     if names is not None:
         if len(names) > most:
-            raise EcglibError(f"{len(names)} leads were named: the detector takes {most} at most.")
+            raise EcglibError(f"{len(names)} leads were named: this detector takes {most} at most.")
         return recording.choose(names)
     there = {lead.casefold(): row for row, lead in enumerate(recording.leads)}
     known = [there[name.casefold()] for name in FIRST if name.casefold() in there]
@@ -144,7 +144,8 @@ def detect(
     intervals = np.diff(peaks, prepend=np.nan) / FS
     inside = (peaks >= first + BEFORE) & (peaks + 1 + AFTER <= last) & ~_touches(peaks, missing)
     if lost := int((~inside).sum()):
-        found.notes.append(f"{lost} beats at an end or beside missing samples were not judged.")
+        number = "1 beat" if lost == 1 else f"{lost} beats"
+        found.notes.append(f"Not judged: {number} at an end or beside missing samples.")
     peaks, intervals, symbols = peaks[inside], intervals[inside], symbols[inside]
     if len(peaks) < FEWEST:
         raise EcglibError(
@@ -161,7 +162,8 @@ def detect(
     judged["why"] = judged["why"].where(judged["flagged"], "")
     if (share := float(judged["flagged"].mean())) > MANY:
         found.notes.append(
-            f"{share:.0%} of the beats are flagged: what is usual in this recording may itself be unusual."
+            f"{share:.0%} of the beats are flagged: what is usual in this recording may itself be unusual, so do not "
+            "trust the flags."
         )
     found.beats = judged
     return found

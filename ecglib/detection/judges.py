@@ -17,6 +17,7 @@ from ecglib.detection import own_record, reference
 from ecglib.detection.own_record import QUESTIONS, Usual
 
 BEATGAN = Path(__file__).with_name("beatgan.safetensors")
+RARE = 0.1  # percent of normal beats that are as far from usual
 WIDTH = 0.125  # of the shipped BeatGAN: an eighth of R1's channels
 TIMES = [1000 * (tick - (mitbih.BEFORE - 1)) / mitbih.FS for tick in range(mitbih.WINDOW)]  # ms from the annotation
 
@@ -25,6 +26,8 @@ class Judge(Protocol):
     """See this module."""
 
     compared_with: str  # what a beat is compared with, for a reader
+    unit: str  # of both
+    score: str  # what it is, likewise
     around: int  # beats that decide together what is usual
 
     def judge(self, signals: np.ndarray, intervals: np.ndarray) -> pd.DataFrame:
@@ -41,7 +44,8 @@ class ThreeQuestions:
     """`own_record`: is the P wave, the QRS complex, the time like those of the latest beats around?"""
 
     MOST = max(reference.LEADS)
-    compared_with = "the usual beat of this recording"
+    compared_with, unit = "the usual beat of this recording", "mV"
+    score = "minus the sum of the logarithms of these three shares"
 
     def __init__(self, leads: int) -> None:
         self.usual = Usual()
@@ -51,7 +55,10 @@ class ThreeQuestions:
         """See `Judge`; for each question the percentage of normal beats that are at least as far from usual."""
         answers = own_record.answers(signals, intervals, self.usual)
         above = 100 * self.reference.share_above(answers)
-        found = {"score": self.reference.score(answers), "why": np.array(QUESTIONS)[above.argmin(axis=1)]}
+        # All that are rare: of a wide beat neither P wave nor QRS complex is usual, and which is rarer says little.
+        telling = (above <= RARE) | (above == above.min(axis=1, keepdims=True))
+        why = [", ".join(name for name, one in zip(QUESTIONS, row, strict=True) if one) for row in telling]
+        found = {"score": self.reference.score(answers), "why": why}
         return pd.DataFrame(found | {f"{name}, %": above[:, n] for n, name in enumerate(QUESTIONS)})
 
     def percentile(self, scores: np.ndarray) -> np.ndarray:
@@ -70,7 +77,8 @@ class BeatGAN:
     """
 
     MOST = 1
-    compared_with = "what BeatGAN drew"
+    compared_with, unit = "what BeatGAN drew", "scaled"
+    score = "the mean square of what BeatGAN drew wrongly, the beat being scaled to -1 to 1"
     around = 1
 
     def __init__(self, leads: int = MOST) -> None:

@@ -30,14 +30,18 @@ def write(found: Detection, recording: Recording, judge: Judge, folder: Path) ->
         EcglibError: the disk refused.
     """
     paths = [folder / name for name in ("beats.csv", "strip.png", "page.html")]
-    write_text(paths[0], found.beats.to_csv(index=False, float_format="%.4g", lineterminator="\n"))
+    rounded = found.beats.assign(time=found.beats["time"].map("{:.3f}".format))  # 4 digits of a day are 10 s
+    write_text(paths[0], rounded.to_csv(index=False, float_format="%.4g", lineterminator="\n"))
     save(strip(found, recording), paths[1])
     write_text(paths[2], _page(found, recording, judge, paths[1].read_bytes()))
     return paths
 
 
 def strip(found: Detection, recording: Recording) -> Figure:
-    """All scores over time, and below the stretches around the most unusual beats, flagged beats marked."""
+    """All scores over time, and below the stretches around the most unusual beats, flagged beats marked.
+
+    Each beat that was judged has its class above it, or a dot.
+    """
     starts, leads = _starts(found), len(recording.leads)
     sizes = [1.3, *[1.0 if leads == 1 else 0.75] * leads * len(starts)]
     figure, (top, *axes) = plt.subplots(
@@ -62,7 +66,7 @@ def strip(found: Detection, recording: Recording) -> Figure:
                 axis.axvspan(time - 0.2, time + 0.25, color=ERROR, alpha=0.18, linewidth=0)
             if lead == 0:
                 for time, letter in zip(inside["time"], inside["class"], strict=True):
-                    axis.text(time, high + 0.05 * (high - low), letter, ha="center", fontsize=7)
+                    axis.text(time, high + 0.05 * (high - low), letter or "•", ha="center", fontsize=7)
             axis.set(
                 xlim=(start, start + ROW),
                 ylim=(low - 0.1 * (high - low), high + (0.2 + 0.1 * (leads - 1)) * (high - low)),
@@ -89,7 +93,9 @@ def _starts(found: Detection) -> list[float]:
 
 def beat(one: Shown, leads: Sequence[str], judge: Judge) -> Figure:
     """A flagged beat over what it was compared with, a panel a lead."""
-    figure, axes = plt.subplots(1, len(leads), figsize=(2.9 * len(leads), 2.0), squeeze=False, layout="constrained")
+    width = 2.9 * len(leads) if len(leads) > 1 else 4.2
+    figure, axes = plt.subplots(1, len(leads), figsize=(width, 2.0), squeeze=False, layout="constrained")
+    axes[0, 0].set_ylabel(judge.unit, fontsize=7)
     for axis, lead, values, other in zip(axes[0], leads, one.beat, one.other, strict=True):
         if isinstance(judge, ThreeQuestions):
             for window, colour in ((P_WAVE, "#56B4E9"), (QRS_COMPLEX, "#F0E442")):
@@ -118,8 +124,8 @@ def _page(found: Detection, recording: Recording, judge: Judge, picture: bytes) 
     title = html.escape(f"{name}: {flagged} of {len(beats)} beats are flagged")
     source = "the annotations" if found.annotated else "detected R peaks"
     shares = (
-        "The windows of P wave and QRS complex are shaded. The percentages say how many normal beats of other people "
-        "are at least as far from usual."
+        "The windows of the P wave (blue) and of the QRS complex (yellow) are shaded. The percentages say how many "
+        "normal beats of other people are at least as far from usual."
         if isinstance(judge, ThreeQuestions)
         else "The strip below each beat is the redder the worse the drawing is there."
     )
@@ -127,6 +133,7 @@ def _page(found: Detection, recording: Recording, judge: Judge, picture: bytes) 
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
 body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
@@ -147,7 +154,7 @@ img {{ max-width: 100%; }}
 <h2>Where they are</h2>
 <img alt="Scores over time, and strips with flagged beats" src="data:image/png;base64,{_base64(picture)}">
 <h2>The most unusual beats</h2>
-<p>Red is the beat, grey is {judge.compared_with}. {shares}</p>
+<p>Orange is the beat, black is {judge.compared_with}. {shares} The score is {judge.score}.</p>
 <div class="cards">
 {cards or "<p>No beat is flagged.</p>"}
 </div>
