@@ -22,7 +22,6 @@ FAULTS = {
     "a NUL in a path": ("train 02 --only A --output NUL", "Results cannot go to"),
     "no such notebook": ("run 99", "fits no notebook"),
     "no such parameter": ("run 02 -p epocs=3", "did you mean 'epochs'?"),
-    "a parameter twice": ("run 02 -p epochs=1 -p epochs=2", "-p epochs is given twice, as 1 and as 2"),
     "an address that is none": ("data download mitdb --data-root EMPTY --mirror http://[::1", "is no address such as"),
     "a port that is none": ("data download mitdb --data-root EMPTY --mirror http://host:99999", "is no address such"),
     "a unit for who says it": ("classify EMPTY/rec --model MODEL.onnx --unit furlong", "leave --rate and --unit out"),

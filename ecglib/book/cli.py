@@ -91,7 +91,7 @@ def _run(arguments: argparse.Namespace) -> int:
     run_notebooks(
         arguments.notebooks,
         arguments.profile,
-        _parameters(arguments),
+        dict(arguments.parameters),
         arguments.force,
         seeds=arguments.seeds,
         device=arguments.device,
@@ -111,7 +111,7 @@ def _train(arguments: argparse.Namespace) -> int:
     device, jobs = arguments.device or "auto", 1 if elsewhere else _jobs(arguments)
     options = {"seeds": arguments.seeds, "device": None if elsewhere else arguments.device}
     names = arguments.notebooks or list(train.GRIDS)
-    planned = plan(find_notebooks(names), arguments.profile, _parameters(arguments), options, here=not elsewhere)
+    planned = plan(find_notebooks(names), arguments.profile, dict(arguments.parameters), options, here=not elsewhere)
     root = data_root(arguments.profile, arguments.data_root)
     store = output_root(arguments.output).absolute() / "papermill_runs" / arguments.profile / "runs"
     trainings = train.grid(planned, root, arguments.only)
@@ -365,20 +365,6 @@ def _folder(text: str) -> str:
     if not text:  # as where a shell's variable is not set; the default would be another folder than was meant
         raise argparse.ArgumentTypeError("an empty name is no folder")
     return text
-
-
-def _parameters(arguments: argparse.Namespace) -> dict[str, str]:
-    """The values of `-p`.
-
-    Raises:
-        EcglibError: one parameter is given twice.
-    """
-    found: dict[str, str] = {}
-    for name, value in arguments.parameters:
-        if name in found:
-            raise EcglibError(f"-p {name} is given twice, as {found[name]} and as {value}: which one is meant?")
-        found[name] = value
-    return found
 
 
 def _assignment(text: str) -> tuple[str, str]:
