@@ -98,7 +98,7 @@ def export_run(run: ClassifierRun, profile: str, path: Path, int8: bool = False,
         shutil.copyfile(made, temporary)
     size, written = path.stat().st_size, onnx.read_contract(path)
     auc = (written.metrics or {})["auc"]
-    return f"{path}: {written.source}, {written.precision}, {size:,} bytes, macro-AUC {auc:.4f} on test records"
+    return f"{path}: {written.source}, {written.precision}, {size:,} bytes, macro-AUC {auc:.4f} of this seed on test records"
 
 
 def run_of(place: Path) -> tuple[ClassifierRun, str]:
