@@ -96,9 +96,9 @@ def export_run(run: ClassifierRun, profile: str, path: Path, int8: bool = False,
             source, made = made, Path(scratch) / "int8.onnx"
             quantise(run, ptbxl.load_records(root), profile, source, made)
         shutil.copyfile(made, temporary)
-    size, written = path.stat().st_size, onnx.read_contract(path)
+    size, written = f"{path.stat().st_size:,} bytes", onnx.read_contract(path)
     auc = (written.metrics or {})["auc"]
-    return f"{path}: {written.source}, {written.precision}, {size:,} bytes, macro-AUC {auc:.4f} of this seed on test records"
+    return f"{path}: {written.source}, {written.precision}, {size}, macro-AUC {auc:.4f} of this seed on test records"
 
 
 def run_of(place: Path) -> tuple[ClassifierRun, str]:
