@@ -144,11 +144,12 @@ def _answers(arguments: argparse.Namespace, model: Path) -> "tuple[dict[str, lis
 
     found, failed = {}, False
     recordings = recordings_in([Path(one) for one in arguments.records])
-    if (arguments.rate or arguments.unit) and not any(path.suffix.casefold() in TABLES for path in recordings):
+    said = (arguments.rate, arguments.unit)
+    if said != (None, None) and not any(path.suffix.casefold() in TABLES for path in recordings):
         raise EcglibError("None of the recordings is a table, so they say rate and unit: leave --rate and --unit out.")
     for path in tqdm(recordings, unit="recording", disable=len(recordings) == 1 or None):
         try:
-            how = (arguments.rate, arguments.unit) if path.suffix.casefold() in TABLES else (None, None)
+            how = said if path.suffix.casefold() in TABLES else (None, None)
             found[str(path)] = list(answers(path, model, arguments.start, *how))
         except EcglibError as error:
             if len(recordings) == 1:

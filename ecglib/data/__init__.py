@@ -1,6 +1,6 @@
 """The databases: download, reading, preparation and splits. CONTRIBUTING.md says how to add one.
 
-- `physionet`: the registry `DATABASES`, the data root, download and verification
+- `physionet`: the registry `DATABASES`, the data root, download; `verify`: is what is on disk what was published?
 - `wfdb_files`: reading the databases' WFDB records, and a cache of prepared arrays
 - `wfdb_header`: the header of a WFDB record, read strictly
 - `pack`: a database in a few files that need no WFDB

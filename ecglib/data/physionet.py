@@ -252,13 +252,13 @@ def _make_folders(folder: Path, names: Iterable[str], again: str) -> None:
 def wanted(text: str, source: str) -> dict[str, str]:
     """The entries of PTB-XL's list of checksums that are used here."""
     names = parse_checksums(text, source)
-    wanted = {name: names[name] for name in names if name in PTBXL_METADATA or name.startswith("records100/")}
-    missing = [name for name in PTBXL_METADATA if name not in wanted]
-    if len(wanted) == len(PTBXL_METADATA) - len(missing):
+    used = {name: names[name] for name in names if name in PTBXL_METADATA or name.startswith("records100/")}
+    missing = [name for name in PTBXL_METADATA if name not in used]
+    if len(used) == len(PTBXL_METADATA) - len(missing):
         missing.append("every file of records100/")
     if missing:
         raise EcglibError(f"{source} lacks {', '.join(missing)}: it is empty, cut or another database's. {ANEW}")
-    return wanted
+    return used
 
 
 def first_names(names: tuple[str, ...]) -> str:

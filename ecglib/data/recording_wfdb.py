@@ -14,7 +14,7 @@ from ecglib.data.recording import PREFIX, Recording, factor_of
 from ecglib.data.wfdb_files import END_OF_ANNOTATIONS
 from ecglib.data.wfdb_header import FORMATS, Header, Lead, read_header, wrong_checksums
 
-# The smallest digital value of these formats stands for a missing sample.
+# Of `wfdb_header.FORMATS`; the smallest digital value stands for a missing sample.
 BITS = {"80": 8, "508": 8, "310": 10, "311": 10, "212": 12, "16": 16, "61": 16, "160": 16, "516": 16} | {
     "24": 24, "524": 24, "32": 32
 }  # fmt: skip
@@ -33,7 +33,7 @@ class WfdbRecording(Recording):
         rows = []
         digital, zeros = self._digital(first, stop)
         for one, zero, lead in zip(digital, zeros, self._leads, strict=True):
-            missing = one == -(2 ** (BITS[lead.format] - 1)) if lead.format in BITS else False
+            missing = one == -(2 ** (BITS[lead.format] - 1))
             rows.append(np.where(missing, np.nan, (one - zero) / lead.gain))
         return np.array(rows) * factors
 
