@@ -84,9 +84,8 @@ def choose_leads(recording: Recording, names: Sequence[str] | None, most: int) -
     if left := [recording.leads[row] for row in rows[:most] if row not in same]:
         _warn(f"Lead {', '.join(left)} has another rate than {recording.leads[rows[0]]} and is left out.")
     if known:
-        return recording.choose(
-            [recording.leads[row] for row in same[:most]]
-        )  # which refuses a name that is there twice
+        # `choose` refuses a name that is there twice.
+        return recording.choose([recording.leads[row] for row in same[:most]])
     _warn(f"No lead of {recording.name} has a usual name: {', '.join(recording.leads[:most])} taken.")
     return recording.only(same[:most])
 
