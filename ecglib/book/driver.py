@@ -5,7 +5,6 @@ All parameters are checked before anything runs (`parameters`), the trainings of
 """
 
 import hashlib
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,16 +12,16 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+import nbformat
 from tqdm.auto import tqdm
 
 import ecglib
 from ecglib.book import parameters, train
-from ecglib.book.execute import execute
+from ecglib.book.execute import execute, injected, with_text_of
 from ecglib.book.parameters import Planned, find_notebooks, plan, read_notebook
 from ecglib.core.errors import EcglibError
-from ecglib.core.files import output_root
+from ecglib.core.files import output_root, write_text
 from ecglib.core.profiles import SMOKE
 from ecglib.data import physionet
 from ecglib.runs.workers import workers
@@ -40,7 +39,9 @@ def run_notebooks(
     output: str | Path | None = None,
     jobs: int = 1,
 ) -> list[Path]:
-    """Run notebooks under a profile; those that are finished with the same parameters and source are skipped.
+    """Run notebooks under a profile; those that are finished with the same parameters and code are skipped.
+
+    Where only the text of a finished notebook has changed, the new text is written beside its outputs.
 
     Args:
         names: numbers ("02"), stems or unique prefixes; empty means every notebook of the checkout.
@@ -148,14 +149,24 @@ def _code_cells(job: Planned) -> int:
 
 
 def _finished(job: Planned, target: Path, beside: Mapping[str, str]) -> bool:
-    """Whether a notebook is finished with these parameters and source, and say so."""
-    found = _finished_entry(target) or {}
-    if {name: found.get(name) for name in job.entry} != job.entry:
+    """Whether a notebook is finished with these parameters and this code, and say so; text alone is taken over."""
+    page, notebook = _page(target), nbformat.read(job.path, as_version=4)
+    found = page.metadata.get("ecglib", {}) if page else {}
+    if page is None or {name: found.get(name) for name in job.entry} != job.entry or _code(page) != _code(notebook):
         return False
+    text = ""
+    if with_text_of(page, notebook):
+        write_text(target, nbformat.writes(page))
+        text = "; its new text is taken over"
     changed = [name for name, now in beside.items() if found.get("beside", {}).get(name, now) != now]
     since = f", but {' and '.join(changed)} changed since" if changed else " with these parameters"
-    print(f"{job.path.stem}: already finished{since} (--force repeats it)", flush=True)
+    print(f"{job.path.stem}: already finished{since}{text} (--force repeats it)", flush=True)
     return True
+
+
+def _code(notebook: nbformat.NotebookNode) -> list[str]:
+    """The code of a notebook, without the parameters that papermill injected."""
+    return [cell.source for cell in notebook.cells if cell.cell_type == "code" and not injected(cell)]
 
 
 def _library() -> str:
@@ -166,11 +177,11 @@ def _library() -> str:
     return digest.hexdigest()[:16]
 
 
-def _finished_entry(path: Path) -> Any:
-    """The `ecglib` entry of a finished notebook; None if there is none and the notebook has to be run."""
+def _page(path: Path) -> nbformat.NotebookNode | None:
+    """An executed notebook; None if there is none, or one that was cut short."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["metadata"].get("ecglib")
-    except (FileNotFoundError, ValueError, KeyError):
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError, AttributeError):
         return None
 
 

@@ -78,12 +78,30 @@ def execute(job: Planned, target: Path, beside: Mapping[str, str]) -> float:
     return time.monotonic() - start
 
 
+def injected(cell: nbformat.NotebookNode) -> bool:
+    """Whether a cell holds the parameters that papermill wrote."""
+    return "injected-parameters" in cell.metadata.get("tags", [])
+
+
+def with_text_of(page: nbformat.NotebookNode, notebook: nbformat.NotebookNode) -> bool:
+    """Put the text of `notebook` between the executed cells of `page`, which has the same code; whether it differed."""
+    executed = [cell for cell in page.cells if cell.cell_type == "code"]
+    cells = []
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            cells.append(cell)
+            continue
+        cells.append(executed.pop(0))
+        if executed and injected(executed[0]):
+            cells.append(executed.pop(0))
+    before, page.cells = page.cells, cells
+    return [cell.source for cell in before] != [cell.source for cell in cells]
+
+
 def _failure(stem: str, failed: Path, error: Exception) -> str:
     """Which cell of which notebook failed and how. Code cell n is In [n] of the source notebook."""
     cells = [
-        cell
-        for cell in nbformat.read(failed, as_version=4).cells
-        if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.tags
+        cell for cell in nbformat.read(failed, as_version=4).cells if cell.cell_type == "code" and not injected(cell)
     ]
     started = [(number, cell) for number, cell in enumerate(cells, 1) if cell.metadata.papermill.start_time]
     where = "before its first code cell"

@@ -5,7 +5,6 @@ papermill alone only warns about a misspelt parameter, and hands `-p x=false` on
 
 import ast
 import difflib
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -187,7 +186,7 @@ def plan(
         )
         check_values({**defaults, **parameters}, path.name)
         parameters = _fewer_others(parameters, defaults, overrides)
-        entry = {"profile": profile, "parameters": parameters, "source": _hash(notebook)}
+        entry = {"profile": profile, "parameters": parameters}
         planned.append(Planned(path, defaults, parameters, entry))
     if unused := given.keys() - used:
         raise EcglibError(f"None of the chosen notebooks has a parameter {min(unused)!r}: leave --{min(unused)} out.")
@@ -250,9 +249,3 @@ def read_notebook(path: Path) -> list[Cell]:
         raise EcglibError(f"Cannot read the notebook {path}: {error.strerror}.") from error
     except (ValueError, LookupError, TypeError) as error:
         raise EcglibError(f"{path} is not a notebook: restore it with 'git checkout -- {path.name}'.") from error
-
-
-def _hash(notebook: Sequence[Cell]) -> str:
-    """A digest of a notebook's code and text, without outputs and metadata, which change with every run."""
-    cells = [[cell["cell_type"], cell["source"]] for cell in notebook if cell["cell_type"] in ("code", "markdown")]
-    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()[:16]

@@ -120,14 +120,55 @@ def test_the_listing_of_the_data_changes_with_a_file(tmp_path):
     assert len(set(found)) == 3
 
 
-def test_other_parameters_or_an_edited_source_are_another_run(checkout):
+def test_other_parameters_or_edited_code_are_another_run(checkout, capsys):
     path = write_notebook(checkout / "notebooks/01_data.ipynb", REPORT)
-    ((job,), (other,)) = (parameters.plan([path], "smoke", {}, {"seeds": seeds}) for seeds in (1, 2))
-    assert job.entry != other.entry
+    driver.run_notebooks(seeds=1)
     nbformat.write(nbformat.read(path, as_version=4), path)
-    assert parameters.plan([path], "smoke", {}, {"seeds": 1})[0].entry == job.entry
-    write_notebook(path, REPORT + "\n")
-    assert parameters.plan([path], "smoke", {}, {"seeds": 1})[0].entry["source"] != job.entry["source"]
+    driver.run_notebooks(seeds=1)
+    assert "already finished with these parameters" in capsys.readouterr().out
+    driver.run_notebooks(seeds=2)
+    assert "finished in" in capsys.readouterr().out
+    write_notebook(path, REPORT + "\n# a remark")
+    driver.run_notebooks(seeds=2)
+    assert "finished in" in capsys.readouterr().out
+
+
+def test_edited_text_is_taken_over_without_running_anything(checkout, capsys):
+    path = write_notebook(checkout / "notebooks/01_data.ipynb", "1 + 1", REPORT)
+    (page,) = driver.run_notebooks(seeds=2)
+    before = nbformat.read(page, as_version=4)
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[0].source = "# A better title"
+    notebook.cells.insert(2, new_markdown_cell("Why."))
+    notebook.cells.append(new_markdown_cell("What we learned."))
+    nbformat.write(notebook, path)
+
+    driver.run_notebooks(seeds=2)
+
+    assert (
+        "already finished with these parameters; its new text is taken over (--force repeats it)"
+        in capsys.readouterr().out
+    )
+    after = nbformat.read(page, as_version=4)
+    nbformat.validate(after)
+    assert [cell.source for cell in after.cells if cell.cell_type == "markdown"] == [
+        "# A better title",
+        "Why.",
+        "What we learned.",
+    ]
+    assert [cell.cell_type for cell in after.cells] == [
+        "markdown",
+        "code",
+        "code",
+        "markdown",
+        "code",
+        "code",
+        "markdown",
+    ]
+    assert [cell for cell in after.cells if cell.cell_type == "code"] == [
+        cell for cell in before.cells if cell.cell_type == "code"
+    ]
+    assert after.metadata == before.metadata
 
 
 def test_a_failing_cell_is_named_and_earlier_results_stay(checkout):
@@ -350,8 +391,9 @@ def test_notebooks_are_found_by_number_stem_prefix_or_file(checkout):
 
 def test_a_finished_notebook_that_is_cut_short_counts_as_missing(tmp_path):
     path = tmp_path / "01_data.ipynb"
-    assert driver._finished_entry(path) is None
-    path.write_text('{"cells": [')
-    assert driver._finished_entry(path) is None
-    path.write_text('{"metadata": {"ecglib": {"profile": "smoke"}}}')
-    assert driver._finished_entry(path) == {"profile": "smoke"}
+    assert driver._page(path) is None
+    for text in ('{"cells": [', "[]", ""):
+        path.write_text(text)
+        assert driver._page(path) is None
+    write_notebook(path)
+    assert driver._page(path).cells[0].source == "# A notebook"

@@ -267,7 +267,7 @@ def lag(page, notebook):
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_an_executed_page_has_the_text_and_code_of_its_notebook(path):
     found = lag(nbformat.read(path, as_version=4), nbformat.read(FOLDER / path.name, as_version=4))
-    command = f"ecglib run {path.stem[:2]} --profile {path.parent.name} --force"
+    command = f"ecglib run {path.stem[:2]} --profile {path.parent.name}"
     assert found == [], f"stale: run '{command}' (- is the page's line, + the notebook's)"
 
 
