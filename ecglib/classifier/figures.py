@@ -13,7 +13,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import NullLocator
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from ecglib import reports
@@ -84,54 +85,49 @@ def roc_panels(
     return figure
 
 
-# Where a name stands beside its point: of table 2's networks to the right, of others around it.
+# Where the name of a network that is not of table 2 stands beside its point: neighbours take turns.
 PLACES: tuple[dict[str, Any], ...] = (
-    {"xytext": (6, 5)},
-    {"xytext": (6, -13)},
     {"xytext": (-8, -3), "ha": "right"},
     {"xytext": (0, 12), "ha": "center"},
-    {"xytext": (8, -3)},
+    {"xytext": (8, -10)},
 )
 
 
 def parameter_curve(found: Mapping[str, Mapping[str, Sequence[ClassifierRun]]], published: bool) -> Figure:
     """R3 figures 12 and 15: macro-AUC against the number of parameters, a panel for each part of the data.
 
-    `found` is part, "validation" or "test" -> network -> runs; networks of table 2 are joined by a line. R3's curve
-    shows validation numbers (`Claim.part`), so that it is drawn in that panel alone, if `published`.
+    `found` is part, "validation" or "test" -> network -> runs; networks of table 2 are joined by a line and named by
+    the ticks. R3's curve shows validation numbers (`Claim.part`), so that it is drawn in that panel alone, if
+    `published`.
     """
     figure, axes = plt.subplots(1, len(found), figsize=(5.2 * len(found), 4.0), sharey=True, squeeze=False)
-    rungs = {networks.network_of(size) for size in networks.LADDER}
+    sizes = {size: count_parameters(networks.convnet(size)) for size in networks.LADDER}
+    rungs = {networks.network_of(size) for size in sizes}
     part_of_claims = reports.CLAIMS["r3.ladder.6.5M"].part
     for axis, (part, members) in zip(axes[0], found.items(), strict=True):
         drawn = {
             name: (runs[0].parameters, np.array([run.metrics[part]["auc"] for run in runs]))
             for name, runs in members.items()
         }
-        # Neighbours' names take turns in where they stand, so that they do not lie on each other.
-        turns = {OUTPUT: itertools.cycle(PLACES[:2]), INPUT: itertools.cycle(PLACES[2:])}
+        places = itertools.cycle(PLACES)
         for name, (count, values) in sorted(drawn.items(), key=lambda one: one[1][0]):
             colour = OUTPUT if name in rungs else INPUT
             axis.plot([count] * len(values), values, "o", color=colour, alpha=0.45, markersize=5)
             axis.plot(count, values.mean(), "D", color=colour)
-            place: dict[str, Any] = {
-                "textcoords": "offset points",
-                "fontsize": 8,
-                "color": colour,
-                **next(turns[colour]),
-            }
-            axis.annotate(name, (count, values.mean()), **place)
+            if name not in rungs:
+                place = {"textcoords": "offset points", "fontsize": 8, "color": colour, **next(places)}
+                place["path_effects"] = [withStroke(linewidth=3, foreground="white")]  # it may lie on a line
+                axis.annotate(name, (count, values.mean()), **place)
         joined = sorted((count, values.mean()) for name, (count, values) in drawn.items() if name in rungs)
         axis.plot(*zip(*joined, strict=True), "-", color=OUTPUT, label="here, table 2: mean, a point a seed")
         if published and part == part_of_claims:
-            sizes = [count_parameters(networks.convnet(size)) for size in networks.LADDER]
-            claimed = [reports.value(f"r3.ladder.{size}") / 100 for size in networks.LADDER]
-            axis.plot(sizes, claimed, "s--", color=REPORT, markersize=5, label="R3, all records, one run")
+            claimed = [reports.value(f"r3.ladder.{size}") / 100 for size in sizes]
+            axis.plot(
+                list(sizes.values()), claimed, "s--", color=REPORT, markersize=5, label="R3, all records, one run"
+            )
         axis.set(xscale="log", xlabel="parameters (log scale)", title=f"{part} records")
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
-        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.xaxis.set_minor_formatter(NullFormatter())
-        axis.tick_params(axis="x", rotation=30)
+        axis.set_xticks(list(sizes.values()), list(sizes), rotation=60)
+        axis.xaxis.set_minor_locator(NullLocator())
         axis.margins(0.12)
     axes[0, 0].set_ylabel("macro-AUC")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=2)
@@ -139,26 +135,57 @@ def parameter_curve(found: Mapping[str, Mapping[str, Sequence[ClassifierRun]]], 
 
 
 def changes(claims: Mapping[str, Mapping[str, Change]]) -> Figure:
-    """R3 figures 14-3, 18 and 19-3 as arrows from before to after: claim -> source -> change of macro-AUC."""
+    """R3 figures 14-3, 18 and 19-3: claim -> source -> change of macro-AUC.
+
+    Left arrows from before to after, right the changes with their intervals over seeds. The right scale is that of the
+    changes that were measured; what the report says beyond it stands at the edge.
+    """
     colours = {"report": REPORT, "as coded": ERROR, "corrected": OUTPUT}
     rows = [(claim, source, change) for claim, sources in claims.items() for source, change in sources.items()]
-    figure, axis = plt.subplots(figsize=(10, 0.42 * len(rows) + 1.2))
-    for position, (_, source, change) in enumerate(rows):
-        colour = colours.get(source, INPUT)
-        axis.plot(change.before, position, "o", color=colour, fillstyle="none", markersize=7)
-        axis.annotate(
-            "", (change.after, position), (change.before, position), arrowprops={"arrowstyle": "-|>", "color": colour}
-        )
-        text = f"{change.after - change.before:+.3f}"
-        if change.over_seeds is not None and np.isfinite(change.over_seeds.low):
-            text += f" [{change.over_seeds.low:+.3f}, {change.over_seeds.high:+.3f}]"
-        axis.text(1.01, position, text, va="center", fontsize=8, color=colour, transform=axis.get_yaxis_transform())
-    axis.set_yticks(range(len(rows)), [f"{claim}: {source}" for claim, source, _ in rows])
-    axis.invert_yaxis()
-    ends = [value for _, _, change in rows for value in (change.before, change.after)]
-    margin = 0.08 * (max(ends) - min(ends))
-    axis.set(xlabel="macro-AUC, from before (ring) to after (arrow)", xlim=(min(ends) - margin, max(ends) + margin))
+    figure, (ends, difference) = plt.subplots(
+        1, 2, figsize=(10, 0.28 * (len(rows) + len(claims)) + 1.2), sharey=True, width_ratios=(1.1, 1)
+    )
+    intervals = [change.over_seeds for _, source, change in rows if source != "report"]
+    measured = [change.after - change.before for _, source, change in rows if source != "report"]
+    measured += [end for one in intervals if one is not None for end in (one.low, one.high) if np.isfinite(end)]
+    limit = 1.25 * max((abs(value) for value in measured), default=0.01)
+    ticks: list[tuple[float, str, str]] = []
+    position = 0.0
+    for claim, sources in claims.items():
+        ends.text(0, position, claim, va="center", weight="bold", transform=ends.get_yaxis_transform())
+        position += 0.8
+        for source, change in sources.items():
+            colour = colours.get(source, INPUT)
+            ends.plot(change.before, position, "o", color=colour, fillstyle="none", markersize=6)
+            how = {"arrowstyle": "-|>", "color": colour, "shrinkA": 3, "shrinkB": 0}
+            ends.annotate("", (change.after, position), (change.before, position), arrowprops=how)
+            _draw_difference(difference, change, position, limit, colour)
+            ticks.append((position, source, colour))
+            position += 1
+        position += 0.4
+    ends.set_yticks([place for place, *_ in ticks], [source for _, source, _ in ticks])
+    for label, (*_, colour) in zip(ends.get_yticklabels(), ticks, strict=True):
+        label.set_color(colour)
+    reached = [value for *_, change in rows for value in (change.before, change.after)]
+    margin = 0.08 * (max(reached) - min(reached))
+    ends.set(xlim=(min(reached) - margin, max(reached) + margin), ylim=(position - 0.8, -0.8))
+    ends.set_xlabel("macro-AUC, from before (ring) to after (arrow)")
+    difference.axvline(0, color=REPORT, linewidth=0.8)
+    difference.set(xlabel="after minus before, 95 % over seeds", xlim=(-limit, limit))
     return figure
+
+
+def _draw_difference(axis: Axes, change: Change, position: float, limit: float, colour: str) -> None:
+    """One change with its interval and its number; outside of -`limit` to `limit` an arrow at the edge."""
+    value = change.after - change.before
+    text = f"{value:+.3f}"
+    if change.over_seeds is not None and np.isfinite(change.over_seeds.low):
+        low, high = change.over_seeds.low, change.over_seeds.high
+        axis.hlines(position, low, high, color=colour, linewidth=2)
+        text += f" [{low:+.3f}, {high:+.3f}]"
+    inside = abs(value) <= limit
+    axis.plot(np.clip(value, -0.97 * limit, 0.97 * limit), position, "D" if inside else "<", color=colour, markersize=5)
+    axis.text(1.02, position, text, va="center", fontsize=8, color=colour, transform=axis.get_yaxis_transform())
 
 
 def pareto(costs: pd.DataFrame, paths: Mapping[str, Sequence[str]]) -> Figure:

@@ -17,12 +17,16 @@ PAIRS = {"two views of one beat": "#009E73", "beats of one patient": ERROR, "bea
 
 
 def views(x: np.ndarray, changed: Mapping[str, np.ndarray]) -> Figure:
-    """A scaled beat x (320,) and below it two views (2, 320) of each augmentation, which belong together."""
+    """A scaled beat x (320,) and below it two views (2, 320) of each augmentation, which belong together.
+
+    The beat stands behind each view, so that one sees what the augmentation changed.
+    """
     columns = -(-len(changed) // 2)
     figure, axes = plt.subplots(2, columns, figsize=(2.4 * columns, 5.4), sharex=True, sharey=True)
     for axis, (name, pair) in zip(axes.flat, changed.items(), strict=False):
         for row, (beat, colour) in enumerate(((x, INPUT), (pair[0], OUTPUT), (pair[1], OUTPUT))):
-            axis.plot(BEAT_MS, beat - LEAD_GAP * row, color=colour, linewidth=1.1)
+            axis.plot(BEAT_MS, x - LEAD_GAP * row, color="#BBBBBB", linewidth=2.5)
+            axis.plot(BEAT_MS, beat - LEAD_GAP * row, color=colour, linewidth=1.0)
         axis.set_title(name, fontsize=9.5)
         axis.set_yticks([0, -LEAD_GAP, -2 * LEAD_GAP], ["the beat", "a view", "another"])
     for axis in axes[-1]:
