@@ -12,7 +12,9 @@ from ecglib.show.style import BEAT_MS, CLASS_COLOURS, INPUT, OUTPUT
 
 
 def three_questions(beats: Beats, shown: Mapping[str, int], higher: np.ndarray) -> Figure:
-    """Beats beside the usual beat of their record, with the two windows, and what the three questions say of each.
+    """Beats beside the usual beat of their record, and what the three questions say of each.
+
+    The windows of P wave and QRS complex, which overlap, are strips at the bottom.
 
     `shown` maps a title to a position among the beats. `higher` (N, 3) is the share of other people's normal beats that
     are at least as far from usual.
@@ -20,11 +22,17 @@ def three_questions(beats: Beats, shown: Mapping[str, int], higher: np.ndarray) 
     figure, axes = plt.subplots(1, len(shown), figsize=(3.4 * len(shown), 3.6), sharey=True, squeeze=False)
     for axis, (title, position) in zip(axes[0], shown.items(), strict=True):
         usual = template_of(beats, position)
-        for window, colour, name in ((P_WAVE, "#56B4E9", "P wave"), (QRS_COMPLEX, "#F0E442", "QRS complex")):
-            axis.axvspan(BEAT_MS[window.start], BEAT_MS[window.stop - 1], color=colour, alpha=0.25, label=name)
+        for window, colour, name, low in (
+            (P_WAVE, "#56B4E9", "P wave", 0.01),
+            (QRS_COMPLEX, "#009E73", "QRS complex", 0.05),
+        ):
+            ends = BEAT_MS[window.start], BEAT_MS[window.stop - 1]
+            axis.axvspan(*ends, ymin=low, ymax=low + 0.03, color=colour, label=f"window of the {name}")
         colour = CLASS_COLOURS[str(beats.labels[position])]
         axis.plot(BEAT_MS, usual[0], color=INPUT, linewidth=1, label="usual beat of the record")
-        axis.plot(BEAT_MS, beats.signals[position, 0], color=colour, linewidth=1.6, label="this beat")
+        axis.plot(
+            BEAT_MS, beats.signals[position, 0], color=colour, linewidth=1.6, label="this beat, in its class's colour"
+        )
         lines = [
             f"{name}: {'less than 0.1 %' if share < 0.001 else f'{100 * share:.1f} %'}"
             for name, share in zip(QUESTIONS, higher[position], strict=True)

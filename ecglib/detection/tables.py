@@ -35,44 +35,53 @@ def tried(beats: Beats, members: np.ndarray) -> pd.DataFrame:
     first = all_answers(beats)
     for n, question in enumerate(QUESTIONS):
         scores = scores_of_strangers(first[:, [n]], beats, members)
-        rows.append({"judged by": f"{question} alone", **_aucs(labels, scores), "S, where most beats are S": "-"})
+        rows.append(
+            {"judged by": f"{question} alone", **_shown(_aucs(labels, scores)), "S, where most beats are S": "-"}
+        )
     for name, usual in TRIED.items():
         found = first if usual == Usual() else all_answers(beats, usual)
         scores = scores_of_strangers(found, beats, members)
         trial = s_auc_where_most_are_s(found, beats, members, usual)
-        rows.append({"judged by": name, **_aucs(labels, scores), "S, where most beats are S": f"{trial:.3f}"})
+        aucs = _shown(_aucs(labels, scores))
+        rows.append({"judged by": name, **aucs, "S, where most beats are S": f"{trial:.3f}"})
     return pd.DataFrame(rows).set_index("judged by")
 
 
 def new_patients(
-    scores: Mapping[str, Sequence[np.ndarray]], beats: Beats, members: np.ndarray, without: str, control: str
+    scores: Mapping[str, np.ndarray | Sequence[np.ndarray]],
+    beats: Beats,
+    members: np.ndarray,
+    without: str,
+    control: str,
 ) -> pd.DataFrame:
     """Each detector on new patients: AUC with its interval over patients, classes, and the AUC without one record.
 
-    A detector's scores are one a seed; its AUC is their mean. The last column is the difference from the detector
-    `control`, with its interval over patients.
+    A detector's scores are one array a seed, and its AUC is their mean; where nothing is random they are an array. The
+    last column is the difference from the detector `control`, with its interval over patients.
     """
     labels, patients, rest = beats.labels[members], beats.patients[members], beats.records[members] != without
     abnormal = labels != "N"
+    runs = {name: [given] if isinstance(given, np.ndarray) else given for name, given in scores.items()}
     drawn = {
         name: np.mean([metrics.resampled_auc(abnormal, one, patients) for one in given], axis=0)
-        for name, given in scores.items()
+        for name, given in runs.items()
     }
-    values = {name: float(np.mean([metrics.auc(abnormal, one) for one in given])) for name, given in scores.items()}
+    values = {name: float(np.mean([metrics.auc(abnormal, one) for one in given])) for name, given in runs.items()}
     rows = []
-    for name, given in scores.items():
+    for name, given in runs.items():
         difference = metrics.percentiles(values[name] - values[control], drawn[name] - drawn[control])
+        others = _mean([_aucs(labels[rest], one[rest]) for one in given])
         rows.append(
             {
                 "detector": name,
-                **_mean([_aucs(labels, one) for one in given]),
+                **_shown(_mean([_aucs(labels, one) for one in given])),
                 "over patients": bounds(metrics.percentiles(values[name], drawn[name]), 3),
-                f"without {without}": f"{np.mean([metrics.auc(abnormal[rest], one[rest]) for one in given]):.3f}",
-                f"S, without {without}": _mean([_aucs(labels[rest], one[rest]) for one in given]).get("S", "-"),
+                f"without {without}": f"{others['AUC']:.3f}",
+                f"S, without {without}": f"{others['S']:.3f}" if "S" in others else "-",
                 f"minus {control}": "-"
                 if name == control
                 else f"{difference.value:+.3f} {bounds(difference, 3, signed=True)}",
-                "seeds": len(given),
+                "seeds": 0 if isinstance(scores[name], np.ndarray) else len(given),
             }
         )
     return pd.DataFrame(rows).set_index("detector")
@@ -89,11 +98,15 @@ def of_records(scores: np.ndarray, beats: Beats, members: np.ndarray, least: int
     return found
 
 
-def _aucs(labels: np.ndarray, scores: np.ndarray) -> dict[str, str]:
+def _aucs(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
     """AUC of all abnormal beats and of each class against N."""
     found = {"AUC": metrics.auc(labels != "N", scores)} | metrics.per_class_auc(labels, scores)
-    return {name: f"{found[name]:.3f}" for name in ("AUC", *CLASSES) if name in found}
+    return {name: found[name] for name in ("AUC", *CLASSES) if name in found}
 
 
-def _mean(rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    return {name: f"{np.mean([float(row[name]) for row in rows]):.3f}" for name in rows[0]}
+def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def _shown(aucs: Mapping[str, float]) -> dict[str, str]:
+    return {name: f"{value:.3f}" for name, value in aucs.items()}

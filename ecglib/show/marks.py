@@ -74,7 +74,8 @@ Intervals = tuple[Interval, Interval, Interval]  # over seeds, over what was tes
 def difference_forest(*groups: Mapping[str, Intervals], tested: str = "beats", zero: str = "") -> Figure:
     """Every arm minus its control: one line an interval. Each group has a scale of its own, so that small ones show.
 
-    An interval over seeds that is wider than the panel ends in an arrow.
+    A panel is as wide as its widest interval. Where intervals over seeds are more than three times as wide as that of
+    all others, the panel shows the others, and an interval over seeds ends in an arrow.
 
     Args:
         groups: arm -> its intervals.
@@ -104,12 +105,15 @@ def difference_forest(*groups: Mapping[str, Intervals], tested: str = "beats", z
         axis.invert_yaxis()
         ends = np.abs([end for _, *narrow in differences.values() for i in narrow for end in (i.low, i.high)])
         edge = 1.6 * ends.max()
+        seeds = [abs(end) for i, *_ in differences.values() for end in (i.low, i.high) if np.isfinite(end)]
+        widest = max(seeds, default=0.0)
+        edge = 1.04 * widest if edge < widest < 3 * edge else edge
         axis.set(xlim=(-edge, edge))
         for position, (over_seeds, *_) in enumerate(differences.values(), first):  # wider than the panel: an arrow
             for end, marker in ((-over_seeds.low, "<"), (over_seeds.high, ">")):
                 if np.isfinite(end) and end > edge:
-                    place = 0.985 * edge * (1 if marker == ">" else -1)
-                    axis.plot(place, position - 0.2, marker, color=OUTPUT, markersize=7)
+                    at_the_edge = 0.985 * edge * (1 if marker == ">" else -1)
+                    axis.plot(at_the_edge, position - 0.2, marker, color=OUTPUT, markersize=7)
     for name, colour in kinds:
         axes[0, 0].plot([], [], "-", color=colour, linewidth=2, label=f"95 % {name}")
     axes[-1, 0].set_xlabel("AUC minus that of the control with the same seed")

@@ -25,12 +25,14 @@ def views(x: np.ndarray, changed: Mapping[str, np.ndarray]) -> Figure:
     figure, axes = plt.subplots(2, columns, figsize=(2.4 * columns, 5.4), sharex=True, sharey=True)
     for axis, (name, pair) in zip(axes.flat, changed.items(), strict=False):
         for row, (beat, colour) in enumerate(((x, INPUT), (pair[0], OUTPUT), (pair[1], OUTPUT))):
-            axis.plot(BEAT_MS, x - LEAD_GAP * row, color="#BBBBBB", linewidth=2.5)
+            if row:
+                axis.plot(BEAT_MS, x - LEAD_GAP * row, color="#BBBBBB", linewidth=2.5)
             axis.plot(BEAT_MS, beat - LEAD_GAP * row, color=colour, linewidth=1.0)
         axis.set_title(name, fontsize=9.5)
         axis.set_yticks([0, -LEAD_GAP, -2 * LEAD_GAP], ["the beat", "a view", "another"])
-    for axis in axes[-1]:
+    for axis in axes.flat[len(changed) - columns : len(changed)]:
         axis.set_xlabel("ms from annotation")
+        axis.tick_params(labelbottom=True)
     for axis in axes.flat[len(changed) :]:
         axis.axis("off")
     return figure
@@ -62,10 +64,10 @@ def pair_similarities(spaces: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
 
     "beats of one patient" are the false negatives of contrast.
     """
-    figure, axes = plt.subplots(1, len(spaces), figsize=(4 * len(spaces), 3.2), squeeze=False)
+    figure, axes = plt.subplots(1, len(spaces), figsize=(4 * len(spaces), 3.2), squeeze=False, sharex=True)
+    low = min(np.quantile(values, 0.01) for kinds in spaces.values() for values in kinds.values())
+    bins = np.linspace(low, 1, 50).tolist()
     for axis, (title, kinds) in zip(axes[0], spaces.items(), strict=True):
-        low = min(np.quantile(values, 0.002) for values in kinds.values())
-        bins = np.linspace(low, 1, 50).tolist()
         for kind, values in kinds.items():
             weights = np.full(len(values), 100 / len(values))
             axis.hist(values, bins=bins, weights=weights, histtype="step", linewidth=1.6, color=PAIRS[kind], label=kind)
@@ -92,29 +94,34 @@ def embeddings(maps: Mapping[str, np.ndarray], labels: np.ndarray) -> Figure:
     return figure
 
 
+MARKERS = {"S": "o", "V": "^", "F": "s", "Q": "v"}  # as well as colours, because points lie on each other
+
+
 def detector_ladder(
     found: Mapping[str, Mapping[str, Sequence[float]]], published: Mapping[str, float], title: str
 ) -> Figure:
     """Mean test AUC of each detector: for all abnormal beats (diamonds, a bar a run) and for each class against N.
 
     `found` maps a detector to "all" or a class, and that to the AUC of each run (`tables.seed_aucs`). The number of
-    runs is written beside the detector's name unless it is 1. `published` AUCs, for all abnormal beats, are lines.
+    runs is written beside the detector's name unless it is 1. `published` AUCs, for all abnormal beats, are lines. The
+    scale begins at 0.25 or below, so that two of these figures compare.
     """
     figure, axis = plt.subplots(figsize=(10, 0.36 * len(found) + 1.7))
     groups = [name for name in CLASSES[1:] if all(name in classes for classes in found.values())]
     for position, classes in enumerate(found.values()):
         for group in groups:
-            axis.plot(np.mean(classes[group]), position, "o", color=CLASS_COLOURS[group], markersize=6, alpha=0.9)
+            axis.plot(np.mean(classes[group]), position, MARKERS[group], color=CLASS_COLOURS[group], markersize=6)
         axis.plot(classes["all"], [position] * len(classes["all"]), "|", color=INPUT, markersize=9)
         axis.plot(np.mean(classes["all"]), position, "D", color=INPUT, markersize=7)
     for group in groups:
-        axis.plot([], [], "o", color=CLASS_COLOURS[group], label=f"{group} against N")
+        axis.plot([], [], MARKERS[group], color=CLASS_COLOURS[group], label=f"{group} against N")
     axis.plot([], [], "D", color=INPUT, label="all abnormal beats (bars: runs)")
     for (label, value), style in zip(published.items(), ("-", "--"), strict=False):
         axis.axvline(value, color=REPORT, linestyle=style, linewidth=1, label=f"{label}: {value:.4f}")
     runs = {name: len(classes["all"]) for name, classes in found.items()}
     axis.set_yticks(range(len(found)), [f"{name} ({n} runs)" if n > 1 else name for name, n in runs.items()])
     axis.invert_yaxis()
-    axis.set(title=title, xlabel="test AUC")
+    axis.axvline(0.5, color=INPUT, linewidth=0.8, linestyle=":", label="guessing")
+    axis.set(title=title, xlabel="test AUC", xlim=(min(0.25, axis.get_xlim()[0]), 1.02))
     figure.legend(fontsize=8, loc="outside lower center", ncols=4)
     return figure

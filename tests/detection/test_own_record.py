@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import pearsonr
+from sklearn.metrics import roc_auc_score
 
 from ecglib.core.errors import EcglibError
 from ecglib.data import mitbih
-from ecglib.detection import own_record
+from ecglib.detection import own_record, tables
 from ecglib.detection.own_record import Usual
 from ecglib.stats.metrics import auc
 
@@ -107,6 +108,24 @@ def test_the_trial_of_records_that_lost_their_normal_beats(simulated_root):
     assert own_record.s_auc_where_most_are_s(found, beats, members) == pytest.approx(np.mean(higher))
     with pytest.raises(EcglibError, match="S beats"):
         own_record.s_auc_where_most_are_s(own_record.all_answers(beats), beats, members[beats.labels[members] == "N"])
+
+
+def test_a_table_of_new_patients_has_the_mean_of_the_seeds_and_counts_no_seed_where_nothing_is_random(simulated_root):
+    beats = mitbih.load_beats(simulated_root)
+    members = np.flatnonzero(np.isin(beats.records, mitbih.DS2))
+    labels, rest = beats.labels[members], beats.records[members] != "232"
+    rng = np.random.default_rng(6)
+    fixed, *seeds = ((labels != "N") + rng.normal(0, 1, len(labels)) for _ in range(4))
+    rows = tables.new_patients({"fixed": fixed, "seeded": seeds}, beats, members, "232", "fixed")
+    assert rows["seeds"].tolist() == [0, 3]
+    of_each = [roc_auc_score(labels != "N", one) for one in seeds]
+    assert rows.loc["seeded", "AUC"] == f"{np.mean(of_each):.3f}"
+    only = np.isin(labels, ("N", "S"))
+    assert rows.loc["seeded", "S"] == f"{np.mean([roc_auc_score(labels[only] == 'S', one[only]) for one in seeds]):.3f}"
+    assert rows.loc["fixed", "without 232"] == f"{roc_auc_score(labels[rest] != 'N', fixed[rest]):.3f}"
+    assert rows.loc["fixed", "minus fixed"] == "-"
+    difference = np.mean(of_each) - roc_auc_score(labels != "N", fixed)
+    assert rows.loc["seeded", "minus fixed"].startswith(f"{difference:+.3f} [")
 
 
 def test_embeddings_against_loops():

@@ -92,6 +92,19 @@ def test_a_difference_forest_has_a_panel_a_group_and_the_exact_zero_first():
     assert above.get_xlim()[1] < below.get_xlim()[1], "each has its own scale"
 
 
+def test_a_difference_forest_shows_intervals_over_seeds_in_full_up_to_three_times_the_others():
+    def panel(wide):
+        figure = marks.difference_forest({"D": (Interval(0, -wide, wide), *(Interval(0, -0.01, 0.01),) * 2)})
+        return figure.axes[0].get_xlim()[1], [line.get_marker() for line in figure.axes[0].lines]
+
+    edge, markers = panel(0.04)
+    assert edge > 0.04
+    assert "<" not in markers
+    edge, markers = panel(0.2)
+    assert 0.01 < edge < 0.02
+    assert "<" in markers
+
+
 def test_both_matrices_have_one_scale():
     figure = simclr_figures.similarity_matrices({"before": np.eye(4) * 0.5 + 0.4, "after": np.eye(4) - 0.2})
     limits = {image.get_clim() for axis in figure.axes for image in axis.images}
