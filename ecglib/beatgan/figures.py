@@ -32,6 +32,7 @@ from ecglib.show.style import (
     plain_log,
     save,
 )
+from ecglib.stats import metrics
 from ecglib.stats.comparisons import apart
 
 GRID = np.linspace(0, 1, 201)  # the axis on which curves of several seeds are averaged
@@ -52,15 +53,15 @@ def training_curves(histories: dict[int, pd.DataFrame], report_best: float | Non
             (axes[1], "auc_eval_mode", RULE_COLOURS["corrected"], "evaluation mode"),
         ):
             axis.plot(epochs, history[column], color=colour, alpha=alpha, label=None if position else label)
-        axes[2].plot(
-            epochs, history["error_normal"], ".-", alpha=alpha, color=RULE_COLOURS["corrected"], label=f"seed {seed}"
-        )
+        named = {0: f"seed {seed}", 1: "others"}.get(position)
+        axes[2].plot(epochs, history["error_normal"], ".-", alpha=alpha, color=RULE_COLOURS["corrected"], label=named)
     axes[0].set(title="losses", yscale="log", ylabel="loss (log scale)")
     plain_log(axes[0].yaxis)
     axes[1].set(title="validation AUC (needs labels)", ylabel="AUC")
     if report_best is not None:
         axes[1].axhline(report_best, color=REPORT, linestyle="--", label=f"R1's best: {report_best:.3f}")
-    axes[2].set(title="error of normal validation beats", ylabel="mean squared error", ylim=(0, None))
+    axes[2].set(title="error of normal validation beats", yscale="log", ylabel="mean squared error (log scale)")
+    plain_log(axes[2].yaxis)
     for axis in axes:
         axis.set_xlabel("epoch")
         axis.xaxis.get_major_locator().set_params(integer=True)
@@ -276,7 +277,7 @@ def two_runs(aucs: np.ndarray, first: int, second: int, claimed: float) -> Figur
         left.annotate(text, (aucs[place], 0), (0, 2 * shift), textcoords="offset points", ha="center", fontsize=8)
     left.set(title=f"{len(aucs)} runs of one program", xlabel="test AUC", yticks=[], ylim=(-1, 1))
     distances, difference = apart(aucs), abs(aucs[second] - aucs[first])
-    dot_plot(right, distances, PLAIN_COLOUR)
+    dot_plot(right, distances, PLAIN_COLOUR, edge=claimed)
     right.axvline(difference, color=STUDENT_COLOUR, label=f"these two: {difference:.4f}")
     right.axvline(claimed, color=REPORT, linestyle=":", label=f"the report's gain: {claimed:.4f}")
     right.set(title=f"all {len(distances)} pairs", xlabel="how far apart their AUCs lie", yticks=[])
@@ -306,17 +307,23 @@ def figure9(log: Sequence[tuple[int, float, float, float]], history: pd.DataFram
 
 
 def width_curve(points: Mapping[str, Sequence[tuple[int, np.ndarray]]]) -> Figure:
-    """AUC against the size of the generator: name -> (weights of G, AUC of each seed) for each width."""
+    """AUC against the size of the generator: name -> (weights of G, AUC of each seed) for each width.
+
+    The first has all widths. Where another lacks one, its line is broken.
+    """
+    widths = [count for count, _ in next(iter(points.values()))]
     figure, axis = plt.subplots(figsize=(8, 3.6))
     colours = (PLAIN_COLOUR, STUDENT_COLOUR, "#CC79A7")
     for shift, (name, series), colour in zip((0.93, 1, 1.07), points.items(), colours, strict=False):
-        weights = np.array([count for count, _ in series]) * shift
-        axis.plot(weights, [aucs.mean() for _, aucs in series], "-", color=colour, label=name)
-        for count, (_, aucs) in zip(weights, series, strict=True):
-            axis.plot([count] * len(aucs), aucs, "o", color=colour, alpha=0.5)
+        means = {count: aucs.mean() for count, aucs in series}
+        axis.plot(
+            np.array(widths) * shift, [means.get(count, np.nan) for count in widths], "-", color=colour, label=name
+        )
+        for count, aucs in series:
+            axis.plot([count * shift] * len(aucs), aucs, "o", color=colour, alpha=0.5)
+            axis.plot(count * shift, aucs.mean(), "_", color=colour, markersize=14, markeredgewidth=2)
     axis.set(xscale="log", xlabel="weights of the generator (log scale)", ylabel="test AUC")
-    axis.set_xticks([count for count, _ in next(iter(points.values()))])
-    axis.set_xticklabels([f"{count:,}" for count, _ in next(iter(points.values()))])
+    axis.set_xticks(widths, [f"{count:,}" for count in widths])
     axis.minorticks_off()
     axis.legend(fontsize=8)
     return figure
@@ -350,28 +357,28 @@ def waterfall(steps: Mapping[str, np.ndarray], report: float | None = None) -> F
 
 
 def roc_bands(curves: Mapping[str, Sequence[tuple[np.ndarray, np.ndarray]]], published: Mapping[str, float]) -> Figure:
-    """R1 figure 12: ROC of teacher and students, the mean over seeds with the range as a band; right, the corner.
+    """R1 figure 12: ROC of teacher and students, the mean over seeds; right, the corner.
 
     Args:
-        curves: name -> (abnormal (N,), scores (N,)) of each seed.
+        curves: name -> (abnormal (N,), scores (N,)) of each seed. The range of the first two is a band.
         published: name -> the report's AUC; empty for simulated records.
     """
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.6))
     colours = (TEACHER_COLOUR, PLAIN_COLOUR, STUDENT_COLOUR, "#CC79A7")
-    for (name, members), colour in zip(curves.items(), colours, strict=False):
+    for place, ((name, members), colour) in enumerate(zip(curves.items(), colours, strict=False)):
         rows = []
         for abnormal, scores in members:
             false_alarms, hits, _ = roc_curve(abnormal, scores)
             rows.append(np.interp(GRID, false_alarms, hits))
         rates = np.array(rows)
         rates[:, 0] = 0
-        area = np.trapezoid(rates.mean(axis=0), GRID)
+        area = np.mean([metrics.auc(abnormal, scores) for abnormal, scores in members])
         label = f"{name}: {area:.4f}" + (f" (report {published[name]:.4f})" if name in published else "")
         for axis in axes:
-            _band(axis, rates, colour, label, alpha=0.15)
+            _band(axis, rates, colour, label, alpha=0.15 if place < 2 else 0)
             axis.set(xlabel="false alarm rate", ylabel="share of abnormal beats found")
     axes[0].plot([0, 1], [0, 1], color=REPORT, linestyle=":", linewidth=1)
-    axes[0].set(title="ROC, mean and range over seeds")
-    axes[0].legend(fontsize=8, loc="lower right", title="AUC of the mean curve")
+    axes[0].set(title="ROC, mean over seeds; bands: range of the first two")
+    axes[0].legend(fontsize=8, loc="lower right", title="AUC, mean over seeds")
     axes[1].set(title="the corner that an alarm works in", xlim=(0, 0.2))
     return figure

@@ -102,7 +102,8 @@ def run_files(run: BeatGANRun) -> pd.DataFrame:
             size = "not kept: a score needs G alone"
         else:
             found = run.size(ours)
-            size = "not kept" if found is None else number(found / 1024, "KiB")
+            small = found is not None and found < 1024
+            size = "not kept" if found is None else number(found, "bytes") if small else number(found / 1024, "KiB")
         rows.append(
             {
                 "what it holds": what,

@@ -237,7 +237,7 @@ def picture(results: Path) -> Figure:
 
 def _cloud(axis: Axes, distances: np.ndarray) -> None:
     gain = reports.value("r1.student.auc") - reports.value("r1.teacher.auc")
-    dot_plot(axis, distances, style.OUTPUT, size=46)
+    dot_plot(axis, distances, style.OUTPUT, edge=gain, size=46)
     axis.scatter([gain], [-1.2], s=90, marker="D", color=style.ERROR, zorder=3)
     axis.annotate(
         f"distillation, reported: {gain:+.4f}",

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ecglib.show.style import ERROR, OUTPUT, REPORT
+from ecglib.show.style import ERROR, INPUT, OUTPUT, REPORT
 from ecglib.stats.metrics import Interval, mean_interval
 
 ONE_SEED = "#555555"
@@ -17,20 +17,25 @@ def pulls(ratios: Mapping[str, np.ndarray], joined: str = "equation 1") -> Figur
     """How hard an added term pulls at the weights, as a multiple of the pull of the loss that it joins.
 
     `ratios` maps an arm to (seeds x epochs,) lengths of the term's gradient over that of the loss, which is named by
-    `joined`; they are all 0 if no gradient flows.
+    `joined`; they are all 0 if no gradient flows. A bar is their median.
     """
     figure, axis = plt.subplots(figsize=(9, 0.42 * len(ratios) + 1.4))
     positive = np.concatenate([values[values > 0] for values in ratios.values()])
     floor = positive.min() / 10 if len(positive) else 0.01
     for position, values in enumerate(ratios.values()):
-        axis.plot(np.maximum(values, floor), [position] * len(values), "o", color=OUTPUT, alpha=0.5, markersize=5)
-        if not values.any():
+        axis.plot(np.maximum(values, floor), [position] * len(values), "o", color=OUTPUT, alpha=0.35, markersize=5)
+        if values.any():
+            axis.plot(
+                max(float(np.median(values)), floor), position, "|", color=INPUT, markersize=16, markeredgewidth=2
+            )
+        else:
             axis.text(floor * 1.4, position, "no gradient at all", va="center", fontsize=8.5, color=ERROR)
+    axis.plot([], [], "|", color=INPUT, markersize=10, markeredgewidth=2, label="median")
     axis.axvline(1, color=REPORT, linestyle=":", label=f"as hard as {joined}")
     axis.set_yticks(range(len(ratios)), list(ratios))
     axis.set(xscale="log", xlabel=f"length of the term's gradient / length of that of {joined} (log scale)")
     axis.invert_yaxis()
-    figure.legend(fontsize=8, loc="outside lower center")
+    figure.legend(fontsize=8, loc="outside lower center", ncols=2)
     return figure
 
 
@@ -60,10 +65,15 @@ def arm_forest(
     axis.plot([], [], "D-", color=OUTPUT, label="mean, 95 % over seeds")
     axis.set_yticks(range(len(arms)), list(arms))
     axis.invert_yaxis()
-    # Points, not intervals, set the scale: that of two seeds may be wider than the figure.
-    ends = np.concatenate([*arms.values(), list(published.values())])
-    margin = 0.2 * (ends.max() - ends.min())
-    axis.set(xlabel=f"test AUC ({number})", xlim=(ends.min() - margin, min(ends.max() + margin, 1)))
+    # The interval of two seeds may be ten times as wide as the points: what lies too far out ends in an arrow.
+    points = np.concatenate([*arms.values(), list(published.values())])
+    span = points.max() - points.min()
+    lows = [mean_interval(aucs).low for aucs in arms.values()]
+    low = max(points.min() - span, min([points.min(), *(end for end in lows if np.isfinite(end))])) - 0.05 * span
+    for position, end in enumerate(lows):
+        if end < low:
+            axis.plot(low + 0.01 * span, position, "<", color=OUTPUT, markersize=7)
+    axis.set(xlabel=f"test AUC ({number})", xlim=(low, min(points.max() + 0.2 * span, 1)))
     figure.legend(fontsize=8, loc="outside lower center", ncols=3)
     return figure
 
@@ -121,9 +131,12 @@ def difference_forest(*groups: Mapping[str, Intervals], tested: str = "beats", z
     return figure
 
 
-def dot_plot(axis: Axes, values: np.ndarray, colour: str, size: float = 30) -> None:
-    """A dot for each of the values (N,), which are not negative: those of one of thirty bins lie above each other."""
-    width = values.max() / 30 or 1.0
-    bins = np.minimum(values // width, 29)
+def dot_plot(axis: Axes, values: np.ndarray, colour: str, edge: float, size: float = 30) -> None:
+    """A dot for each of the values (N,), which are not negative: those of one of some thirty bins lie above each other.
+
+    A bin begins at `edge`, so that as many dots lie right of it as there are values that reach it.
+    """
+    width = edge / max(1, round(30 * edge / values.max())) if values.any() else edge
+    bins = np.floor(values / width + 1e-9)
     heights = [np.count_nonzero(bins[:index] == bins[index]) for index in range(len(values))]
     axis.scatter((bins + 0.5) * width, heights, s=size, color=colour, linewidths=0)

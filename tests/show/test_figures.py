@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from ecglib.beatgan import figures as beatgan_figures
 from ecglib.classifier import figures as classifier_figures
@@ -27,12 +28,43 @@ def labels_of(axis):
 
 
 def test_a_dot_plot_stacks_the_values_of_a_bin_and_loses_none():
-    values = np.array([0.0, 0.01, 0.02, 1.05, 1.57, 3.0])  # thirty bins of 0.1
+    values = np.array([0.0, 0.01, 0.02, 1.05, 1.57, 3.0])  # bins of 0.1
     _, axis = plt.subplots()
-    marks.dot_plot(axis, values, "k")
+    marks.dot_plot(axis, values, "k", edge=1.0)
     places = axis.collections[0].get_offsets()
-    np.testing.assert_allclose(places[:, 0], [0.05, 0.05, 0.05, 1.05, 1.55, 2.95])
+    np.testing.assert_allclose(places[:, 0], [0.05, 0.05, 0.05, 1.05, 1.55, 3.05])
     assert places[:, 1].tolist() == [0, 1, 2, 0, 0, 0]
+
+
+@pytest.mark.parametrize("edge", [0.0092, 0.0301, 0.5])
+def test_as_many_dots_lie_right_of_the_edge_as_values_reach_it(edge):
+    values = np.append(np.random.default_rng(0).exponential(0.02, 200), edge)
+    _, axis = plt.subplots()
+    marks.dot_plot(axis, values, "k", edge=edge)
+    places = axis.collections[0].get_offsets()[:, 0]
+    assert (places > edge).sum() == (values >= edge).sum()
+
+
+def test_a_width_that_a_line_lacks_breaks_it():
+    aucs = np.array([0.8, 0.9])
+    figure = beatgan_figures.width_curve({"alone": [(1, aucs), (2, aucs), (3, aucs)], "taught": [(1, aucs), (3, aucs)]})
+    (taught,) = (line for line in figure.axes[0].lines if line.get_label() == "taught")
+    np.testing.assert_allclose(taught.get_ydata(), [0.85, np.nan, 0.85])
+
+
+def test_the_legend_of_figure_12_has_the_means_of_the_aucs():
+    abnormal = np.array([0, 0, 1, 1, 0, 1], bool)
+    seeds = [(abnormal, np.array(scores)) for scores in ([1, 2, 3, 4, 3.5, 5.0], [1, 5, 2, 3, 4, 6.0])]
+    figure = beatgan_figures.roc_bands({"teacher": seeds}, {"teacher": 0.9})
+    mean = np.mean([roc_auc_score(*one) for one in seeds])
+    assert f"teacher: {mean:.4f} (report 0.9000)" in labels_of(figure.axes[0])
+
+
+def test_an_interval_that_lies_too_far_out_ends_in_an_arrow():
+    near, far = np.array([0.90, 0.91, 0.92]), np.array([0.6, 0.9])
+    for arms, arrows in (({"near": near}, 0), ({"near": near, "far": far}, 1)):
+        figure = marks.arm_forest(arms, {"report": 0.94}, near, "plain")
+        assert [line.get_marker() for line in figure.axes[0].lines].count("<") == arrows
 
 
 def test_two_runs_are_shown_with_their_difference_among_those_of_all_pairs():
