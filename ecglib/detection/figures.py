@@ -49,14 +49,13 @@ def three_questions(beats: Beats, shown: Mapping[str, int], higher: np.ndarray) 
 def records(found: Mapping[str, Mapping[str, float]], counts: Mapping[str, str]) -> Figure:
     """The AUC within each record: detector -> record -> AUC; `counts` says what a record has.
 
-    The records stand in the order of the first detector's AUC.
+    The records stand in the order of the first detector's AUC. There are at most three detectors.
     """
     first = next(iter(found.values()))
     order = sorted(first, key=lambda name: first[name])
     figure, axis = plt.subplots(figsize=(7.5, 0.28 * len(order) + 1.2))
-    for n, (detector, marker, colour) in enumerate(
-        zip(found, ("o", "s", "^"), (OUTPUT, "#999999", "#E69F00"), strict=False)
-    ):
+    looks = (("o", OUTPUT), ("s", "#999999"), ("^", "#E69F00"))
+    for n, (detector, (marker, colour)) in enumerate(zip(found, looks[: len(found)], strict=True)):
         values = [found[detector][name] for name in order]
         axis.scatter(values, range(len(order)), s=34 if n == 0 else 20, marker=marker, color=colour, label=detector)
     axis.axvline(0.5, color=INPUT, linewidth=0.8, linestyle=":")

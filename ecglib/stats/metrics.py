@@ -50,12 +50,24 @@ class Change:
     differences: np.ndarray | None = None  # (seeds,) after minus before
 
 
+def whole(*given: np.ndarray) -> None:
+    """Refuse masked values: a NumPy array that is made of them has whatever lies below the mask.
+
+    Raises:
+        EcglibError: some are masked.
+    """
+    for one in given:
+        if hidden := int(np.ma.count_masked(one)):
+            raise EcglibError(f"{hidden} of {np.size(one)} values are masked: leave out these beats or records first.")
+
+
 def checked(abnormal: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Labels as bool and scores as floats, each (N,): the one door of all metrics.
 
     Raises:
-        EcglibError: there is none, lengths differ, a label is not bool, 0 or 1, or a score is not finite.
+        EcglibError: there is none, lengths differ, a label is not bool, 0 or 1, or a score is not finite or masked.
     """
+    whole(abnormal, scores)
     abnormal, scores = np.asarray(abnormal), np.asarray(scores)
     if abnormal.shape != scores.shape or abnormal.ndim != 1 or len(abnormal) == 0:
         raise EcglibError(

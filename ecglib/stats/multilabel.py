@@ -17,8 +17,10 @@ def _checked(targets: np.ndarray, scores: np.ndarray, probable: bool = False) ->
     """Targets and scores of one shape (N, C): the door of what follows, as `metrics.checked` is for one class.
 
     Raises:
-        EcglibError: shapes differ, a target is not 0 or 1, a score is not finite or, if `probable`, not in 0 to 1.
+        EcglibError: shapes differ, a target is not 0 or 1, a value is masked, a score is not finite or, if `probable`,
+            not in 0 to 1.
     """
+    metrics.whole(targets, scores)
     targets, scores = np.asarray(targets), np.asarray(scores)
     if targets.shape != scores.shape or targets.ndim != 2 or targets.size == 0:
         raise EcglibError(f"Targets {targets.shape} and scores {scores.shape} do not fit: both must be (N, C).")

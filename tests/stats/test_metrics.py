@@ -167,6 +167,8 @@ LABELS, SCORES = np.arange(10) >= 5, np.arange(10.0)
 FAULTS = {
     "a missing score": (LABELS, np.where(SCORES == 3, np.nan, SCORES), None, "1 of 10 scores are not finite, .* 3"),
     "endless scores": (LABELS, np.where(LABELS, np.inf, -np.inf), None, "10 of 10 scores are not finite"),
+    "a masked score": (LABELS, np.ma.masked_equal(SCORES, 3), None, "1 of 10 values are masked"),
+    "masked labels": (np.ma.array(LABELS, mask=LABELS), SCORES, None, "5 of 10 values are masked"),
     "words": (LABELS, np.array(list("abcdefghij")), None, "Scores are no numbers"),
     "unequal lengths": (LABELS, SCORES[:4], None, r"Labels \(10,\) and scores \(4,\)"),
     "a table": (LABELS[None], SCORES[None], None, r"both must be \(N,\)"),

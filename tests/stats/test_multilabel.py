@@ -110,6 +110,7 @@ def test_without_any_class_the_means_are_nan_and_nothing_warns():
         (np.full((4, 2), 2), np.zeros((4, 2)), "Labels are"),
         (np.full((4, 2), np.nan), np.zeros((4, 2)), "Labels are"),
         (np.zeros((4, 2)), np.full((4, 2), np.nan), "8 of 8 scores are not finite"),
+        (np.zeros((4, 2)), np.ma.masked_less(np.eye(4)[:, :2], 1), "6 of 8 values are masked"),
     ],
 )
 def test_what_does_not_fit_is_refused_at_the_door(targets, scores, message):
