@@ -48,9 +48,9 @@ LIMITS = {"at this budget": "이 학습량에서", "on a part of the records": "
 
 BEYOND = {
     "en": "For patients never seen something simpler works better, without any training: compare each beat with the"
-    " usual beats of the same heart, in its P wave, its QRS complex and its timing. AUC **{questions}** {questions_patients}"
-    " (interval over patients; the second look at them; the P wave alone reads {p_wave}); on the same patients BeatGAN"
-    " reads {strangers} ({strangers_seeds} seeds).",
+    " usual beats of the same heart, in its P wave, its QRS complex and its timing. AUC **{questions}**"
+    " {questions_patients} (interval over patients; the second look at them; the P wave alone reads {p_wave}); on the"
+    " same patients BeatGAN reads {strangers} ({strangers_seeds} seeds).",
     "ko": "처음 보는 환자라면 학습을 하지 않고 박동마다 P파, QRS군, 나타난 시점을 같은 심장의 평소 박동과 비교하는"
     " 더 간단한 방법이 더 잘 찾습니다. AUC는 **{questions}** {questions_patients}이고(환자에 대한 신뢰구간, 두 번째로"
     " 본 값; P파만으로는 {p_wave}), 같은 환자에서 BeatGAN은 {strangers}입니다(시드 {strangers_seeds}개).",

@@ -20,7 +20,7 @@ def filter_strip(record: Record, filtered: np.ndarray, peaks: np.ndarray, start:
 
     `peaks` are zero-based samples; `start` of the strip is in seconds.
     """
-    figure, axes = plt.subplots(2, 1, figsize=(10, 4.4), sharex=True)
+    figure, axes = plt.subplots(2, 1, figsize=(10, 5), sharex=True, sharey=True)
     low, high = int(start * FS), int((start + seconds) * FS)
     time = np.arange(low, high) / FS
     for axis, signal, colour, title in (
@@ -35,7 +35,7 @@ def filter_strip(record: Record, filtered: np.ndarray, peaks: np.ndarray, start:
         axes[1].text(sample / FS, top * 1.08, symbol, ha="center", va="bottom", fontsize=9)
     shown = peaks[(peaks >= low) & (peaks < high)]
     axes[1].plot(shown / FS, filtered[0, shown], "v", color="#D55E00", markersize=5, label="detected R peak")
-    axes[1].set(xlabel="time (s)", ylim=(None, top * 1.45))
+    axes[1].set_xlabel("time (s)")
     axes[1].legend(loc="lower right", bbox_to_anchor=(1, 0.98), fontsize=8, frameon=False)
     return figure
 
@@ -87,9 +87,10 @@ def record_map(counts: pd.DataFrame) -> Figure:
         linewidths=0.4,
         cbar_kws={"label": "beats", "format": "{x:,.0f}"},
     )
-    axis.set(xlabel="record", ylabel="class", title="Abnormal beats come from few people")
+    axis.set(xlabel="record", ylabel="class", title="Beats of each class in each record")
     axis.set_xticks(np.arange(len(counts)) + 0.5, counts.index, rotation=90, fontsize=7)
     axis.tick_params(axis="y", rotation=0)
+    axis.grid(False)
     return figure
 
 
@@ -109,14 +110,15 @@ def shared_patients(parts: dict[str, pd.DataFrame]) -> Figure:
 def twelve_leads(signals: dict[str, np.ndarray]) -> Figure:
     """R3 figures 2 and 3: 12 leads of 10 s, (12, 1000) mV at 100 Hz; a column a record."""
     figure, axes = plt.subplots(
-        len(LEADS), len(signals), figsize=(5.6 * len(signals), 9), sharex=True, sharey="col", squeeze=False
+        len(LEADS), len(signals), figsize=(5.6 * len(signals), 10), sharex=True, sharey=True, squeeze=False
     )
     for column, (title, signal) in zip(axes.T, signals.items(), strict=True):
         for axis, lead, values in zip(column, LEADS, signal, strict=True):
             axis.plot(np.arange(len(values)) / PTBXL_FS, values, color=INPUT, linewidth=0.7)
             axis.set_ylabel(lead, rotation=0, ha="right", va="center")
         column[0].set_title(title)
-        column[-1].set_xlabel("time (s); vertical axis in mV")
+        column[-1].set_xlabel("time (s)")
+    figure.supylabel("mV", fontsize=9)
     return figure
 
 
