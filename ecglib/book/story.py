@@ -145,6 +145,7 @@ def facts(results: Path, language: str) -> dict[str, str]:
         "size": _change(size["corrected"]),
         "size_seeds": _seeds(size["corrected"]),
         "size_verdict": _verdict(size["verdict"], language),
+        "size_margin": _margin(row_of(results, "05_equivalence", **{"equal?": "teacher -> student with KD"})),
         "trees": trees["macro-AUC, over patients"].split()[0],
         "teacher_own": teacher_own["macro-AUC, over patients"].split()[0],
         "trees_minus": teacher_own["trees minus it, over patients"],
@@ -190,6 +191,18 @@ def _change(text: str) -> str:
     if not found:
         raise EcglibError(f"No difference with an interval over seeds in {text!r}.")
     return rounded(f"{found[1]} {found[2]}")
+
+
+def _margin(row: Mapping[str, str]) -> str:
+    """The smallest margin within which two numbers were shown to be equal.
+
+    Raises:
+        EcglibError: there is none: the words have to be changed first.
+    """
+    for name, verdict in row.items():
+        if name.startswith("within 0") and ":" not in name and verdict.startswith("equal"):
+            return name.removeprefix("within ")
+    raise EcglibError(f"Nothing in {dict(row)} is shown to be equal: README's first screen says otherwise.")
 
 
 def _seeds(text: str) -> str:

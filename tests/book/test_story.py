@@ -71,6 +71,7 @@ def test_both_languages_have_six_claims_of_three_columns_with_the_same_numbers()
             "0.9 -> 0.8 (-0.100, [-0.200, -0.050] over seeds, seeds: 3)",
             "-0.100 [-0.200, -0.050]",
         ),
+        ("05_equivalence", "teacher -> student with KD", "within 0.0025", "equal", "0.0025"),
     ],
 )
 def test_a_changed_table_changes_both_languages(results, table, key, column, value, shown):
@@ -139,3 +140,9 @@ def test_the_best_needs_its_rows(results):
     change(results, "05_baseline", "resnet", "method", "another")
     with pytest.raises(EcglibError, match="0 rows with"):
         best.leaderboard(results)
+
+
+def test_numbers_that_are_not_shown_to_be_equal_need_other_words(results):
+    change(results, "05_equivalence", "teacher -> student with KD", "within 0.01", "not shown")
+    with pytest.raises(EcglibError, match="is shown to be equal"):
+        story.first_screen(results, "en")
