@@ -1,7 +1,8 @@
 """The baselines of BeatGAN's comparison table: PCA, one-class SVM, isolation forest, VAE.
 
 They use BeatGAN's training and test beats and no labels. The VAE trains for as many steps as BeatGAN, and its last
-weights are tested. The table's autoencoder is BeatGAN's generator without an adversary: arm N (`arms.teacher_arms`).
+weights are tested. Beside the autoencoder (AE) of that table stands BeatGAN's generator without an adversary, arm N
+(`arms.teacher_arms`); the paper does not say that its AE is the same network.
 """
 
 from collections.abc import Callable
@@ -60,7 +61,7 @@ class VAE(nn.Module):
 
 def pca(train: np.ndarray, test: np.ndarray, config: BeatGANConfig, device: str) -> np.ndarray:
     """Mean squared error of the projection onto 50 components, the size of BeatGAN's code."""
-    model = PCA(n_components=min(LATENT, len(train)), random_state=config.training.seed).fit(train)
+    model = PCA(n_components=min(LATENT, len(train)), svd_solver="covariance_eigh").fit(train)  # nothing random
     return np.square(test - model.inverse_transform(model.transform(test))).mean(axis=1)
 
 

@@ -92,29 +92,33 @@ def _recording(outputs: dict[str, Tensor], name: str) -> Callable[[nn.Module, tu
 
 
 class Remembered(nn.Module):
-    """A frozen network on the CPU that is asked once about each beat: from the second epoch on its answer is looked up.
+    """A frozen network on the CPU that is asked about all training beats (N, C, 320) at once, and then looked up.
 
-    In evaluation mode a beat's answer does not depend on the others of its batch. `most` answers are kept, so that
-    beats that never come again, such as warped ones, do not fill the memory.
+    The last bits of an answer depend on the batch that it is computed in, so the batches are always the same: a
+    training that goes on from a checkpoint meets the same answers. Other beats, such as warped ones, are computed.
     """
 
-    def __init__(self, network: nn.Module, most: int) -> None:
+    def __init__(self, network: nn.Module, beats: Tensor, batch: int = 256) -> None:
         super().__init__()
-        self.network, self.most = network, most
+        self.network = network
         self._answers: dict[bytes, tuple[Tensor, ...]] = {}
+        with torch.no_grad():
+            for part in beats.split(batch):
+                answers = zip(*self.network(part), strict=True)
+                self._answers |= dict(zip(_keys(part), answers, strict=True))
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """The network's outputs for beats x (B, C, 320), each (B, ...)."""
-        keys = [hashlib.blake2b(beat.tobytes(), digest_size=16).digest() for beat in x.numpy()]
-        known = {key: self._answers[key] for key in keys if key in self._answers}
-        new = [place for place, key in enumerate(keys) if key not in known]
-        if new:
-            for place, *answer in zip(new, *self.network(x[new]), strict=True):
-                known[keys[place]] = tuple(answer)
-        if len(self._answers) < self.most:
-            self._answers |= {key: tuple(part.clone() for part in known[key]) for key in map(keys.__getitem__, new)}
-        return tuple(torch.stack(parts) for parts in zip(*(known[key] for key in keys), strict=True))
+        keys = _keys(x)
+        if not all(key in self._answers for key in keys):
+            return self.network(x)
+        return tuple(torch.stack(parts) for parts in zip(*(self._answers[key] for key in keys), strict=True))
+
+
+def _keys(x: Tensor) -> list[bytes]:
+    """A digest of each beat of x (B, C, 320)."""
+    return [hashlib.blake2b(beat.tobytes(), digest_size=16).digest() for beat in x.numpy()]
 
 
 class Distiller(Term):
@@ -124,7 +128,7 @@ class Distiller(Term):
         settings: what is distilled.
         student: the network in training.
         teacher: frozen in place and put into evaluation mode; None lets the student's moving average teach.
-        x: (N, C, 320) all training beats; the as-coded term needs them, and `Remembered` their number.
+        x: (N, C, 320) all training beats; the as-coded term and `Remembered` need them.
     """
 
     columns = ("loss_distillation", "gradient_ratio")
@@ -138,7 +142,7 @@ class Distiller(Term):
         if self.watches or teacher is None:
             self._taught: nn.Module = self.teacher
         else:
-            self._taught = compiled(self.teacher) if x.is_cuda else Remembered(self.teacher, len(x))
+            self._taught = compiled(self.teacher) if x.is_cuda else Remembered(self.teacher, x)
         self.constant = constant_term(settings, student, self.teacher, x) if settings.program == "as coded" else None
 
     def __call__(self, step: Step) -> Tensor:

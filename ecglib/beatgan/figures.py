@@ -170,13 +170,13 @@ def score_histograms(labels: np.ndarray, scores: np.ndarray, thresholds: Mapping
     figure, axis = plt.subplots(figsize=(9, 3.4))
     bins = np.geomspace(max(scores.min(), 1e-5), scores.max(), 70).tolist()
     for name, colour in CLASS_COLOURS.items():
-        chosen = scores[labels == name]
+        chosen = np.maximum(scores[labels == name], bins[0])
         if len(chosen) >= 30:  # the outline of fewer beats says nothing
             weights = np.full(len(chosen), 100 / len(chosen))
             label = f"{name} ({len(chosen):,} beats)"
             axis.hist(chosen, bins, weights=weights, histtype="step", linewidth=1.5, color=colour, label=label)
     for (name, threshold), style in zip(thresholds.items(), ("-", "--"), strict=False):
-        found, left_alone = (scores[labels != "N"] > threshold).mean(), (scores[labels == "N"] <= threshold).mean()
+        found, left_alone = (scores[labels != "N"] >= threshold).mean(), (scores[labels == "N"] < threshold).mean()
         label = f"{name}, {threshold:.4f}:\nsensitivity {found:.0%}, specificity {left_alone:.0%}"
         axis.axvline(threshold, color=REPORT, linestyle=style, linewidth=1, label=label)
     axis.set(xscale="log", xlabel="anomaly score: mean squared error (log scale)", ylabel="% of the class's beats")
@@ -196,13 +196,11 @@ def roc_and_pr(
     """
     figure, axes = plt.subplots(1, 2, figsize=(10, 4.2))
     for rule, seeds in runs.items():
-        roc, pr = [], []
+        pr = []
         for abnormal, scores in seeds:
-            false_rate, hit_rate, _ = roc_curve(abnormal, scores)
-            roc.append(np.interp(GRID, false_rate, hit_rate))
             precision, recall, _ = precision_recall_curve(abnormal, scores)
             pr.append(np.interp(GRID, recall[::-1], precision[::-1]))
-        for axis, curves in zip(axes, (np.array(roc), np.array(pr)), strict=True):
+        for axis, curves in zip(axes, (_roc_curves(seeds), np.array(pr)), strict=True):
             _band(axis, curves, RULE_COLOURS[rule], f"{RULE_NAMES[rule]}, {len(seeds)} seeds", alpha=0.2)
     chance = next(iter(runs.values()))[0][0].mean()
     axes[0].plot([0, 1], [0, 1], color=REPORT, linestyle=":", linewidth=1, label="chance")
@@ -215,6 +213,17 @@ def roc_and_pr(
     for axis in axes:
         axis.legend(fontsize=8, loc="lower right" if axis is axes[0] else "lower left")
     return figure
+
+
+def _roc_curves(seeds: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """The hit rates over `GRID` (seeds, 201) from (abnormal (N,), scores (N,)) of each seed; all begin at 0."""
+    rates = []
+    for abnormal, scores in seeds:
+        false_alarms, hits, _ = roc_curve(abnormal, scores)
+        rates.append(np.interp(GRID, false_alarms, hits))
+    curves = np.array(rates)
+    curves[:, 0] = 0
+    return curves
 
 
 def _band(axis: Axes, curves: np.ndarray, colour: str, label: str, alpha: float) -> None:
@@ -366,12 +375,7 @@ def roc_bands(curves: Mapping[str, Sequence[tuple[np.ndarray, np.ndarray]]], pub
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.6))
     colours = (TEACHER_COLOUR, PLAIN_COLOUR, STUDENT_COLOUR, "#CC79A7")
     for place, ((name, members), colour) in enumerate(zip(curves.items(), colours, strict=False)):
-        rows = []
-        for abnormal, scores in members:
-            false_alarms, hits, _ = roc_curve(abnormal, scores)
-            rows.append(np.interp(GRID, false_alarms, hits))
-        rates = np.array(rows)
-        rates[:, 0] = 0
+        rates = _roc_curves(members)
         area = np.mean([metrics.auc(abnormal, scores) for abnormal, scores in members])
         label = f"{name}: {area:.4f}" + (f" (report {published[name]:.4f})" if name in published else "")
         for axis in axes:

@@ -24,7 +24,7 @@ from ecglib.data.mitbih import CLASSES, RECORDS, Beats
 from ecglib.data.split import Split
 from ecglib.runs.loop import Best, Loop, copied
 from ecglib.runs.obtain import Clock, Result
-from ecglib.runs.store import PUBLISHED, StoredRun, publish, read_tensors
+from ecglib.runs.store import PUBLISHED, StoredRun, digest_of_file, publish, read_tensors
 from ecglib.stats import metrics
 
 
@@ -215,7 +215,10 @@ class BeatGANConfig(BeatsConfig):
         epochs = {rule: kept.epoch for rule, kept in best.items()} | dict.fromkeys(
             (AVERAGED, LATE), settings.epochs - 1
         )
-        return Result(weights, predictions, lambda stored: evaluate(stored, epochs))
+        # A teacher whose weights were kept in half precision alone teaches a little otherwise: which ones did is kept.
+        taught = [BeatGANRun(loop.folder.parent / name).weights_file() for name in self.parents]
+        facts = {"teacher_weights": {path.parent.name: digest_of_file(path) for path in taught}} if taught else None
+        return Result(weights, predictions, lambda stored: evaluate(stored, epochs), facts)
 
 
 def evaluate(predictions: Mapping[str, np.ndarray], epochs: Mapping[str, int]) -> dict[str, dict[str, float]]:
@@ -285,16 +288,21 @@ class BeatGANRun(StoredRun):
         Raises:
             EcglibError: the store has no such weights, or they are damaged.
         """
-        path = self.folder / f"weights_{rule}.safetensors"
-        if not path.exists() and rule == "corrected":
-            path = self.folder / PUBLISHED
-        if not path.exists():
-            raise EcglibError(
-                f"weights_{rule}.safetensors is not in {self.folder.name}: train the run again with weights=True."
-            )
         generator = Generator(len(self.config.get("leads", (0,))), self.config.get("width", 1.0))
-        generator.load_state_dict(read_tensors(path))
+        generator.load_state_dict(read_tensors(self.weights_file(rule)))
         return generator.eval()
+
+    def weights_file(self, rule: str = "corrected") -> Path:
+        """Where the weights of the epoch that `rule` chose are; those of "corrected" may be the published ones.
+
+        Raises:
+            EcglibError: the store came without them.
+        """
+        names = [f"weights_{rule}.safetensors", *([PUBLISHED] if rule == "corrected" else [])]
+        for name in names:
+            if (self.folder / name).exists():
+                return self.folder / name
+        raise EcglibError(f"{names[0]} is not in {self.folder.name}: train the run again with weights=True.")
 
     def publish(self) -> None:
         """Keep the generator of the corrected rule in half precision, small enough to be committed."""

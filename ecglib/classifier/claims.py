@@ -23,7 +23,6 @@ from ecglib.stats.comparisons import (
     equivalence_table,
     family,
     limited,
-    p_header,
     p_value,
     unpaired,
 )
@@ -208,7 +207,7 @@ def equal(found: Mapping[str, Claimed | Measured], limit: str = "") -> pd.DataFr
         questions[name] = one.test.differences, one.test.over_patients
     table = equivalence_table(questions)
     for column in table.columns:
-        if column.startswith("within") and p_header(len(questions)) not in column:
+        if column.startswith("within") and ": p (" not in column:
             table[column] = [limited(words, limit) for words in table[column]]
     table.insert(0, "records", [one.part for one in changes.values()])
     table["seeds"] = [one.trained.removeprefix("seeds: ") for one in changes.values()]

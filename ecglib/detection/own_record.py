@@ -47,7 +47,7 @@ class Usual(Checked):
 
     around: int = 301  # beats around each, about four minutes
     latest: float = 0.2  # the share of these with the longest intervals before them, whose median is usual
-    causal: bool = False  # only beats before count, as on a monitor; the first `around` beats are judged together
+    causal: bool = False  # only beats before count, as on a monitor; only the first `around` are judged together
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,7 +61,7 @@ class _Reference:
 
     judged: slice  # the block
     latest: np.ndarray  # positions of the latest beats around it
-    interval: float  # the shortest of theirs, s
+    interval: float  # from which a beat counts among the latest, s
     change: float  # median change of log intervals from one beat around to the next
 
 
@@ -74,8 +74,10 @@ def answers(signals: np.ndarray, intervals: np.ndarray, usual: Usual = Usual()) 
         usual: which of them are compared with.
 
     Raises:
-        EcglibError: there is no beat, or the shapes do not fit each other.
+        EcglibError: there is no beat, the shapes do not fit each other, or a sample is not finite.
     """
+    if not np.isfinite(signals).all():
+        raise EcglibError("A beat has samples that are not finite: fill the gap or leave the beat out.")
     if signals.shape[2:] != (WINDOW,) or len(signals) != len(intervals):
         raise EcglibError(
             f"Beats {signals.shape} and intervals {intervals.shape} do not fit: (M, leads, {WINDOW}) and (M,)."

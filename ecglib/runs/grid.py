@@ -1,6 +1,6 @@
 """Many runs: arms with several seeds, trained parents first."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -57,7 +57,7 @@ def needed_weights(configs: Iterable[Config], store: Path) -> set[str]:
     return needed
 
 
-def obtain_with_weights(config: Config[RunT], others: Iterable[Config], data: Any, store: Path, device: str) -> RunT:
+def obtain_with_weights(config: Config[RunT], others: Sequence[Config], data: Any, store: Path, device: str) -> RunT:
     """The run of `config` with its weights. If it must be trained, its parents among `others` are trained first."""
     if not config.run(store).finished(weights=True):
         for parent in others:

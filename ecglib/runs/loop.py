@@ -50,6 +50,7 @@ class Best:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """See `Part`."""
         vars(self).update(state_dict)
+        self.weights = {name: tensor.cpu() for name, tensor in self.weights.items()}  # a GPU may have loaded them
 
 
 def copied(model: nn.Module) -> dict[str, Tensor]:

@@ -13,10 +13,10 @@ from tqdm.auto import tqdm
 
 from ecglib.core.config import differences
 from ecglib.core.device import choose_device, environment
-from ecglib.core.files import sole_process, write_json, write_text
+from ecglib.core.files import HALF_WRITTEN, sole_process, write_json, write_text
 from ecglib.core.precision import Precision, resolved
 from ecglib.runs.loop import Loop
-from ecglib.runs.store import OF_PREDICTIONS, StoredRun, digest_of_file, write_arrays, write_tensors
+from ecglib.runs.store import OF_PREDICTIONS, PUBLISHED, StoredRun, digest_of_file, write_arrays, write_tensors
 
 SHOWN = ("auc", "auc_eval_mode", "loss")  # on a progress bar: the first of these that an epoch has
 Watcher = Callable[[Loop], object]
@@ -94,7 +94,7 @@ def obtain(
         return run
     run.folder.mkdir(parents=True, exist_ok=True)
     with sole_process(store, config.run_id, f"Another process is training {config.run_id}"):
-        for leftover in run.folder.glob(".*"):
+        for leftover in run.folder.glob(f".*{HALF_WRITTEN}"):
             leftover.unlink()  # half-written files of a process that was killed
         if not run.finished(weights):  # another process may have finished it in between
             with tqdm(total=config.training.epochs, desc=config.run_id, unit="epoch", disable=not bar) as own:
@@ -107,11 +107,12 @@ def _train(config: Config, data: Any, folder: Path, device: str, watchers: Seque
     write_json(folder / "config.json", differences(config))
     loop = Loop(folder, settings.seed, settings.epochs, place, watchers, resolved(settings.precision, place))
     result = config.train(data, loop)
-    # A finished run that is trained again for its weights is unfinished while its files are replaced.
-    (folder / "metrics.json").unlink(missing_ok=True)
+    # A run that is trained again for its weights is unfinished while its files are replaced: see `StoredRun.finished`.
+    for replaced in ("metrics.json", PUBLISHED):
+        (folder / replaced).unlink(missing_ok=True)
+    write_arrays(folder / "predictions.npz", result.predictions)
     for name, (tensors, facts) in result.weights.items():
         write_tensors(folder / f"{name}.safetensors", tensors, facts)
-    write_arrays(folder / "predictions.npz", result.predictions)
     history = pd.DataFrame(loop.history)
     write_text(folder / "history.csv", history.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     spent = {"seconds": round(float(history["seconds"].sum()), 1), **(result.facts or {})}

@@ -31,6 +31,7 @@ from ecglib.core.files import atomic_path, write_text
 
 PUBLISHED = "weights_float16.safetensors"  # in half precision, small enough to be committed
 CONTENTS = "contents.json"  # in a file of predictions: group -> array -> entry
+GIT = "restore it with 'git checkout -- {}'"  # what mends a file of the bundle
 OF_PREDICTIONS = "predictions"  # in env.json: the digest of the file that the training wrote
 JSON = {"config": "config.json", "env": "env.json", "metrics": "metrics.json"}
 
@@ -47,9 +48,9 @@ class StoredRun:
         kept = all((self.folder / f"{name}.safetensors").exists() for name in self.WEIGHTS)
         if weights and not (kept or (self.folder / PUBLISHED).exists()):
             return False
-        if all((self.folder / name).exists() for name in ("metrics.json", "predictions.npz")):
-            return True
-        return self.folder.name in bundle(self.folder.parent).facts and not (self.folder / "config.json").exists()
+        if (self.folder / "predictions.npz").exists():  # without metrics, which come last, a training was stopped
+            return (self.folder / "metrics.json").exists()
+        return self.folder.name in bundle(self.folder.parent).facts
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self.folder / JSON[name]
@@ -184,23 +185,25 @@ class Bundle:
         """Name of a group of arrays -> name of an array -> the file and the entry that have it."""
         found: dict[str, dict[str, tuple[Path, str]]] = {}
         for path in sorted(self.folder.glob("predictions_*.npz")):
-            with _reading(path), zipfile.ZipFile(path) as archive:
+            with _reading(path, GIT), zipfile.ZipFile(path) as archive:
                 for name, members in json.loads(archive.read(CONTENTS)).items():
                     found[name] = {key: (path, entry) for key, entry in members.items()}
         return found
 
     def size(self, name: str) -> int:
         """Bytes of a group of arrays, compressed; other groups may share them."""
-        entries = {entry for _, entry in self.groups[name].values()}
-        (path,) = {path for path, _ in self.groups[name].values()}
-        with _reading(path), zipfile.ZipFile(path) as archive:
-            return sum(archive.getinfo(entry).compress_size for entry in entries)
+        found = 0
+        for path in {path for path, _ in self.groups[name].values()}:
+            entries = {entry for of, entry in self.groups[name].values() if of == path}
+            with _reading(path, GIT), zipfile.ZipFile(path) as archive:
+                found += sum(archive.getinfo(entry).compress_size for entry in entries)
+        return found
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         """The arrays of a group, as they are stored."""
         found = {}
         for key, (path, entry) in self.groups[name].items():
-            with _reading(path), zipfile.ZipFile(path) as archive:
+            with _reading(path, GIT), zipfile.ZipFile(path) as archive:
                 found[key] = _read(archive, entry)
         return found
 
@@ -336,11 +339,11 @@ def _widened(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _reading(path: Path, remedy: str = "delete it and run again") -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, SafetensorError) as error:
-        raise EcglibError(f"{path} cannot be read ({error}): delete it and run again.") from error
+        raise EcglibError(f"{path} cannot be read ({error}): {remedy.format(path)}.") from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> None:
@@ -382,7 +385,7 @@ def half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def publish(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> None:
-    """Write weights as `PUBLISHED` in the folder of `path`."""
+    """Write weights as `PUBLISHED` in the folder of `path`, unless they are there: a training removes old ones."""
     if not (published := path.with_name(PUBLISHED)).exists():
         write_tensors(published, half(tensors), facts)
 

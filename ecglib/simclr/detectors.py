@@ -109,7 +109,7 @@ class Described:
     def components(self, draw: "Callable[[Beats, np.ndarray, tuple[int, ...]], np.ndarray]", by: Detector) -> Features:
         """Principal components of `draw(beats, members, leads)`."""
         normal, tested = (draw(self.beats, members, by.leads).reshape(len(members), -1) for members in self.members)
-        model = PCA(min(by.components, *normal.shape), random_state=self.encoder.training.seed).fit(normal)
+        model = PCA(min(by.components, *normal.shape), svd_solver="covariance_eigh").fit(normal)  # nothing random
         return model.transform(normal), model.transform(tested)
 
 

@@ -18,6 +18,7 @@ from ecglib.beatgan.task import BeatsConfig
 from ecglib.core.config import Checked, digest
 from ecglib.core.cuda_graph import Repeated, Row
 from ecglib.core.errors import EcglibError
+from ecglib.core.extras import need
 from ecglib.core.precision import Precision
 from ecglib.core.seeds import seed_everything
 from ecglib.data.augment import Views, random_view
@@ -39,6 +40,13 @@ class Settings(Checked):
     learning_rate: float = 1e-3  # of Adam
     large_batch: int = 1024  # from this batch size on, LARS with SimCLR's learning rate 0.3 x batch / 256
     precision: Precision = "float32"  # of hidden layers while they train
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.epochs < 1 or self.batch_size < 2:
+            raise EcglibError(
+                f"epochs={self.epochs}, batch_size={self.batch_size}: at least 1 epoch, and 2 beats to tell apart."
+            )
 
 
 @dataclass(frozen=True)
@@ -125,13 +133,7 @@ def new_optimizer(settings: Settings, model: nn.Module) -> torch.optim.Optimizer
     if batch < settings.large_batch:
         weights = list(model.parameters())
         return torch.optim.Adam(weights, settings.learning_rate, fused=True, capturable=weights[0].is_cuda)
-    try:
-        from pytorch_optimizer import LARS  # an optional extra
-    except ImportError as error:
-        raise EcglibError(
-            f"A batch of {batch} beats is trained with LARS: pip install -c constraints.txt -e '.[large-batch]'."
-        ) from error
-    return LARS(model.parameters(), lr=0.3 * batch / 256, weight_decay=1e-6)
+    return need("pytorch_optimizer", "large-batch").LARS(model.parameters(), lr=0.3 * batch / 256, weight_decay=1e-6)
 
 
 def step(config: EncoderConfig, model: nn.Module, x: Tensor, optimizer: torch.optim.Optimizer) -> Row:

@@ -24,7 +24,7 @@ POWER = 0.8  # of "the smallest difference that so many runs could have shown"
 # reported number may lie 0.005 beside the true one. It is also the half-width of a 90 % bootstrap on all of PTB-XL's
 # fold 10, as the published benchmark has it: smaller differences cannot be told there.
 EQUAL_MARGIN = 0.005
-IDENTICAL = "identical: nothing was distilled"
+IDENTICAL = "the same number in every seed"
 TESTED_ON = ("data", "split", "fold", "split_seed", "test_beats")  # settings that decide what is tested
 
 
@@ -80,7 +80,7 @@ class Comparison:
 
     @property
     def identical(self) -> bool:
-        """Whether the two arms are the same to the last stored bit."""
+        """Whether no pair differs in its number; differences of rounding are none."""
         return bool((self.differences == 0).all())
 
     def detectable(self, questions: int = 1) -> float:
@@ -157,7 +157,7 @@ def compare(
     Both arms are in the order of their seeds. The control may have more runs; its first ones are the partners.
 
     Raises:
-        EcglibError: an arm has no partner, or the two were tested on different data.
+        EcglibError: an arm has no partner, or two partners have another seed or were tested on different data.
     """
     key = by.key if isinstance(by, Rule) else by
     if len(arm) > len(control):
@@ -167,14 +167,22 @@ def compare(
         same_data = all(one.config.get(name) == other.config.get(name) for name in TESTED_ON)
         if not (same_data and np.array_equal(one.tested, other.tested)):
             raise EcglibError(f"{one.folder.name} and {other.folder.name} were tested on different data: no pair.")
+        seeds = [run.config["training"]["seed"] for run in (one, other)]
+        if seeds[0] != seeds[1]:
+            raise EcglibError(f"{one.folder.name} has seed {seeds[0]}, {other.folder.name} seed {seeds[1]}: no pair.")
     values, control_values = ([run.metrics[key][metric] for run in runs] for runs in (arm, partners))
-    differences = np.subtract(values, control_values)
+    differences = _without_rounding(np.subtract(values, control_values))
     over_seeds = metrics.mean_interval(differences)
     over_beats, over_patients = (
         metrics.percentiles(over_seeds.value, _mean(arm, key, metric, unit) - _mean(partners, key, metric, unit))
         for unit in (False, True)
     )
     return Comparison(differences, over_seeds, over_beats, over_patients, p_value(differences))
+
+
+def _without_rounding(differences: np.ndarray) -> np.ndarray:
+    """Differences of numbers around 1 in which those of rounding alone are exactly 0."""
+    return np.where(np.abs(differences) < 1e-12, 0.0, differences)
 
 
 def p_value(differences: np.ndarray) -> float:
@@ -199,6 +207,11 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     steps = p[ordered] * np.arange(len(ordered), 0, -1)
     adjusted[ordered] = np.minimum(np.maximum.accumulate(steps), 1)
     return adjusted
+
+
+def _counted(adjusted: np.ndarray) -> int:
+    """How many questions a family has: those with a p, or all if none has."""
+    return int(np.isfinite(adjusted).sum()) or len(adjusted)
 
 
 def p_header(questions: int) -> str:
@@ -259,10 +272,10 @@ class Judged:
         """The adjusted p as a table shows it."""
         return shown_p(self.p)
 
-    def verdict(self, limit: str = "", better: str = "better", worse: str = "worse", identical: str = IDENTICAL) -> str:
+    def verdict(self, limit: str = "", better: str = "better", worse: str = "worse") -> str:
         """The function `verdict` in a table's own words; `limit` says what is not the report's, see `limited`."""
         words = verdict(self.comparison, self.p, self.claimed, self.over_patients)
-        for word, chosen in (("better", better), ("worse", worse), (IDENTICAL, identical)):
+        for word, chosen in (("better", better), ("worse", worse)):
             words = chosen + words.removeprefix(word) if words.startswith(word) else words
         return limited(words, limit)
 
@@ -279,12 +292,16 @@ def family(
     claimed: Mapping[Name, float | None] | None = None,
     over_patients: Mapping[Name, Interval] | None = None,
 ) -> dict[Name, Judged]:
-    """All questions of a table, judged together; see `Judged` for what each question may have."""
+    """All questions of a table, judged together; see `Judged` for what each question may have.
+
+    The family is those that can be tested: with fewer than `metrics.MIN_SEEDS` seeds there is no p to correct.
+    """
     adjusted = holm([one.p for one in questions.values()])
+    tested = _counted(adjusted)
     # A report that says "no change" claims no difference that an interval could exclude.
     claims, others = {name: one or None for name, one in (claimed or {}).items()}, over_patients or {}
     return {
-        name: Judged(one, float(p), len(questions), claims.get(name), others.get(name))
+        name: Judged(one, float(p), tested, claims.get(name), others.get(name))
         for (name, one), p in zip(questions.items(), adjusted, strict=True)
     }
 
@@ -339,7 +356,7 @@ def equivalence_table(
         adjusted = holm([equivalence(differences, limit) for differences, _ in questions.values()])
         for (name, (_, over_patients)), p in zip(questions.items(), adjusted, strict=True):
             within = max(-over_patients.low, over_patients.high) < limit
-            rows[name][f"within {limit:g}: {p_header(len(questions))}"] = shown_p(p)
+            rows[name][f"within {limit:g}: {p_header(_counted(adjusted))}"] = shown_p(p)
             rows[name][f"within {limit:g}"] = _equal(float(p), within)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("equal?")
 

@@ -50,7 +50,7 @@ class Change:
     differences: np.ndarray | None = None  # (seeds,) after minus before
 
 
-def whole(*given: np.ndarray) -> None:
+def refuse_masked(*given: np.ndarray) -> None:
     """Refuse masked values: a NumPy array that is made of them has whatever lies below the mask.
 
     Raises:
@@ -67,7 +67,7 @@ def checked(abnormal: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.nd
     Raises:
         EcglibError: there is none, lengths differ, a label is not bool, 0 or 1, or a score is not finite or masked.
     """
-    whole(abnormal, scores)
+    refuse_masked(abnormal, scores)
     abnormal, scores = np.asarray(abnormal), np.asarray(scores)
     if abnormal.shape != scores.shape or abnormal.ndim != 1 or len(abnormal) == 0:
         raise EcglibError(

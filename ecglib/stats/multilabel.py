@@ -20,7 +20,7 @@ def _checked(targets: np.ndarray, scores: np.ndarray, probable: bool = False) ->
         EcglibError: shapes differ, a target is not 0 or 1, a value is masked, a score is not finite or, if `probable`,
             not in 0 to 1.
     """
-    metrics.whole(targets, scores)
+    metrics.refuse_masked(targets, scores)
     targets, scores = np.asarray(targets), np.asarray(scores)
     if targets.shape != scores.shape or targets.ndim != 2 or targets.size == 0:
         raise EcglibError(f"Targets {targets.shape} and scores {scores.shape} do not fit: both must be (N, C).")
@@ -65,10 +65,18 @@ def rounded_auc(found: dict[str, float]) -> float:
 
 
 def resampled_auc(targets: np.ndarray, scores: np.ndarray, patients: np.ndarray | None = None) -> np.ndarray:
-    """Macro-AUC of each bootstrap resample of the records, or of whole patients: (R,)."""
+    """Macro-AUC of each bootstrap resample of the records, or of whole patients: (R,).
+
+    As in `macro_auc` the mean is over the classes that occur, here in the resample; NaN without any.
+    """
+    targets, scores = _checked(targets, scores)
     present = [column for column in range(targets.shape[1]) if 0 < targets[:, column].sum() < len(targets)]
     drawn = [metrics.resampled_auc(targets[:, column] == 1, scores[:, column], patients) for column in present]
-    return np.mean(drawn, axis=0)
+    if not drawn:
+        return np.full(metrics.RESAMPLES, np.nan)
+    occurs = np.isfinite(drawn)
+    with np.errstate(invalid="ignore"):
+        return np.where(occurs, drawn, 0).sum(axis=0) / occurs.sum(axis=0)
 
 
 def auc_interval(targets: np.ndarray, scores: np.ndarray, patients: np.ndarray | None = None) -> Interval:

@@ -4,12 +4,22 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ecglib.core.errors import EcglibError
+
 
 def surprise(normal: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """-log of the share of normal scores (N,) that are at least as high as each of `scores` (M,): (M,).
 
     This makes scores of any unit comparable. A score above all normal ones gets the largest value, log(N + 1).
+
+    Raises:
+        EcglibError: there is no normal score, or a score is not finite.
     """
+    if len(normal) == 0:
+        raise EcglibError("There is no normal score: surprise is asked among normal ones.")
+    unknown = int((~np.isfinite(normal)).sum() + (~np.isfinite(scores)).sum())
+    if unknown:
+        raise EcglibError(f"{unknown} scores are not finite: they would count as the most unusual of all.")
     at_least = len(normal) - np.searchsorted(np.sort(normal), scores, side="left")
     return -np.log((at_least + 1) / (len(normal) + 1))
 
@@ -18,5 +28,8 @@ def fisher(terms: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """Several scores combined into one (M,): the sum of their surprises, as in Fisher's method, without weights.
 
     `terms` maps a name to the scores of normal validation beats (N,) and those of the beats to be judged (M,).
+
+    Raises:
+        EcglibError: see `surprise`.
     """
     return np.sum([surprise(normal, scores) for normal, scores in terms.values()], axis=0)

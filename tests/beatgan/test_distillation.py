@@ -222,15 +222,25 @@ def test_a_teacher_is_asked_once_about_each_beat_and_answers_the_same():
     model, x = teacher().eval(), beats(12)
     asked = []
     model.register_forward_pre_hook(lambda module, inputs: asked.append(len(inputs[0])))
-    remembered = distillation.Remembered(model, most=12)
+    remembered = distillation.Remembered(model, x, batch=8)
     for order in (torch.arange(12), torch.arange(12).flip(0), torch.tensor([3, 0, 3])):
         found = [torch.cat(parts) for parts in zip(*(remembered(x[part]) for part in order.split(6)), strict=True)]
         for one, wanted in zip(found, model.forward(x[order]), strict=True):
             torch.testing.assert_close(one, wanted)
-    assert asked == [6, 6], "and nothing in the second and third round"
-    remembered(beats(2, seed=1))
-    remembered(beats(2, seed=1))
-    assert asked == [6, 6, 2, 2], "more than 12 are answered, but not kept"
+    assert asked == [8, 4], "and nothing afterwards"
+    other = torch.cat([x[:1], beats(2, seed=1)])
+    torch.testing.assert_close(remembered(other)[0], model.forward(other)[0], rtol=0, atol=0)
+    assert asked[:3] == [8, 4, 3], "a batch with a beat that it does not know is computed as it is"
+
+
+def test_an_answer_does_not_depend_on_what_was_asked_before():
+    """Else a training that goes on from a checkpoint would meet other last bits."""
+    model, x = teacher().eval(), beats(75)
+    used, fresh = (distillation.Remembered(model, x) for _ in range(2))
+    for part in x.split(16):
+        used(part)
+    for places in ([3], [70, 2, 41], list(range(5, 68))):
+        assert all(torch.equal(one, other) for one, other in zip(used(x[places]), fresh(x[places]), strict=True))
 
 
 def test_who_does_not_beat_chance_may_not_teach():

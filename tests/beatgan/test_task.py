@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from ecglib.beatgan.training import Settings
 from ecglib.core.errors import EcglibError
 from ecglib.data import mitbih
 from ecglib.runs.obtain import obtain
+from ecglib.runs.store import digest_of_file
 
 
 def config(beats, **changes):
@@ -104,6 +106,26 @@ def test_a_students_history_has_the_term_and_its_pull(beats, tmp_path):
     history = obtain(taught, beats, tmp_path, "cpu").history
     assert (history["loss_distillation"] > 0).all()
     assert (history["gradient_ratio"] > 0).all()
+
+
+def test_a_taught_student_keeps_which_weights_taught_it_and_resumes_to_the_same_end(beats, tmp_path, monkeypatch):
+    monkeypatch.setattr(task, "check_teacher", lambda *_: None)  # so short a training does not beat chance
+    teacher = obtain(config(beats), beats, tmp_path, "cpu")
+    taught = config(beats, seed=100, distillation=Distillation(("reconstruction",), teacher.folder.name))
+    taught = dataclasses.replace(taught, training=dataclasses.replace(taught.training, epochs=3), train_beats=75)
+    whole = obtain(taught, beats, tmp_path, "cpu")
+    wanted = {teacher.folder.name: digest_of_file(teacher.weights_file())}
+    assert whole.environment["teacher_weights"] == wanted
+    weights = whole.generator().state_dict()
+    shutil.rmtree(whole.folder)
+
+    def stop(loop):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        obtain(taught, beats, tmp_path, "cpu", watchers=[stop])
+    resumed = obtain(taught, beats, tmp_path, "cpu").generator().state_dict()
+    assert all(torch.equal(one, resumed[name]) for name, one in weights.items())
 
 
 def test_too_few_beats_and_one_class_alone_are_errors(beats, tmp_path):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from ecglib.beatgan.task import BeatGANConfig, BeatGANRun
 from ecglib.beatgan.training import Settings
 from ecglib.core.errors import EcglibError
 from ecglib.runs.obtain import obtain
+from ecglib.runs.store import PUBLISHED, pack, read_tensors, write_tensors
 
 RECORDS = ("100", "106", "118", "200", "208", "223")
 RULES = ("as_coded", "corrected", "labelled")
@@ -87,6 +89,44 @@ def test_a_run_stopped_after_any_epoch_resumes_to_the_same_end(tiny, beats, tmp_
     assert [row["epoch"] for row in rows] == list(range(stop_after, 3)), "the epochs before are not trained again"
     assert_same_run(whole, resumed)
     assert not (resumed.folder / "checkpoint.pt").exists()
+
+
+def test_a_run_of_the_bundle_stays_finished_while_it_is_trained_again_for_its_weights(tiny, beats, tmp_path):
+    store = tmp_path / "runs"
+    first = obtain(tiny, beats, store, "cpu")
+    pack(store, lambda *_: "all")
+    shutil.rmtree(first.folder)
+    assert tiny.run(store).finished()
+
+    def stop(_):
+        raise Stop
+
+    with pytest.raises(Stop):
+        obtain(tiny, beats, store, "cpu", weights=True, watchers=[stop])
+    assert (tiny.run(store).folder / "config.json").exists(), "the training had begun"
+    assert tiny.run(store).finished()
+    assert not tiny.run(store).finished(weights=True)
+    assert obtain(tiny, beats, store, "cpu", weights=True).metrics == first.metrics
+
+
+def test_published_weights_are_those_of_the_last_training(tiny, beats, tmp_path):
+    run = obtain(tiny, beats, tmp_path, "cpu")
+    run.publish()
+    write_tensors(run.folder / PUBLISHED, {name: 0 * one for name, one in read_tensors(run.folder / PUBLISHED).items()})
+    (run.folder / "predictions.npz").unlink()
+    again = obtain(tiny, beats, tmp_path, "cpu")
+    assert not (run.folder / PUBLISHED).exists()
+    again.publish()
+    assert any(one.any() for one in read_tensors(run.folder / PUBLISHED).values())
+
+
+def test_hidden_files_of_others_stay(tiny, beats, tmp_path):
+    folder = tmp_path / tiny.run_id
+    (folder / ".ipynb_checkpoints").mkdir(parents=True)
+    (folder / ".notes").touch()
+    (folder / ".predictions.npz.x.partial").touch()
+    obtain(tiny, beats, tmp_path, "cpu")
+    assert sorted(path.name for path in folder.glob(".*")) == [".ipynb_checkpoints", ".notes"]
 
 
 def test_a_damaged_checkpoint_of_a_run_says_what_to_do(tiny, beats, tmp_path):

@@ -87,7 +87,7 @@ def test_half_and_double_the_margin_move_the_verdict():
     assert list(table.loc["loose", ["within 0.0025", "within 0.005", "within 0.01"]]) == ["not shown"] * 2 + ["equal"]
     assert "others not shown" in table.loc["tight, other patients", "within 0.005"]
     assert "no verdict" in table.loc["two seeds", "within 0.01"]
-    assert "within 0.005: p (Holm, 4 questions)" in table.columns
+    assert "within 0.005: p (Holm, 3 questions)" in table.columns, "two seeds have no p"
 
 
 def test_a_verdict_tells_whether_the_reports_difference_is_excluded():
@@ -99,6 +99,22 @@ def test_a_verdict_tells_whether_the_reports_difference_is_excluded():
     )
     assert comparisons.verdict(wide, 0.9) == "no difference shown"
     assert comparisons.verdict(small, float("nan")) == "fewer than 3 seeds: no verdict"
+
+
+def test_a_family_is_what_can_be_tested():
+    """Holm's factor, the heading and the power are those of one number of questions."""
+    seeds = {"a": [0.01, 0.011, 0.0105], "b": [0.01, -0.02, 0.01], "too few": [0.01, 0.02]}
+    three = {name: compared(differences) for name, differences in seeds.items()}
+    judged = comparisons.family(three)
+    assert judged["a"].p == pytest.approx(2 * three["a"].p)
+    assert {one.header for one in judged.values()} == {"p (Holm, 2 questions)"}
+    assert judged["a"].detectable() == comparisons.shown_detectable(three["a"], 2)
+    assert comparisons.family({"x": three["too few"], "y": three["too few"]})["x"].header == "p (Holm, 2 questions)"
+
+
+def test_rounding_is_no_difference():
+    found = comparisons._without_rounding(np.array([1e-16, -1e-16, 0.0, 0.001]))
+    assert found.tolist() == [0, 0, 0, 0.001]
 
 
 def test_an_unpaired_verdict_asks_other_patients_too():

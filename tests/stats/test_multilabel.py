@@ -66,6 +66,21 @@ def test_resamples_of_the_brier_score_draw_whole_patients():
     assert same == pytest.approx(np.full(metrics.RESAMPLES, 0.25)), "nothing to draw: every record errs alike"
 
 
+def test_a_resample_without_a_class_has_the_mean_of_the_others():
+    rng = np.random.default_rng(2)
+    targets = np.column_stack([rng.random(60) < 0.5, np.arange(60) < 2]).astype(int)
+    scores = rng.normal(size=(60, 2))
+    patients = np.arange(60)
+    found = multilabel.resampled_auc(targets, scores, patients)
+    each = [metrics.resampled_auc(targets[:, n] == 1, scores[:, n], patients) for n in range(2)]
+    lacking = np.isnan(each[1])
+    assert 0 < lacking.sum() < len(found)
+    np.testing.assert_allclose(found, np.nanmean(each, axis=0))
+    nothing = multilabel.resampled_auc(np.zeros((60, 2), int), scores, patients)
+    assert nothing.shape == found.shape
+    assert np.isnan(nothing).all()
+
+
 def test_the_calibration_table_is_made_of_every_seed():
     rng = np.random.default_rng(1)
     targets = (rng.random((60, 5)) < 0.4).astype(int)
