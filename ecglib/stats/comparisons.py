@@ -157,7 +157,7 @@ def compare(
     Both arms are in the order of their seeds. The control may have more runs; its first ones are the partners.
 
     Raises:
-        EcglibError: an arm has no partner, or two partners have another seed or were tested on different data.
+        EcglibError: an arm has no partner, seeds are not in one order, or two partners were tested on different data.
     """
     key = by.key if isinstance(by, Rule) else by
     if len(arm) > len(control):
@@ -167,9 +167,9 @@ def compare(
         same_data = all(one.config.get(name) == other.config.get(name) for name in TESTED_ON)
         if not (same_data and np.array_equal(one.tested, other.tested)):
             raise EcglibError(f"{one.folder.name} and {other.folder.name} were tested on different data: no pair.")
-        seeds = [run.config["training"]["seed"] for run in (one, other)]
-        if seeds[0] != seeds[1]:
-            raise EcglibError(f"{one.folder.name} has seed {seeds[0]}, {other.folder.name} seed {seeds[1]}: no pair.")
+    seeds, others = ([run.config["training"]["seed"] for run in runs] for runs in (arm, partners))
+    if len(set(np.subtract(seeds, others))) > 1:  # students of teachers are all as far from them
+        raise EcglibError(f"Runs of seeds {seeds} and {others} do not pair in this order.")
     values, control_values = ([run.metrics[key][metric] for run in runs] for runs in (arm, partners))
     differences = _without_rounding(np.subtract(values, control_values))
     over_seeds = metrics.mean_interval(differences)

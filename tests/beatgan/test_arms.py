@@ -260,11 +260,25 @@ def ruled_run(folder, coded, averaged):
     rules = {rule: {"auc": level, "ap": level} for rule, level in levels.items()}
     return SimpleNamespace(
         folder=folder,
-        config={"data": "x"},
+        config={"data": "x", "training": {"seed": 0}},
         tested=np.array(["N", "V"]),
         metrics=rules,
         resampled=lambda rule, patients, metric: np.full(10, rules[rule][metric]),
     )
+
+
+def test_runs_pair_in_the_order_of_their_seeds(tmp_path):
+    def arm(seeds):
+        runs = [ruled_run(tmp_path / str(seed), 0.9 + seed / 1000, 0.9) for seed in seeds]
+        for run, seed in zip(runs, seeds, strict=True):
+            run.config["training"] = {"seed": seed}
+        return runs
+
+    control = arm([0, 1, 2])
+    assert comparisons.compare(arm([100, 101]), control, "as_coded").differences == pytest.approx([0.1, 0.1])
+    for wrong in ([2, 1, 0], [0, 2], [101, 100]):
+        with pytest.raises(EcglibError, match="do not pair in this order"):
+            comparisons.compare(arm(wrong), control, "as_coded")
 
 
 def test_a_column_has_the_numbers_of_the_rule_that_its_heading_names(tmp_path):

@@ -142,7 +142,7 @@ def test_verdicts_are_of_one_family_and_say_what_these_runs_could_have_shown():
         "report: gain; here: fewer than 3 seeds: no verdict",
     ]
     assert table["records"].tolist() == ["test"] * 4 + ["validation"] + ["test"] * 2
-    p = [float(value) for value in table["p (Holm, 7 questions)"] if value != "-"]
+    p = [float(value) for value in table["p (Holm, 6 questions)"] if value != "-"]
     raw = [p_value(np.array(values)) for values in (clear, clear, near, wide, near, clear)]
     assert p == pytest.approx(metrics_holm(raw), rel=0.05)
     assert float(table.loc["excluded", "could have shown"]) < float(table.loc["unclear", "could have shown"])

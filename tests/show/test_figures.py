@@ -87,7 +87,7 @@ def test_a_threshold_says_what_it_finds_and_what_it_leaves_alone():
     labels = np.array(["N"] * 40 + ["V"] * 40)
     scores = np.concatenate([np.linspace(0.01, 0.4, 40), np.linspace(0.11, 0.5, 40)])
     axis = beatgan_figures.score_histograms(labels, scores, {"line": 0.2}).axes[0]
-    found, left_alone = (scores[40:] > 0.2).mean(), (scores[:40] <= 0.2).mean()
+    found, left_alone = (scores[40:] >= 0.2).mean(), (scores[:40] < 0.2).mean()
     assert labels_of(axis)[-1] == f"line, 0.2000:\nsensitivity {found:.0%}, specificity {left_alone:.0%}"
 
 
