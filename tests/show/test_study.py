@@ -150,10 +150,11 @@ def test_the_real_profiles_never_fall_back_to_simulated_records(tmp_path, monkey
 def test_pair_figures_are_drawn_after_each_epoch_and_closed(tmp_path):
     state = new_state(Settings(seed=0), 1, torch.device("cpu"))
     loop = SimpleNamespace(parts=vars(state), history=[{}, {}, {}])
+    before = plt.get_fignums()
     figures.pair_figures(tmp_path, torch.zeros(2, 1, 320), ["N", "V"])(loop)
     assert [path.name for path in tmp_path.iterdir()] == ["epoch_002.png"]
     assert state.generator.training
-    assert plt.get_fignums() == []
+    assert plt.get_fignums() == before
 
 
 def test_the_same_figure_gives_the_same_bytes(tmp_path):
