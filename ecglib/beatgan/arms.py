@@ -23,7 +23,7 @@ LESSONS: dict[str, tuple[str, Knowledge]] = {"+": ("x'", "reconstruction"), "f":
 def teacher_arms(base: BeatGANConfig, seeds: int) -> dict[str, Arm]:
     """The teacher, and the teacher without an adversary.
 
-    BeatGAN's paper has an autoencoder (AE, AUC 0.8944) in its table; a test of the adversary alone, on the same seeds,
+    BeatGAN's paper has an autoencoder (AE) in its table; a test of the adversary alone, on the same seeds,
     we found neither there nor in R1.
 
     Seed s of both starts from the same generator and sees the same batches. The seed of `base` is ignored.

@@ -85,26 +85,13 @@ exit codes: 0 done, 1 an error that the message says how to mend, 2 wrong usage,
 # The commands import what they need themselves, so that --help and a wrong option answer at once.
 
 
-def _overrides(arguments: argparse.Namespace) -> dict[str, str]:
-    """The parameters that were given with -p.
-
-    Raises:
-        EcglibError: one is given twice, with two values.
-    """
-    found: dict[str, str] = {}
-    for name, value in arguments.parameters:
-        if found.setdefault(name, value) != value:
-            raise EcglibError(f"-p {name} is given twice, {found[name]} and {value}: give it once.")
-    return found
-
-
 def _run(arguments: argparse.Namespace) -> int:
     from ecglib.book.driver import run_notebooks
 
     run_notebooks(
         arguments.notebooks,
         arguments.profile,
-        _overrides(arguments),
+        dict(arguments.parameters),
         arguments.force,
         seeds=arguments.seeds,
         device=arguments.device,
@@ -124,7 +111,7 @@ def _train(arguments: argparse.Namespace) -> int:
     device, jobs = arguments.device or "auto", 1 if elsewhere else _jobs(arguments)
     options = {"seeds": arguments.seeds, "device": None if elsewhere else arguments.device}
     names = arguments.notebooks or list(train.GRIDS)
-    planned = plan(find_notebooks(names), arguments.profile, _overrides(arguments), options, here=not elsewhere)
+    planned = plan(find_notebooks(names), arguments.profile, dict(arguments.parameters), options, here=not elsewhere)
     root = data_root(arguments.profile, arguments.data_root)
     store = output_root(arguments.output).absolute() / "papermill_runs" / arguments.profile / "runs"
     trainings = train.grid(planned, root, arguments.only)

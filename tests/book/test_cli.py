@@ -39,13 +39,6 @@ def test_run_hands_its_options_on(calls):
     ]
 
 
-def test_a_parameter_that_is_given_twice_is_refused(calls, capsys):
-    assert cli.main(["run", "-p", "epochs=3", "-p", "epochs=4"]) == 1
-    assert capsys.readouterr().err == "ecglib: -p epochs is given twice, 3 and 4: give it once.\n"
-    assert calls == []
-    assert cli.main(["run", "-p", "epochs=3", "-p", "epochs=3"]) == 0
-
-
 def test_run_defaults_to_the_smoke_profile_of_every_notebook(calls):
     assert cli.main(["run"]) == 0
     assert calls[0][1] == ([], "smoke", {}, False)

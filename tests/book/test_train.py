@@ -17,14 +17,8 @@ from ecglib.core.profiles import PROFILES
 from ecglib.data import mitbih, ptbxl
 from ecglib.runs import cluster
 
-
-def tiny(**changes):
-    """The options of a training of seconds."""
-    values = {"epochs": 2, "train_beats": 128, "validation_beats": 200, "width": 0.125, "batch_size": 64} | changes
-    return [text for name, value in values.items() for text in ("-p", f"{name}={value}")]
-
-
-TINY = tiny()
+TINY = ["-p", "epochs=2", "-p", "train_beats=128", "-p", "validation_beats=200", "-p", "width=0.125"]
+TINY += ["-p", "batch_size=64"]
 
 
 def planned(profile, *names, **overrides):
@@ -91,7 +85,11 @@ def test_a_failed_training_is_named_and_the_exit_code_is_1(tmp_path, simulated_r
     command = [
         "train",
         "03",
-        *tiny(train_beats=0, batch_size=65000),
+        *TINY,
+        "-p",
+        "train_beats=0",
+        "-p",
+        "batch_size=65000",
         "--only",
         "B",
         "--output",
@@ -110,7 +108,7 @@ def test_a_budget_that_ends_says_so_by_its_exit_code(tmp_path, simulated_root, c
 
 
 def test_an_interrupted_command_stops_its_workers_and_goes_on(tmp_path, simulated_root):
-    command = [sys.executable, "-m", "ecglib.book.cli", "train", "03", *tiny(epochs=30), "--only", "B"]
+    command = [sys.executable, "-m", "ecglib.book.cli", "train", "03", *TINY, "-p", "epochs=30", "--only", "B"]
     command += ["--output", str(tmp_path), "--jobs", "2"]
     store = tmp_path / "papermill_runs" / "smoke" / "runs"
     process = subprocess.Popen(
