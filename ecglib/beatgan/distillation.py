@@ -39,6 +39,7 @@ KNOWLEDGE: dict[Knowledge, str] = {
 TRANSFER: dict[str, losses.Transfer] = {"attention": "squared", "attention_mean": "mean", "attention_norm": "norm"}
 SELF = "self"  # the teacher is a moving average of the student
 AVERAGE_MOMENTUM = 0.99  # the average reaches back about 100 steps
+ASKED_AT_ONCE = 256  # beats that a teacher on the CPU is asked about (`Remembered`)
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,12 @@ class Remembered(nn.Module):
     training that goes on from a checkpoint meets the same answers. Other beats, such as warped ones, are computed.
     """
 
-    def __init__(self, network: nn.Module, beats: Tensor, batch: int = 256) -> None:
+    def __init__(self, network: nn.Module, beats: Tensor) -> None:
         super().__init__()
         self.network = network
         self._answers: dict[bytes, tuple[Tensor, ...]] = {}
         with torch.no_grad():
-            for part in beats.split(batch):
+            for part in beats.split(ASKED_AT_ONCE):
                 answers = zip(*self.network(part), strict=True)
                 self._answers |= dict(zip(_keys(part), answers, strict=True))
 

@@ -33,7 +33,7 @@ from ecglib.show.style import (
     save,
 )
 from ecglib.stats import metrics
-from ecglib.stats.comparisons import apart
+from ecglib.stats.comparisons import pairwise_distances
 
 GRID = np.linspace(0, 1, 201)  # the axis on which curves of several seeds are averaged
 
@@ -285,7 +285,7 @@ def two_runs(aucs: np.ndarray, first: int, second: int, claimed: float) -> Figur
         text = f"{name} draw\n{aucs[place]:.4f}"
         left.annotate(text, (aucs[place], 0), (0, 2 * shift), textcoords="offset points", ha="center", fontsize=8)
     left.set(title=f"{len(aucs)} runs of one program", xlabel="test AUC", yticks=[], ylim=(-1, 1))
-    distances, difference = apart(aucs), abs(aucs[second] - aucs[first])
+    distances, difference = pairwise_distances(aucs), abs(aucs[second] - aucs[first])
     dot_plot(right, distances, PLAIN_COLOUR, edge=claimed)
     right.axvline(difference, color=STUDENT_COLOUR, label=f"these two: {difference:.4f}")
     right.axvline(claimed, color=REPORT, linestyle=":", label=f"the report's gain: {claimed:.4f}")

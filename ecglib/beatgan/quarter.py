@@ -1,8 +1,8 @@
 """Two numbers that need no choice of an epoch, from the last quarter of a training.
 
 A GAN's AUC swings from epoch to epoch by more than any gain that is claimed. Quieter are the mean of a metric over the
-last quarter of the epochs (`LATE`), and the metric of the mean of the weights over it (`AVERAGED`; Izmailov et al.
-2018).
+last quarter of the epochs (`comparisons.LATE`), and the metric of the mean of the weights over it
+(`comparisons.AVERAGED`; Izmailov et al. 2018).
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,6 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 from ecglib.beatgan.networks import Generator, anomaly_scores
 from ecglib.stats import metrics
 
-AVERAGED, LATE = "averaged", "late"
 UNITS = {"beats": False, "patients": True}  # of the bootstrap
 
 
@@ -78,7 +77,7 @@ class LastQuarter:
 
 
 def late_metrics(stored: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """The metrics `LATE` of a run from what it stored: AUC, AP and the AUC of each class, with intervals."""
+    """A run's metrics by the rule `comparisons.LATE`, from what it stored: AUC, AP, AUC of classes, intervals."""
     names = [name for name in stored if name.startswith("late_a")]
     found = {name.removeprefix("late_"): float(stored[name].mean()) for name in names}
     for unit, whole in UNITS.items():

@@ -25,9 +25,9 @@ from ecglib.stats.comparisons import (
     LATE,
     Comparison,
     Rule,
-    apart,
     compare,
     family,
+    pairwise_distances,
     shown_detectable,
     shown_p,
     unpaired,
@@ -166,7 +166,7 @@ def reruns(runs: ArmRuns) -> pd.DataFrame:
     rows = []
     for rule in (AS_CODED, CORRECTED, AVERAGED):
         aucs = values(plain, rule=rule)
-        distances = apart(aucs)
+        distances = pairwise_distances(aucs)
         rows.append(
             {
                 "epoch chosen": rule.label,

@@ -13,7 +13,7 @@ from torch import Tensor
 from ecglib.beatgan import training
 from ecglib.beatgan.distillation import SELF, Distillation, Distiller, check_teacher
 from ecglib.beatgan.networks import Generator, anomaly_scores
-from ecglib.beatgan.quarter import AVERAGED, LATE, LastQuarter, late_metrics, late_resampled
+from ecglib.beatgan.quarter import LastQuarter, late_metrics, late_resampled
 from ecglib.beatgan.training import Settings, State, Term, Validation
 from ecglib.core.config import Checked, digest
 from ecglib.core.cuda_graph import Row
@@ -26,6 +26,7 @@ from ecglib.runs.loop import Best, Loop, copied
 from ecglib.runs.obtain import Clock, Result
 from ecglib.runs.store import PUBLISHED, StoredRun, digest_of_file, publish, read_tensors
 from ecglib.stats import metrics
+from ecglib.stats.comparisons import AVERAGED, LATE
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ class BeatGANConfig(BeatsConfig):
         }
         averaged = copied(quarter.generator(x, settings.batch_size))
         generator = Generator(len(self.leads), self.width).to(loop.device)
-        for rule, chosen in {**{rule: one.weights for rule, one in best.items()}, AVERAGED: averaged}.items():
+        for rule, chosen in {**{rule: one.weights for rule, one in best.items()}, AVERAGED.key: averaged}.items():
             if rule == "labelled" and best["labelled"].epoch == best["corrected"].epoch:
                 continue  # the same weights
             generator.load_state_dict(chosen)
@@ -211,9 +212,9 @@ class BeatGANConfig(BeatsConfig):
             predictions.setdefault(f"{prefix}scores_labelled", predictions[f"{prefix}scores_corrected"])
         predictions |= quarter.arrays(beats.labels[split.test], beats.patients[split.test])
         weights = {f"weights_{rule}": (best[rule].weights, None) for rule in training.RULES}
-        weights[f"weights_{AVERAGED}"] = (averaged, None)
+        weights[f"weights_{AVERAGED.key}"] = (averaged, None)
         epochs = {rule: kept.epoch for rule, kept in best.items()} | dict.fromkeys(
-            (AVERAGED, LATE), settings.epochs - 1
+            (AVERAGED.key, LATE.key), settings.epochs - 1
         )
         # A teacher whose weights were kept in half precision alone teaches a little otherwise: which ones did is kept.
         taught = [BeatGANRun(loop.folder.parent / name).weights_file() for name in self.parents]
@@ -225,7 +226,7 @@ def evaluate(predictions: Mapping[str, np.ndarray], epochs: Mapping[str, int]) -
     """Every metric of a run from `BeatGANRun.predictions`: for the epoch that each rule chose, and of `quarter`."""
 
     def measured(rule: str) -> dict[str, float]:
-        if rule == LATE:
+        if rule == LATE.key:
             return late_metrics(predictions)
         return metrics.anomaly_metrics(
             predictions["labels"],
@@ -266,7 +267,7 @@ class BeatGANRun(StoredRun):
         """AUC or AP ("ap") of each bootstrap resample of test beats, or of whole patients: (R,)."""
         asked, stored = (key, patients, metric), self.predictions
         if asked not in self._resampled:
-            if key == LATE:
+            if key == LATE.key:
                 drawn = late_resampled(stored, patients)[metric]
             else:
                 abnormal, scores = stored["labels"] != "N", stored[f"scores_{key}"]

@@ -33,8 +33,8 @@ def pulls(ratios: Mapping[str, np.ndarray], joined: str = "equation 1") -> Figur
     axis.plot([], [], "|", color=INPUT, markersize=10, markeredgewidth=2, label="median")
     axis.axvline(1, color=REPORT, linestyle=":", label=f"as hard as {joined}")
     axis.set_yticks(range(len(ratios)), list(ratios))
+    axis.set_ylim(len(ratios) - 0.5, -0.5)  # the first arm on top, and no bar on the frame
     axis.set(xscale="log", xlabel=f"length of the term's gradient / length of that of {joined} (log scale)")
-    axis.invert_yaxis()
     figure.legend(fontsize=8, loc="outside lower center", ncols=2)
     return figure
 

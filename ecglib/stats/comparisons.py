@@ -109,7 +109,7 @@ class Unpaired:
         return float("inf") if np.isnan(self.p) else _detectable(self.error, self.freedom, questions)
 
 
-def apart(values: np.ndarray) -> np.ndarray:
+def pairwise_distances(values: np.ndarray) -> np.ndarray:
     """How far each two of the values (n,) lie apart, (n (n - 1) / 2,): the spread of re-runs, seen as differences."""
     return np.array([abs(one - other) for one, other in combinations(values, 2)])
 

@@ -218,11 +218,12 @@ def test_taps_end_with_whoever_asked_for_them():
     assert not distiller_of(state).taps, "scores need no layers, and hooks would keep torch.compile away"
 
 
-def test_a_teacher_is_asked_once_about_each_beat_and_answers_the_same():
+def test_a_teacher_is_asked_once_about_each_beat_and_answers_the_same(monkeypatch):
+    monkeypatch.setattr(distillation, "ASKED_AT_ONCE", 8)
     model, x = teacher().eval(), beats(12)
     asked = []
     model.register_forward_pre_hook(lambda module, inputs: asked.append(len(inputs[0])))
-    remembered = distillation.Remembered(model, x, batch=8)
+    remembered = distillation.Remembered(model, x)
     for order in (torch.arange(12), torch.arange(12).flip(0), torch.tensor([3, 0, 3])):
         found = [torch.cat(parts) for parts in zip(*(remembered(x[part]) for part in order.split(6)), strict=True)]
         for one, wanted in zip(found, model.forward(x[order]), strict=True):
