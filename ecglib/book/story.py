@@ -20,7 +20,7 @@ from ecglib import reports
 from ecglib.core.errors import EcglibError
 from ecglib.show import style
 from ecglib.show.marks import dot_plot
-from ecglib.stats.comparisons import apart
+from ecglib.stats.comparisons import pairwise_distances
 
 PICTURE = "figures/story.png"
 LANGUAGES = ("en", "ko")
@@ -51,9 +51,10 @@ BEYOND = {
     " usual beats of the same heart, in its P wave, its QRS complex and its timing. AUC **{questions}**"
     " {questions_patients} (interval over patients; the second look at them; the P wave alone reads {p_wave}); on the"
     " same patients BeatGAN reads {strangers} ({strangers_seeds} seeds).",
-    "ko": "처음 보는 환자라면 학습을 하지 않고 박동마다 P파, QRS군, 나타난 시점을 같은 심장의 평소 박동과 비교하는"
-    " 더 간단한 방법이 더 잘 찾습니다. AUC는 **{questions}** {questions_patients}이고(환자에 대한 신뢰구간, 두 번째로"
-    " 본 값; P파만으로는 {p_wave}), 같은 환자에서 BeatGAN은 {strangers}입니다(시드 {strangers_seeds}개).",
+    "ko": "처음 보는 환자의 비정상 박동은 학습이 필요 없는 더 간단한 방법이 더 잘 찾습니다. 박동마다 P파, QRS군, 나타난"
+    " 시점을 같은 심장의 평소 박동과 비교하는 것입니다. AUC는 **{questions}** {questions_patients}이고(환자에 대한"
+    " 신뢰구간; 이 환자들을 두 번째로 보고 얻은 값; P파만으로는 {p_wave}), 같은 환자에서 BeatGAN은 {strangers}입니다(시드"
+    " {strangers_seeds}개).",
 }
 
 
@@ -248,7 +249,7 @@ def picture(results: Path) -> Figure:
     aucs = [
         float(one) for one in row_of(results, "03_reruns", **{"epoch chosen": "as coded"})["AUC of each run"].split()
     ]
-    _cloud(left, apart(np.array(aucs)))
+    _cloud(left, pairwise_distances(np.array(aucs)))
     _collapses(right, results)
     return figure
 
