@@ -1,7 +1,7 @@
 """ecglib: the library behind the ECG paper companion.
 
-Data flows one way: `data -> models, losses -> training -> experiments -> notebooks and command line`;
-`metrics` and `plots` know arrays, not models.
+Data flows one way: `data`, then the models, losses, trainings and comparisons of `beatgan`, `simclr` and `classifier`,
+then notebooks and command line (`book`). `stats` and `show` know arrays, not models. CONTRIBUTING.md has the order.
 """
 
 __version__ = "0.1.0"

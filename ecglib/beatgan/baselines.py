@@ -120,7 +120,13 @@ BASELINES = {
 
 
 def baseline_auc(name: str, config: BeatGANConfig, beats: Beats, store: Path, device: str = "auto") -> float:
-    """Test AUC of one of `BASELINES`, with data, budget and seed of `config`; the scores are kept in the store."""
+    """Test AUC of one of `BASELINES`, with data, budget and seed of `config`; the scores are kept in the store.
+
+    Raises:
+        EcglibError: the config has both leads; baselines see one.
+    """
+    if len(config.leads) > 1:
+        raise EcglibError(f"leads={config.leads}: baselines see one lead, so choose (0,) or (1,).")
     split = config.choose(beats)
     kept = f"baselines/{name.replace(' ', '_')}-{config.run_id}"
     if not is_stored(store, kept):

@@ -6,10 +6,11 @@ the term is a constant ("as coded"). Here the term has a gradient, and other kno
 
 import copy
 import hashlib
+import math
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -52,6 +53,8 @@ class Distillation(Checked):
     direction: losses.Direction = "student_teacher"  # of equation 2; R1's program used the other one
     temperature: float = 4.0  # T of equation 2
     alpha: float = 1.0  # weight of every term
+
+    LIMITS: ClassVar = {"temperature": (1e-3, math.inf), "alpha": (0, math.inf)}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -174,6 +177,7 @@ class Distiller(Term):
         return torch.stack([term.float() for term in terms]).sum()
 
     def after_step(self, state: State) -> None:
+        """Forget the step's layers; a teacher that is the student's moving average follows it."""
         for taps in self.taps:
             taps.clear()
         if self.parts:

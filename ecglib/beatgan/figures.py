@@ -4,6 +4,7 @@ Everywhere: `history` has a row an epoch, as in a run's `history.csv`; x and x_h
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -175,7 +176,7 @@ def score_histograms(labels: np.ndarray, scores: np.ndarray, thresholds: Mapping
             weights = np.full(len(chosen), 100 / len(chosen))
             label = f"{name} ({len(chosen):,} beats)"
             axis.hist(chosen, bins, weights=weights, histtype="step", linewidth=1.5, color=colour, label=label)
-    for (name, threshold), style in zip(thresholds.items(), ("-", "--"), strict=False):
+    for (name, threshold), style in zip(thresholds.items(), cycle(("-", "--")), strict=False):
         found, left_alone = (scores[labels != "N"] >= threshold).mean(), (scores[labels == "N"] < threshold).mean()
         label = f"{name}, {threshold:.4f}:\nsensitivity {found:.0%}, specificity {left_alone:.0%}"
         axis.axvline(threshold, color=REPORT, linestyle=style, linewidth=1, label=label)
@@ -374,7 +375,7 @@ def roc_bands(curves: Mapping[str, Sequence[tuple[np.ndarray, np.ndarray]]], pub
     """
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.6))
     colours = (TEACHER_COLOUR, PLAIN_COLOUR, STUDENT_COLOUR, "#CC79A7")
-    for place, ((name, members), colour) in enumerate(zip(curves.items(), colours, strict=False)):
+    for place, ((name, members), colour) in enumerate(zip(curves.items(), cycle(colours), strict=False)):
         rates = _roc_curves(members)
         area = np.mean([metrics.auc(abnormal, scores) for abnormal, scores in members])
         label = f"{name}: {area:.4f}" + (f" (report {published[name]:.4f})" if name in published else "")

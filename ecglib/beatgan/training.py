@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -51,12 +51,15 @@ class Settings(Checked):
     time_warp: bool = False  # the BeatGAN paper's augmentation, off in R1
     precision: Precision = "float32"  # of hidden layers while they train
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.epochs < 1 or self.batch_size < 2:
-            raise EcglibError(
-                f"epochs={self.epochs}, batch_size={self.batch_size}: at least 1 epoch, and 2 beats for BatchNorm."
-            )
+    LIMITS: ClassVar = {
+        "epochs": (1, math.inf),
+        "batch_size": (2, math.inf),  # BatchNorm needs two
+        "learning_rate": (1e-9, math.inf),
+        "beta1": (0, 1),
+        "beta2": (0, 1),
+        "adversarial_weight": (0, math.inf),
+        "reset_discriminator_below": (0, math.inf),
+    }
 
 
 @dataclass

@@ -42,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"ecglib: {error.name} is not installed: pip install -e '.[data,notebooks,compress]'", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # as a shell says it of a process that ends by SIGPIPE
     except KeyboardInterrupt:
         print("ecglib: interrupted; what is finished is kept, and the same command goes on from there", file=sys.stderr)
         return 130
@@ -170,11 +173,12 @@ def _download(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from ecglib.data.physionet import DATABASES, find_root
+    from ecglib.data.physionet import DATABASES, find_root, packed
     from ecglib.data.verify import verify
 
     root = find_root(arguments.data_root)
-    databases = [arguments.database] if arguments.database else [name for name in DATABASES if (root / name).is_dir()]
+    there = [name for name in DATABASES if (root / name).is_dir() or packed(root, name)]
+    databases = [arguments.database] if arguments.database else there
     if not databases:
         raise EcglibError(f"{root} holds no database: 'ecglib data download mitdb' fetches one.")
     results = [verify(name, root) for name in databases]

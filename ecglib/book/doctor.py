@@ -96,7 +96,10 @@ def _bfloat16() -> Finding:
 
 
 def _memory() -> Finding:
-    pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except ValueError:  # macOS does not say
+        return Finding("memory", "how much is free, this system does not say")
     advice = "close other programs, and use --jobs 1" if pages < MEMORY else ""
     return Finding("memory", f"{pages / 1e9:.1f} GB are free", advice)
 

@@ -20,7 +20,7 @@ from ecglib import reports
 from ecglib.core.errors import EcglibError
 from ecglib.show import style
 from ecglib.show.marks import dot_plot
-from ecglib.stats.comparisons import pairwise_distances
+from ecglib.stats.comparisons import AFTER_HOLM, pairwise_distances
 
 PICTURE = "figures/story.png"
 LANGUAGES = ("en", "ko")
@@ -40,9 +40,13 @@ VERDICTS = {
     "reproduced": ("reproduced", "재현됨"),
     "higher than reported": ("higher than reported", "보고서보다 높음"),
     "lower than reported": ("lower than reported", "보고서보다 낮음"),
-    "better": ("better", "더 좋음"),
-    "worse": ("worse", "더 나쁨"),
+    "a gain": ("a gain", "이득"),
+    "a loss": ("a loss", "손실"),
+    "gain": ("a gain", "이득"),
+    "loss": ("a loss", "손실"),
 }
+# What `comparisons.for_whom` adds to one of them.
+FOR_WHOM = ("for others not shown", (", not shown for other patients", ", 다른 환자에서는 확인되지 않음"))
 # What is not the report's, as `Study.limit` says it at the end of a verdict.
 LIMITS = {"at this budget": "이 학습량에서", "on a part of the records": "레코드 일부에서"}
 
@@ -53,8 +57,8 @@ BEYOND = {
     " same patients BeatGAN reads {strangers} ({strangers_seeds} seeds).",
     "ko": "처음 보는 환자의 비정상 박동은 학습이 필요 없는 더 간단한 방법이 더 잘 찾습니다. 박동마다 P파, QRS군, 나타난"
     " 시점을 같은 심장의 평소 박동과 비교하는 것입니다. AUC는 **{questions}** {questions_patients}이고(환자에 대한"
-    " 신뢰구간; 이 환자들을 두 번째로 보고 얻은 값; P파만으로는 {p_wave}), 같은 환자에서 BeatGAN은 {strangers}입니다(시드"
-    " {strangers_seeds}개).",
+    " 신뢰구간; 이 환자들을 두 번째로 보고 얻은 값; P파만으로는 {p_wave}), 같은 환자에서 BeatGAN은"
+    " {strangers}입니다(시드 {strangers_seeds}개).",
 }
 
 
@@ -142,6 +146,7 @@ def facts(results: Path, language: str) -> dict[str, str]:
         "student_coded": _change(student["as coded"]),
         "student": _change(student["corrected"]),
         "student_seeds": _seeds(student["corrected"]),
+        "student_teachers": _teachers(student["corrected"], language),
         "student_verdict": _verdict(student["verdict"], language),
         "size": _change(size["corrected"]),
         "size_seeds": _seeds(size["corrected"]),
@@ -211,16 +216,24 @@ def _seeds(text: str) -> str:
     return text.rpartition("seeds: ")[2].rstrip(")").split(" ")[0]
 
 
+def _teachers(text: str, language: str) -> str:
+    """` (3 teachers)` of `..., seeds: 5 (3 teachers))`; nothing if each student has a teacher of its own."""
+    if not (found := re.search(r"\((\d+) teachers?\)", text)):
+        return ""
+    return f" ({found[1]} teachers)" if language == "en" else f" (교사 {found[1]}개)"
+
+
 def _verdict(text: str, language: str) -> str:
     """A table's verdict in the words of `VERDICTS`, with what limits it.
 
     Raises:
         EcglibError: the verdict is none of `VERDICTS`: its words have to be written first.
     """
-    words = text.rpartition("here: ")[2]
+    words = text.rpartition("here: ")[2].replace(AFTER_HOLM, "")
     for start, translated in VERDICTS.items():
         if words.startswith(start):
             said = translated[LANGUAGES.index(language)]
+            said += FOR_WHOM[1][LANGUAGES.index(language)] if FOR_WHOM[0] in words else ""
             limits = [limit for limit in LIMITS if words.endswith(f"({limit})")]
             return "".join([said, *(f" ({limit if language == 'en' else LIMITS[limit]})" for limit in limits)])
     raise EcglibError(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from ecglib.core.errors import EcglibError
 from ecglib.core.profiles import Value
 
-SEEDS = 100  # at most: `runs.grid.STUDENT_SEED`, where the seeds of students begin
+SEEDS = 100  # at most: `core.seeds.STUDENT_SEED`, where the seeds of students begin
 PRECISIONS = ("float32", "bfloat16", "auto")  # `core.precision.Precision`, without importing torch
 BOUNDS = {  # name -> smallest and largest value
     "seeds": (1, SEEDS),

@@ -11,7 +11,8 @@ from dataclasses import replace
 from ecglib import reports
 from ecglib.classifier.networks import LADDER
 from ecglib.classifier.task import SELF, UNTRAINED, ClassifierConfig, Distillation
-from ecglib.runs.grid import STUDENT_SEED, Arm
+from ecglib.core.seeds import STUDENT_SEED
+from ecglib.runs.grid import Arm
 
 LEAD_I = (0,)
 LAST_FOLD = 4  # R3's program tested the last of its five folds' networks

@@ -5,8 +5,8 @@ import torch
 from scipy.ndimage import uniform_filter1d
 from torch import Tensor, nn
 
-from ecglib.classifier import onnx
 from ecglib.core.errors import EcglibError
+from ecglib.core.extras import need
 
 STEPS = 64
 SMOOTH = 5  # samples, 50 ms: a wave, not a sample, is what a reader looks at
@@ -17,7 +17,7 @@ def integrated_gradients(model: nn.Module, x: Tensor, label: int) -> Tensor:
 
     All samples together add up to logit(x) - logit(silence). The model must be in evaluation mode.
     """
-    captum = onnx.need("captum.attr")
+    captum = need("captum.attr")
     return captum.IntegratedGradients(model).attribute(x, torch.zeros_like(x), target=label, n_steps=STEPS)[0].detach()
 
 

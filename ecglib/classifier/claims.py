@@ -43,8 +43,9 @@ class Measured(Change):
 def change(before: Sequence[ClassifierRun], after: Sequence[ClassifierRun], part: str = TEST) -> Measured:
     """Mean macro-AUC of two arms and the difference with both intervals; runs are in the order of their seeds.
 
-    The arms are paired over the seeds that both have if each pair has its seed in common or one run taught the other.
-    Otherwise they are compared unpaired (Welch). Part "test_last" is the last epoch on test records.
+    The arms are paired over the seeds that both have if the two runs of each pair are one network with the same seed,
+    or one taught the other. Otherwise they are compared unpaired (Welch). Part "test_last" is the last epoch on test
+    records.
 
     Raises:
         EcglibError: the two were tested on different data.
@@ -74,8 +75,11 @@ def _ends(before: Sequence[ClassifierRun], after: Sequence[ClassifierRun], part:
 
 
 def _related(before: ClassifierRun, after: ClassifierRun) -> bool:
+    """Whether one taught the other, or both are one network from the same initial weights."""
     teacher = (after.config.get("lesson") or {}).get("teacher")
-    return before.config["training"]["seed"] == after.config["training"]["seed"] or teacher == before.folder.name
+    network, other = ((run.config.get("network"), run.config.get("leads")) for run in (before, after))
+    seeds = before.config["training"]["seed"], after.config["training"]["seed"]
+    return teacher == before.folder.name or (network == other and seeds[0] == seeds[1])
 
 
 def change_of_answers(

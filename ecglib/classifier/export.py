@@ -23,7 +23,16 @@ CALIBRATION = 256  # training records
 
 
 def export(run: ClassifierRun, profile: str, path: Path) -> None:
-    """Write a run as ONNX; its contract holds what the run measured."""
+    """Write a run as ONNX; its contract holds what the run measured.
+
+    Raises:
+        EcglibError: the run has R3's split, whose test records share patients with its training records.
+    """
+    if run.config.get("split", "benchmark") != "benchmark":
+        raise EcglibError(
+            f"{run.folder.name} was trained on R3's split, so that its numbers are not those of new patients: export a "
+            "run on the data set's own folds."
+        )
     onnx.export(run.model(), run.scaler, _contract(run, profile, run.predictions), path)
 
 

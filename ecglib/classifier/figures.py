@@ -183,8 +183,8 @@ def _draw_difference(axis: Axes, change: Change, position: float, limit: float, 
         low, high = change.over_seeds.low, change.over_seeds.high
         axis.hlines(position, low, high, color=colour, linewidth=2)
         text += f" [{low:+.3f}, {high:+.3f}]"
-    inside = abs(value) <= limit
-    axis.plot(np.clip(value, -0.97 * limit, 0.97 * limit), position, "D" if inside else "<", color=colour, markersize=5)
+    marker = "D" if abs(value) <= limit else "<" if value < 0 else ">"
+    axis.plot(np.clip(value, -0.97 * limit, 0.97 * limit), position, marker, color=colour, markersize=5)
     axis.text(1.02, position, text, va="center", fontsize=8, color=colour, transform=axis.get_yaxis_transform())
 
 

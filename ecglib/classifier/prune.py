@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from ecglib.classifier import onnx
 from ecglib.core.errors import EcglibError
+from ecglib.core.extras import need
 from ecglib.data.ptbxl import SAMPLES
 
 
@@ -31,7 +31,7 @@ def without_channels(model: nn.Module, leads: int, share: float) -> nn.Module:
     """
     if not 0 < share < 1:
         raise EcglibError(f"A share of {share} of the channels cannot be cut: give a number between 0 and 1.")
-    pruning = onnx.need("torch_pruning")
+    pruning = need("torch_pruning")
     result = copy.deepcopy(model).cpu().eval()
     last = [module for module in result.modules() if isinstance(module, nn.Linear)][-1]
     pruner = pruning.pruner.BasePruner(

@@ -75,6 +75,8 @@ class ClassifierConfig(Checked):
         super().__post_init__()
         if self.network not in MODELS:
             raise EcglibError(f"There is no network {self.network!r}: choose one of {', '.join(MODELS)}.")
+        if not self.leads or not set(self.leads) <= set(ALL_LEADS):
+            raise EcglibError(f"leads={self.leads}: positions of leads, from 0 to {len(ALL_LEADS) - 1}.")
         if self.train_records < 0:
             raise EcglibError(f"train_records={self.train_records}: 0, which means all, or more.")
         if not 0 <= self.pruned < 1 or (self.pruned and not self.tuned):

@@ -4,9 +4,10 @@ R3's program tested the last epoch of the last fold. Here the epoch with the low
 last one is reported beside it (`task.ClassifierConfig.train`).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -14,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ecglib.core.config import Checked
-from ecglib.core.errors import EcglibError
 from ecglib.core.precision import Precision
 
 # The loss of a batch: (positions in the training set, logits, targets) -> scalar. A teacher is asked by position.
@@ -40,12 +40,12 @@ class Settings(Checked):
     patience: int = 5  # epochs without a lower validation loss before training stops
     precision: Precision = "float32"  # of hidden layers while they train
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.epochs < 1 or self.batch_size < 2:
-            raise EcglibError(
-                f"epochs={self.epochs}, batch_size={self.batch_size}: at least 1 epoch, and 2 records for BatchNorm."
-            )
+    LIMITS: ClassVar = {
+        "epochs": (1, math.inf),
+        "batch_size": (2, math.inf),  # BatchNorm needs two
+        "learning_rate": (1e-9, math.inf),
+        "patience": (1, math.inf),
+    }
 
 
 def new_optimizer(settings: Settings, model: nn.Module) -> torch.optim.Optimizer:

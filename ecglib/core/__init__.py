@@ -6,6 +6,7 @@
 - `seeds`: the one function that seeds everything
 - `precision`: training with hidden layers in bfloat16
 - `device`: choosing a device, and the facts about a machine that a run records
+- `compiled`, `cuda_graph`, `convolution`: the same trainings faster on a GPU, and on a CPU
 - `graph`: a network as an ONNX graph
 - `cost`: parameters of a network, time of a call
 - `profiles`: what each profile sets in each notebook

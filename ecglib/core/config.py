@@ -7,8 +7,10 @@ existing default.
 import dataclasses
 import hashlib
 import json
+import math
+from collections.abc import Mapping
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from ecglib.core.errors import EcglibError
 
@@ -19,14 +21,21 @@ class Checked:
     An int in a field of type float becomes a float, so that `temperature=4` and `temperature=4.0` are one config.
 
     Raises:
-        EcglibError: a value is not of its field's type, or not among a `Literal`'s choices.
+        EcglibError: a value is not of its field's type, not among a `Literal`'s choices, or not within `LIMITS`.
     """
+
+    LIMITS: ClassVar[Mapping[str, tuple[float, float]]] = {}  # field -> its least and its largest value
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = _checked(getattr(self, field.name), hints[field.name], f"{type(self).__name__}.{field.name}")
             object.__setattr__(self, field.name, value)
+        for name, (least, most) in self.LIMITS.items():
+            value = getattr(self, name)
+            if not least <= value <= most:  # NaN is in no range
+                upper = "" if math.isinf(most) else f" and at most {most:g}"
+                raise EcglibError(f"{type(self).__name__}.{name} is {value}: it must be at least {least:g}{upper}.")
 
 
 def _checked(value: Any, hint: Any, name: str) -> Any:

@@ -88,6 +88,8 @@ def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         if isinstance(error, ValueError) and "\0" not in str(path):
             raise
+        if isinstance(error, OSError) and not _about(error, path):
+            raise  # something else failed while the file was made, such as a read
         space = "" if isinstance(error, FileExistsError | NotADirectoryError) else "Free disk space or choose"
         raise EcglibError(
             f"Cannot write {path}: {getattr(error, 'strerror', None) or error}. "
@@ -99,6 +101,14 @@ def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
                 shutil.rmtree(temporary, ignore_errors=True)
             else:
                 temporary.unlink(missing_ok=True)
+
+
+def _about(error: OSError, path: Path) -> bool:
+    """Whether an error is about a file, its folder or one above, or names no file at all, as that of a full disk."""
+    if error.filename is None:
+        return True
+    named, folder = Path(os.fsdecode(error.filename)).absolute(), path.parent.absolute()
+    return named.is_relative_to(folder) or folder.is_relative_to(named)
 
 
 @contextmanager

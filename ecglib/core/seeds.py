@@ -6,6 +6,8 @@ import random
 import numpy as np
 import torch
 
+STUDENT_SEED = 100  # added to a teacher's seed: all its students share initial weights and the order of the data
+
 
 def seed_everything(*seeds: int) -> None:
     """Seed Python, NumPy and torch (every device) from one or more integers.

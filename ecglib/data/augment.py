@@ -5,9 +5,11 @@ device for each beat, and changes all leads of a beat alike, except for jitter a
 that a cardiologist would not call a changed normal beat abnormal.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -29,6 +31,16 @@ class Views(Checked):
     shift: int = 6  # largest shift, ticks
     masked: int = 24  # longest mask, ticks
     silent: float = 0.2  # probability that one of two leads is zero
+
+    LIMITS: ClassVar = {
+        "warped": (0, 70),  # half of a half, so that what is repeated makes room for what is dropped
+        "amplitude": (0, 1),
+        "noise": (0, math.inf),
+        "wander": (0, math.inf),
+        "shift": (0, WINDOW - 1),
+        "masked": (2, WINDOW - 1),
+        "silent": (0, 1),
+    }
 
     @property
     def augmentations(self) -> dict[str, Callable[[Tensor], Tensor]]:

@@ -31,10 +31,17 @@ def write(root: str | Path, database: str, target: Path) -> list[Path]:
     """Pack the records of a database that are below `root` into parts in the folder `target`.
 
     Raises:
-        EcglibError: there is no record, one is damaged, or the disk refused.
+        EcglibError: there is no record or a table is missing, a record is damaged, or the disk refused.
     """
     folder, known = physionet.database_dir(root, database), physionet.DATABASES[database]
-    names = sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.hea"))
+    # PTB-XL has every record twice; records500 is not read here.
+    headers = (path.relative_to(folder).with_suffix("") for path in folder.rglob("*.hea"))
+    names = sorted(path.as_posix() for path in headers if path.parts[0] != "records500")
+    lacking = [name for name in TABLES[database] if not (folder / name).is_file()]
+    if lacking:
+        raise EcglibError(
+            f"{folder} has no {lacking[0]}: 'ecglib data download {database} --data-root {root}' fetches it."
+        )
     if not names:
         raise EcglibError(f"{folder} has no record: 'ecglib data download {database} --data-root {root}' fetches them.")
     tables = {name: (folder / name).read_bytes() for name in TABLES[database]}

@@ -12,6 +12,8 @@ import numpy as np
 from scipy import signal
 from scipy.ndimage import maximum_filter1d
 
+from ecglib.core.errors import EcglibError
+
 LOWPASS, HIGHPASS = 25.0, 3.0  # Hz, Butterworth filters of order 4, forward and backward
 SMOOTHING = 0.08  # s, of the slope
 NEIGHBOURHOOD = 0.2  # s, in which a QRS complex has the steepest slope
@@ -24,7 +26,13 @@ SECOND = 0.85  # negative peaks win if their two largest differ this much more t
 
 
 def find_r_peaks(lead: np.ndarray, fs: int, height: float = HEIGHT) -> np.ndarray:
-    """Indices of the R peaks of a filtered lead (T,) at `fs` Hz; `height` see `HEIGHT`."""
+    """Indices of the R peaks of a filtered lead (T,) at `fs` Hz; `height` see `HEIGHT`.
+
+    Raises:
+        EcglibError: the lead is shorter than a second, from which the first thresholds come.
+    """
+    if len(lead) < fs:
+        raise EcglibError(f"{len(lead)} samples at {fs} Hz: R peaks are found in a second or more.")
     near, reach, turns = int(np.ceil(NEIGHBOURHOOD * fs)), int(REFINED * fs), _Turns(lead)
     found = {turns.r_peak(beat, near, REFINED * fs) for beat in qrs_complexes(lead, fs, height)}
     starts = [peak - reach for peak in found if peak is not None and reach <= peak <= len(lead) - reach]

@@ -15,6 +15,8 @@ from ecglib.data.wfdb_header import LEAST_RATE
 
 @dataclass(frozen=True)
 class EdfRecording(Recording):
+    """A recording in an EDF file."""
+
     signals: tuple[Any, ...]  # edfio's
 
     def _read(self, first: int, stop: int) -> np.ndarray:

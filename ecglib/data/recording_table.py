@@ -20,7 +20,7 @@ TIMES = dict.fromkeys(("time", "t", "time (s)", "time [s]", "seconds", "sec", "s
     ("time (ms)", "time [ms]", "time_ms", "ms", "milliseconds"), 1e-3
 )
 UNEVEN = 0.01  # of the usual step between two times, which no step may differ by more
-ROUNDING = 0.002  # s: times are often rounded to milliseconds
+ROUNDING = 0.001  # s: times are often rounded to milliseconds, which makes a step longer or shorter by one
 ROWS = 50_000  # of a table at once
 LINES = 50  # that are looked at to tell separator and decimal mark
 THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+")
@@ -28,6 +28,8 @@ THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+")
 
 @dataclass(frozen=True)
 class TableRecording(Recording):
+    """A recording in a table."""
+
     values: np.ndarray  # (T, L) float32 mV, in a temporary file
 
     def _read(self, first: int, stop: int) -> np.ndarray:
@@ -176,7 +178,8 @@ class _Clock:
             raise EcglibError(f"{self.name} has one sample.")
         step = (self.last - self.first) / (self.count - 1)
         low, high = self.steps
-        if low <= 0 or max(high - step, step - low) > max(UNEVEN * step, ROUNDING):
+        allowed = max(UNEVEN * step, min(ROUNDING, step / 2))  # less than a whole step, which is a missing row
+        if low <= 0 or max(high - step, step - low) > allowed:
             raise EcglibError(
                 f"The times of {self.name} do not rise by even steps (from {low:g} to {high:g} s): does it have gaps, "
                 "or are they not in seconds?"

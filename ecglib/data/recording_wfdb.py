@@ -25,6 +25,8 @@ LONGEST = 366 * 24 * 3600  # s
 
 @dataclass(frozen=True)
 class WfdbRecording(Recording):
+    """A WFDB record of one part."""
+
     path: Path
     header: Header
 
@@ -77,6 +79,8 @@ class WfdbRecording(Recording):
 
 @dataclass(frozen=True)
 class SegmentedRecording(Recording):
+    """A WFDB record of several parts with gaps between them."""
+
     parts: tuple[tuple[int, int, Recording | None], ...]  # first sample, the one after the last, None for a gap
 
     def _read(self, first: int, stop: int) -> np.ndarray:

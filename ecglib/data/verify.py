@@ -11,7 +11,8 @@ from tqdm.auto import tqdm
 
 from ecglib.core.errors import EcglibError
 from ecglib.core.extras import need
-from ecglib.data.physionet import CHECKSUMS, DATABASES, PTBXL_METADATA, database_dir, first_names, wanted
+from ecglib.data import pack
+from ecglib.data.physionet import CHECKSUMS, DATABASES, PTBXL_METADATA, database_dir, first_names, packed, wanted
 from ecglib.data.ptbxl import load_signals
 from ecglib.data.ptbxl_index import read_index
 
@@ -26,9 +27,11 @@ class Verification:
     missing: tuple[str, ...]
     corrupt: tuple[str, ...]  # files that differ from PhysioNet's
     note: str = ""  # a limit of the check
+    remedy: str = ""  # other than a download
 
     @property
     def ok(self) -> bool:
+        """Whether nothing is missing or corrupt."""
         return not (self.missing or self.corrupt)
 
     def summary(self) -> str:
@@ -37,21 +40,23 @@ class Verification:
             return f"{self.database}: {self.checked:,} files checked, all as they should be{self.note}."
         problems = (("missing", self.missing), ("corrupt", self.corrupt))
         parts = [f"{len(names)} {what} ({first_names(names)})" for what, names in problems if names]
-        return (
-            f"{self.database}: of {self.checked:,} files {' and '.join(parts)}{self.note}: "
-            f"'ecglib data download {self.database} --data-root {self.root}' fetches these again."
-        )
+        download = f"'ecglib data download {self.database} --data-root {self.root}' fetches these again"
+        found = f"{self.database}: of {self.checked:,} files {' and '.join(parts)}{self.note}"
+        return f"{found}: {self.remedy or download}."
 
 
 def verify(database: str, root: str | Path) -> Verification:
     """Compare every file of a database with its checksum, and read PTB-XL as the loaders do.
 
     PTB-XL's list of checksums comes from the server, so a mirror's damage may be in the list as well; each record is
-    read and compared with the checksums of its own header. A mirror may also lack the list.
+    read and compared with the checksums of its own header. A mirror may also lack the list. Of a database in parts
+    (`data.pack`) every record is read.
 
     Raises:
         EcglibError: the database is not there, or its list of checksums is unusable.
     """
+    if parts := packed(root, database):
+        return _verify_parts(Path(root), database, len(parts))
     folder, known = database_dir(root, database), DATABASES[database]
     checksums = known.checksums
     if checksums is not None:
@@ -83,6 +88,23 @@ def _compare(folder: Path, checksums: Mapping[str, str]) -> tuple[tuple[str, ...
         tuple(name for name, found in states.items() if found == what) for what in ("missing", "corrupt")
     )
     return missing, corrupt
+
+
+def _verify_parts(root: Path, database: str, count: int) -> Verification:
+    damaged = []
+    names = sorted(pack.names(root, database))
+    for name in tqdm(names, desc="reading records", unit="record", disable=None):
+        try:
+            pack.read(root, database, name)
+        except EcglibError:
+            damaged.append(f"record {name}")
+    for name in pack.TABLES[database]:
+        try:
+            pack.table(root, database, name)
+        except EcglibError:
+            damaged.append(name)
+    note = f" ({len(names):,} records; parts have no checksums of PhysioNet)"
+    return Verification(database, root, count, (), tuple(damaged), note, "copy the parts again")
 
 
 def _verify_ptbxl(root: Path, folder: Path, listed: Mapping[str, str]) -> Verification:

@@ -6,9 +6,11 @@ Everywhere: `database` is a key of `physionet.DATABASES`.
 import hashlib
 import inspect
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +24,7 @@ from ecglib.data import physionet, wfdb_header
 from ecglib.data.wfdb_header import read_header, wrong_checksums
 
 DIGESTS = "digests.json"
+CACHED = 8  # of a kind; those used longest ago are removed, as each change of the code makes another
 END_OF_ANNOTATIONS = b"\0\0"
 MISSING = {"16": -(2**15), "212": -(2**11)}  # of a format: the digital value of a missing sample
 
@@ -163,6 +166,10 @@ def cached(
             for name, values in arrays.items():
                 np.save(temporary / f"{name}.npy", values, allow_pickle=False)
             write_json(temporary / DIGESTS, _digests(temporary))
+        for old in sorted(place.parent.glob("[!.]*"), key=lambda path: path.stat().st_mtime)[:-CACHED]:
+            shutil.rmtree(old, ignore_errors=True)
+    with suppress(OSError):  # a cache that may only be read
+        os.utime(place)
     return {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in sorted(place.glob("*.npy"))}
 
 

@@ -31,7 +31,7 @@ class Reference:
         return own_record.score(self.answers, answers)
 
     def share_above(self, answers: np.ndarray) -> np.ndarray:
-        """For each answer (M, 3) the share of normal beats that are at least as far from usual, 0 to 1."""
+        """For each answer (M, 3) the share of normal beats that are at least as far from usual, as an empirical p."""
         return np.exp(-np.stack([surprise(self.answers[:, n], answers[:, n]) for n in range(answers.shape[1])], axis=1))
 
     def percentile(self, scores: np.ndarray) -> np.ndarray:

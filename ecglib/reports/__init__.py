@@ -1,4 +1,6 @@
-"""What the three reports published, as tables: every number with report, place and meaning. No other module has one.
+"""What the three reports published, as tables: every number with report, place and meaning.
+
+Code takes published numbers from here; elsewhere they stand in words alone.
 
 R1 is "Self-Improving BeatGAN via Knowledge Distillation" (Lim, Hwang; Kyung Hee University, 2021), R2 the same with
 SimCLR (Hwang, 2022), R3 a PTB-XL classifier and its compression (신다윗, 안주현, 이재현, 2023).

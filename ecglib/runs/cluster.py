@@ -21,7 +21,7 @@ from ecglib.core.errors import Busy, EcglibError
 from ecglib.core.extras import need
 from ecglib.core.files import atomic_path, cache_dir, write_text
 from ecglib.runs.pool import EPOCH, Job, Outcome, OutOfTime, Report, work
-from ecglib.runs.store import StoredRun, bundle
+from ecglib.runs.store import OF_PREDICTIONS, StoredRun, bundle
 
 SHARED = ".shared-"  # with a token: a file of the store by which a worker recognises it
 WAIT = 30  # seconds for the scheduler's answer
@@ -170,10 +170,10 @@ def _files(folder: Path) -> Files:
     run, predictions = StoredRun(folder), io.BytesIO()
     arrays: dict[str, Any] = run.arrays()
     np.savez_compressed(predictions, **arrays)
-    facts = {
-        name: json.dumps(getattr(run, kind)).encode()
-        for kind, name in (("config", "config.json"), ("environment", "env.json"), ("metrics", "metrics.json"))
-    }
+    # The arrays are the same, the file is another: the digest of the first one would refuse it.
+    environment = {name: fact for name, fact in run.environment.items() if name != OF_PREDICTIONS}
+    written = {"config.json": run.config, "env.json": environment, "metrics.json": run.metrics}
+    facts = {name: json.dumps(content).encode() for name, content in written.items()}
     history = run.history.to_csv(index=False).encode()
     return files | facts | {"history.csv": history, "predictions.npz": predictions.getvalue()}
 

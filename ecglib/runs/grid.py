@@ -9,7 +9,6 @@ from tqdm.auto import tqdm
 
 from ecglib.runs.obtain import Config, RunT, obtain, shown_on
 
-STUDENT_SEED = 100  # added to a teacher's seed: all its students share initial weights and the order of the data
 ConfigT = TypeVar("ConfigT", bound=Config)
 
 

@@ -245,11 +245,15 @@ def pack(store: Path, chapter_of: Callable[[str, Mapping[str, Any], Mapping[str,
 
     Runs that only the former bundle has stay in it. `chapter_of` (name of a group of arrays, the run's config or {},
     the arrays) says which file a group goes into.
+
+    Raises:
+        EcglibError: a run's files are damaged, or not those that it has written.
     """
     before = Bundle(store.parent)
     facts, histories = dict(before.facts), dict(before.histories)
     for path in sorted(store.glob("*/metrics.json")):
         run = path.parent
+        StoredRun(run).arrays()  # the bundle keeps no digest of a file, so it is checked here
         histories[run.name] = (run / "history.csv").read_text(encoding="utf-8")
         columns = histories[run.name].splitlines()[0].split(",")
         facts[run.name] = {"run": run.name, "history": columns}
@@ -264,12 +268,16 @@ def pack(store: Path, chapter_of: Callable[[str, Mapping[str, Any], Mapping[str,
     for name in sorted(groups):
         config = facts.get(name.split("/")[0], {}).get("config", {})
         chapters.setdefault(chapter_of(name, config, groups[name]), {})[name] = groups[name]
-    lines = [json.dumps(facts[run], sort_keys=True, ensure_ascii=False) for run in sorted(facts)]
-    write_text(store.parent / "runs.jsonl", "".join(f"{line}\n" for line in lines))
-    rows = [{"run": run, **row} for run in sorted(histories) for row in csv.DictReader(io.StringIO(histories[run]))]
-    write_text(store.parent / "history.csv", _csv(rows))
+    # `runs.jsonl` comes last: it says that a run is finished, so everything else of it must be there.
     for chapter, members in chapters.items():
         _write_groups(store.parent / f"predictions_{chapter}.npz", members)
+    rows = [{"run": run, **row} for run in sorted(histories) for row in csv.DictReader(io.StringIO(histories[run]))]
+    write_text(store.parent / "history.csv", _csv(rows))
+    lines = [json.dumps(facts[run], sort_keys=True, ensure_ascii=False) for run in sorted(facts)]
+    write_text(store.parent / "runs.jsonl", "".join(f"{line}\n" for line in lines))
+    for path in store.parent.glob("predictions_*.npz"):
+        if path.stem.removeprefix("predictions_") not in chapters:
+            path.unlink()  # its groups went into other files
     bundle.cache_clear()
     return store.parent
 

@@ -1,6 +1,7 @@
 """Figures that several chapters have: rows of dots with their intervals, dot plots, and how hard a term pulls."""
 
 from collections.abc import Mapping
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -59,7 +60,7 @@ def arm_forest(
         if np.isfinite(interval.low):
             axis.hlines(position, interval.low, interval.high, color=OUTPUT, linewidth=2)
         axis.plot(interval.value, position, "D", color=OUTPUT, markersize=6)
-    for (label, value), style in zip(published.items(), ("-", "--"), strict=False):
+    for (label, value), style in zip(published.items(), cycle(("-", "--")), strict=False):
         axis.axvline(value, color=REPORT, linestyle=style, linewidth=1.2, label=f"{label}: {value:.4f}")
     axis.plot([], [], "o", color=ONE_SEED, alpha=0.45, label="one seed")
     axis.plot([], [], "D-", color=OUTPUT, label="mean, 95 % over seeds")
@@ -68,12 +69,17 @@ def arm_forest(
     # The interval of two seeds may be ten times as wide as the points: what lies too far out ends in an arrow.
     points = np.concatenate([*arms.values(), list(published.values())])
     span = points.max() - points.min()
-    lows = [mean_interval(aucs).low for aucs in arms.values()]
-    low = max(points.min() - span, min([points.min(), *(end for end in lows if np.isfinite(end))])) - 0.05 * span
-    for position, end in enumerate(lows):
-        if end < low:
+    intervals = [mean_interval(aucs) for aucs in arms.values()]
+    lowest = min([points.min(), *(one.low for one in intervals if np.isfinite(one.low))])
+    highest = max([points.max(), *(one.high for one in intervals if np.isfinite(one.high))])
+    low = max(points.min() - span, lowest) - 0.05 * span
+    high = min(points.max() + span, highest, 1) + 0.05 * span
+    for position, one in enumerate(intervals):
+        if one.low < low:
             axis.plot(low + 0.01 * span, position, "<", color=OUTPUT, markersize=7)
-    axis.set(xlabel=f"test AUC ({number})", xlim=(low, min(points.max() + 0.2 * span, 1)))
+        if one.high > high:
+            axis.plot(high - 0.01 * span, position, ">", color=OUTPUT, markersize=7)
+    axis.set(xlabel=f"test AUC ({number})", xlim=(low, high))
     figure.legend(fontsize=8, loc="outside lower center", ncols=3)
     return figure
 

@@ -41,12 +41,11 @@ class Settings(Checked):
     large_batch: int = 1024  # from this batch size on, LARS with SimCLR's learning rate 0.3 x batch / 256
     precision: Precision = "float32"  # of hidden layers while they train
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.epochs < 1 or self.batch_size < 2:
-            raise EcglibError(
-                f"epochs={self.epochs}, batch_size={self.batch_size}: at least 1 epoch, and 2 beats to tell apart."
-            )
+    LIMITS: ClassVar = {
+        "epochs": (1, math.inf),
+        "batch_size": (2, math.inf),  # two beats to tell apart
+        "learning_rate": (1e-9, math.inf),
+    }
 
 
 @dataclass(frozen=True)

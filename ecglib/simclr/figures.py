@@ -4,6 +4,7 @@ Everywhere: the keys of a mapping are titles of panels, unless a function says o
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -116,7 +117,7 @@ def detector_ladder(
     for group in groups:
         axis.plot([], [], MARKERS[group], color=CLASS_COLOURS[group], label=f"{group} against N")
     axis.plot([], [], "D", color=INPUT, label="all abnormal beats (bars: runs)")
-    for (label, value), style in zip(published.items(), ("-", "--"), strict=False):
+    for (label, value), style in zip(published.items(), cycle(("-", "--")), strict=False):
         axis.axvline(value, color=REPORT, linestyle=style, linewidth=1, label=f"{label}: {value:.4f}")
     runs = {name: len(classes["all"]) for name, classes in found.items()}
     axis.set_yticks(range(len(found)), [f"{name} ({n} runs)" if n > 1 else name for name, n in runs.items()])

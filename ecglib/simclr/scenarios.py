@@ -5,10 +5,11 @@ no formula. Here scenario 1 makes D's loss BCE + gamma NT-Xent over D's features
 scenario 2 makes G's loss L_G + L_KD + gamma NT-Xent over the codes z of two views.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,8 @@ class Contrast(Checked):
     outputs: int = 64  # of the projection head
     pretraining: int = 0  # epochs in which D learns only contrast, before BeatGAN's training
     views: Views = Views()
+
+    LIMITS: ClassVar = {"gamma": (0, math.inf), "temperature": (1e-3, math.inf), "pretraining": (0, math.inf)}
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -222,13 +222,10 @@ def _compared(one: _Asked, other: _Asked) -> tuple[Unpaired, str]:
     seeded = [asked for asked in (one, other) if _has_seed(asked.name)]
     if len(seeded) == 2 and all(asked.name in LADDER for asked in seeded):
         # The paired t test is the test of the differences against zero.
-        return unpaired(one.aucs - other.aucs, [0.0]), f"paired by seed, {len(one.aucs)}"
+        return unpaired(one.aucs - other.aucs, 0.0), f"paired by seed, {len(one.aucs)}"
     if len(seeded) == 2:
         test = f"unpaired, {len(one.aucs)} and {len(other.aucs)} runs"
     else:
         count = len(seeded[0].aucs)
         test = f"one sample, {count} {'run' if count == 1 else 'runs'}"
-    if any(len(asked.aucs) < metrics.MIN_SEEDS for asked in seeded):  # a single run has no spread, but is no constant
-        unknown = Interval(float(one.aucs.mean() - other.aucs.mean()), float("-inf"), float("inf"))
-        return Unpaired(unknown, np.nan, (len(one.aucs), len(other.aucs)), np.nan, np.nan), test
-    return unpaired(one.aucs, other.aucs), test
+    return unpaired(*(asked.aucs if _has_seed(asked.name) else float(asked.aucs[0]) for asked in (one, other))), test

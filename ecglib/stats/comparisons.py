@@ -16,6 +16,7 @@ import pandas as pd
 from scipy import optimize, stats
 
 from ecglib.core.errors import EcglibError
+from ecglib.core.seeds import STUDENT_SEED
 from ecglib.stats import metrics
 from ecglib.stats.metrics import Interval
 
@@ -25,6 +26,7 @@ POWER = 0.8  # of "the smallest difference that so many runs could have shown"
 # fold 10, as the published benchmark has it: smaller differences cannot be told there.
 EQUAL_MARGIN = 0.005
 IDENTICAL = "the same number in every seed"
+AFTER_HOLM = " after Holm's correction"  # in the words for a difference that an uncorrected interval would show
 TESTED_ON = ("data", "split", "fold", "split_seed", "test_beats")  # settings that decide what is tested
 
 
@@ -114,25 +116,29 @@ def pairwise_distances(values: np.ndarray) -> np.ndarray:
     return np.array([abs(one - other) for one, other in combinations(values, 2)])
 
 
-def unpaired(values: Sequence[float] | np.ndarray, control: Sequence[float] | np.ndarray) -> Unpaired:
+def unpaired(values: Sequence[float] | np.ndarray | float, control: Sequence[float] | np.ndarray | float) -> Unpaired:
     """Compare runs whose seeds do not belong together, such as an encoder's (n,) and a BeatGAN's (m,).
 
-    A single value is a method without a seed; its spread is zero. The interval is infinite and p is NaN if a side that
-    has seeds has fewer than `metrics.MIN_SEEDS`, or if neither has seeds.
+    A plain number is a method without a seed, a constant: its spread is zero. One run is no constant. The interval is
+    infinite and p is NaN if a side of runs has fewer than `metrics.MIN_SEEDS`, or if both sides are constants.
     """
-    sides = [np.asarray(side, dtype=float) for side in (values, control)]
+    constant = [np.ndim(side) == 0 for side in (values, control)]
+    sides = [np.atleast_1d(np.asarray(side, dtype=float)) for side in (values, control)]
     counts = (len(sides[0]), len(sides[1]))
     difference = float(sides[0].mean() - sides[1].mean())
-    if max(counts) < metrics.MIN_SEEDS or any(1 < count < metrics.MIN_SEEDS for count in counts):
+    few = [count < metrics.MIN_SEEDS and not fixed for count, fixed in zip(counts, constant, strict=True)]
+    if all(constant) or any(few):
         unknown = Interval(difference, float("-inf"), float("inf"))
         return Unpaired(unknown, float("nan"), counts, float("nan"), float("nan"))
-    variances = [float(side.var(ddof=1)) / len(side) if len(side) > 1 else 0.0 for side in sides]
+    variances = [
+        0.0 if fixed else float(side.var(ddof=1)) / len(side) for side, fixed in zip(sides, constant, strict=True)
+    ]
     error = float(np.sqrt(sum(variances)))
     if error == 0:  # nothing varies: every further run would give the same
         exact = Interval(difference, difference, difference)
         return Unpaired(exact, 0.0 if difference else 1.0, counts, 0.0, float(max(counts) - 1))
     freedom = sum(variances) ** 2 / sum(
-        variance**2 / (count - 1) for variance, count in zip(variances, counts, strict=True) if count > 1
+        variance**2 / (count - 1) for variance, count in zip(variances, counts, strict=True) if variance
     )
     half = float(stats.t.ppf((1 + metrics.LEVEL) / 2, freedom)) * error
     p = float(2 * stats.t.sf(abs(difference) / error, freedom))
@@ -154,10 +160,11 @@ def compare(
 ) -> Comparison:
     """Pair two arms seed by seed, by the numbers of a rule or of a key (see `Tested`); the metric is "auc" or "ap".
 
-    Both arms are in the order of their seeds. The control may have more runs; its first ones are the partners.
+    Both arms are in the order of their seeds. The control may have more runs; its first ones are the partners. Partners
+    have the same seed, or those of a teacher and its student (`core.seeds.STUDENT_SEED`).
 
     Raises:
-        EcglibError: an arm has no partner, seeds are not in one order, or two partners were tested on different data.
+        EcglibError: an arm has no partner, seeds do not pair, or two partners were tested on different data.
     """
     key = by.key if isinstance(by, Rule) else by
     if len(arm) > len(control):
@@ -168,7 +175,8 @@ def compare(
         if not (same_data and np.array_equal(one.tested, other.tested)):
             raise EcglibError(f"{one.folder.name} and {other.folder.name} were tested on different data: no pair.")
     seeds, others = ([run.config["training"]["seed"] for run in runs] for runs in (arm, partners))
-    if len(set(np.subtract(seeds, others))) > 1:  # students of teachers are all as far from them
+    offsets = set(np.subtract(seeds, others).tolist())
+    if len(offsets) > 1 or not offsets <= {0, STUDENT_SEED, -STUDENT_SEED}:
         raise EcglibError(f"Runs of seeds {seeds} and {others} do not pair in this order.")
     values, control_values = ([run.metrics[key][metric] for run in runs] for runs in (arm, partners))
     differences = _without_rounding(np.subtract(values, control_values))
@@ -228,6 +236,7 @@ def verdict(
     """What a comparison says, in words: a difference counts if other seeds and other patients would show it.
 
     If no difference is shown, the words say whether the interval over seeds excludes the one that a report `claimed`.
+    That interval is not corrected: where it excludes 0, the words say that Holm's correction made the difference.
     An unpaired comparison has no interval over patients of its own, so it is given.
     """
     if isinstance(comparison, Comparison):
@@ -240,11 +249,12 @@ def verdict(
     if adjusted_p < 1 - metrics.LEVEL:
         word = "better" if found.value > 0 else "worse"
         return word if over_patients is None else for_whom(word, over_patients)
+    corrected = AFTER_HOLM if found.excludes_zero else ""
     if claimed is None:
-        return "no difference shown"
+        return f"no difference shown{corrected}"
     if found.low <= claimed <= found.high:
-        return f"cannot tell: the report's {claimed:+.4f} is not excluded, nor is 0"
-    return f"no difference shown: excludes the report's {claimed:+.4f}"
+        return f"cannot tell: the report's {claimed:+.4f} is not excluded, nor is 0{corrected}"
+    return f"no difference shown{corrected}: excludes the report's {claimed:+.4f}"
 
 
 def for_whom(word: str, over_patients: Interval) -> str:

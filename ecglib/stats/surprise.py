@@ -8,8 +8,9 @@ from ecglib.core.errors import EcglibError
 
 
 def surprise(normal: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """-log of the share of normal scores (N,) that are at least as high as each of `scores` (M,): (M,).
+    """-log of the empirical p of each of `scores` (M,) among normal scores (N,): (M,).
 
+    p = (k + 1) / (N + 1), k being how many normal scores are at least as high (Davison and Hinkley 1997, section 4.2).
     This makes scores of any unit comparable. A score above all normal ones gets the largest value, log(N + 1).
 
     Raises:

@@ -56,7 +56,7 @@ def test_both_languages_have_six_claims_of_three_columns_with_the_same_numbers()
             "+0.1234 [+0.1000, +0.1500]",
             "+0.123 [+0.100",
         ),
-        ("03_gains", "student with KD", "verdict on the corrected", "report: gain; here: better", "better"),
+        ("03_gains", "student with KD", "verdict on the corrected", "report: gain; here: a gain", "a gain"),
         (
             "03_protocol",
             "new patients: trained on DS1, tested on DS2",
@@ -78,7 +78,7 @@ def test_a_changed_table_changes_both_languages(results, table, key, column, val
     change(results, table, key, column, value)
     english, korean = (story.first_screen(results, language) for language in story.LANGUAGES)
     assert shown in english
-    assert {"better": "더 좋음"}.get(shown, shown) in korean
+    assert {"a gain": "이득"}.get(shown, shown) in korean
 
 
 def test_a_verdict_without_words_a_missing_row_and_a_missing_table_are_named(results):
@@ -93,8 +93,17 @@ def test_a_verdict_without_words_a_missing_row_and_a_missing_table_are_named(res
         story.first_screen(results, "en")
 
 
+def test_a_gain_is_said_with_what_limits_it(results):
+    said = "report: gain; here: a gain on these patients; for others not shown (at this budget)"
+    change(results, "03_gains", "student with KD", "verdict on the corrected", said)
+    assert "a gain, not shown for other patients (at this budget)" in story.first_screen(results, "en")
+    assert "이득, 다른 환자에서는 확인되지 않음" in story.first_screen(results, "ko")
+    change(results, "03_gains", "student with KD", "verdict on the corrected", "here: a gain (at this budget)")
+    assert "seeds: a gain (at this budget)" in story.first_screen(results, "en")
+
+
 def test_verdicts_that_differ_do_not_share_a_line(results):
-    change(results, "05_claims", "float -> pruned", "verdict", "report: loss; here: worse")
+    change(results, "05_claims", "float -> pruned", "verdict", "report: loss; here: loss")
     with pytest.raises(EcglibError, match="differ"):
         story.first_screen(results, "en")
 

@@ -8,7 +8,7 @@ from ecglib.book import parameters, values
 from ecglib.core.errors import EcglibError
 from ecglib.core.precision import Precision
 from ecglib.core.profiles import PROFILES
-from ecglib.runs.grid import STUDENT_SEED
+from ecglib.core.seeds import STUDENT_SEED
 
 WRONG = [
     ("02", "seeds", "0"), ("02", "seeds", "-1"), ("02", "seeds", "1" + 30 * "0"), ("02", "epochs", "0"),

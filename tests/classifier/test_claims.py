@@ -101,6 +101,9 @@ def test_a_change_has_the_numbers_of_its_part_and_says_how_many_trainings(tmp_pa
     apart = change(teachers, before)
     assert apart.trained == "unpaired, seeds: 3 and 5"
     assert apart.test.counts == (5, 3)
+    # So are two networks whose seeds are alike: they share no weights.
+    wider = [stored(tmp_path / f"wider{n}", seed=100 + n, network="1.5M") for n in range(5)]
+    assert change(before, wider).trained == "unpaired, seeds: 5 and 5"
     other = [stored(tmp_path / "other", seed=50)]
     other[0].predictions["test_targets"] = 1 - other[0].predictions["test_targets"]
     with pytest.raises(EcglibError, match="saw other test records: compare one split"):

@@ -216,6 +216,12 @@ def test_int8_is_made_of_the_runs_own_records_alone(small, runs, records, tmp_pa
         export.quantise(runs["alone"][0], fewer, "smoke", tmp_path / "a.onnx", tmp_path / "b.onnx")
 
 
+def test_a_run_on_r3s_split_is_not_exported(base, records, tmp_path):
+    run = obtain(replace(base, split="report", train_records=64), records, tmp_path, "cpu")
+    with pytest.raises(EcglibError, match="was trained on R3's split"):
+        export.export(run, "smoke", tmp_path / "a.onnx")
+
+
 def test_settings_are_judged_against_r3s_choice(base, records, store):
     tiny = replace(base, network="57K", training=replace(base.training, epochs=1), train_records=64)
     arms = setting_arms(tiny, 2)

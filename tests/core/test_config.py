@@ -4,13 +4,17 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import pytest
+import torch
 
 from ecglib.beatgan.distillation import Distillation
+from ecglib.beatgan.training import Settings as BeatGANSettings
 from ecglib.classifier import task as classifier
 from ecglib.classifier.task import ClassifierConfig
 from ecglib.classifier.training import Settings
 from ecglib.core.config import Checked, differences, digest
 from ecglib.core.errors import EcglibError
+from ecglib.data.augment import Views
+from ecglib.simclr.scenarios import Contrast
 
 
 @dataclass(frozen=True)
@@ -71,3 +75,35 @@ def test_a_misspelt_split_does_not_train_on_another_one():
         replace(base, split="benchmrk")
     with pytest.raises(EcglibError, match=r"Distillation\.program is 'as_coded': choose one of as coded, corrected"):
         Distillation(("scores",), "teacher", program="as_coded")
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        (Settings, {"patience": 0}),
+        (Settings, {"learning_rate": float("nan")}),
+        (BeatGANSettings, {"learning_rate": -1.0}),
+        (BeatGANSettings, {"epochs": 0}),
+        (Contrast, {"places": ("generator",), "temperature": 0.0}),
+        (Views, {"warped": 71}),
+        (Views, {"masked": 1}),
+        (Views, {"masked": 320}),
+        (Views, {"shift": -1}),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused(kind, change):
+    seed = {"seed": 0} if kind in (Settings, BeatGANSettings) else {}
+    with pytest.raises(EcglibError, match=f"{kind.__name__}.{list(change)[-1]} is .*: it must be at least"):
+        kind(**seed, **change)
+
+
+def test_every_allowed_view_can_be_drawn():
+    for change in ({"warped": 70}, {"masked": 319}, {"masked": 2}, {"shift": 319}):
+        for augment in Views(**change).augmentations.values():
+            assert augment(torch.rand(50, 2, 320)).shape == (50, 2, 320)
+
+
+def test_a_lead_that_does_not_exist_is_refused():
+    for leads in ((12,), (), (-1,)):
+        with pytest.raises(EcglibError, match="positions of leads, from 0 to 11"):
+            ClassifierConfig("data", Settings(seed=0), leads=leads)

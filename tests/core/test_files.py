@@ -89,3 +89,13 @@ def test_a_killed_write_leaves_nothing_for_good(tmp_path):
         os.utime(path, (0, 0))
     files.write_json(tmp_path / "a[1].json", {})
     assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / "a[1].json"])
+
+
+def test_a_failed_read_is_no_failed_write(tmp_path):
+    source = tmp_path / "source"
+    with pytest.raises(FileNotFoundError), files.atomic_path(tmp_path / "results" / "one"):
+        source.read_text()
+    assert not list((tmp_path / "results").iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(EcglibError, match="Cannot write"), files.atomic_path(tmp_path / "file" / "below" / "one"):
+        pass

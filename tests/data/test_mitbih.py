@@ -1,5 +1,7 @@
 """R1's beats: the window, the R-peak rule, the scale, the splits, the cache; on real records the published counts."""
 
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 import wfdb
 
 from ecglib.core.errors import EcglibError, EcglibWarning
-from ecglib.data import mitbih
+from ecglib.data import mitbih, wfdb_files
 from ecglib.data.mitbih import Beats, Record
 
 
@@ -187,12 +189,18 @@ def copy_of_208(tmp_path, simulated_root):
     return tmp_path, folder / "208"
 
 
-def test_a_changed_file_is_another_cache_entry(copy_of_208):
+def test_a_changed_file_is_another_cache_entry_and_the_one_used_longest_ago_goes(copy_of_208, tmp_path, monkeypatch):
     root, path = copy_of_208
-    before = mitbih.load_beats(root, records=("208",))
-    with path.with_suffix(".hea").open("a") as file:
-        file.write("# a comment\n")
-    assert mitbih.load_beats(root, records=("208",)).signals.filename != before.signals.filename
+    monkeypatch.setenv("ECGLIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(wfdb_files, "CACHED", 2)
+    whole, files = path.with_suffix(".hea").read_text(), []
+    for comments in (0, 1, 0, 2):  # the first is used again before the third is made
+        path.with_suffix(".hea").write_text(whole + "# a comment\n" * comments)
+        os.utime(path.with_suffix(".hea"), (comments, comments))
+        files.append(Path(mitbih.load_beats(root, records=("208",)).signals.filename))
+        time.sleep(0.01)
+    assert len(set(files)) == 3
+    assert [file.exists() for file in files] == [True, False, True, True]
 
 
 def test_a_changed_sample_does_not_fit_the_checksum_of_the_header(copy_of_208):

@@ -1,5 +1,6 @@
 """A packed database is the database: records to the last bit, beats, fingerprints; damage is one clear error."""
 
+import shutil
 import subprocess
 import sys
 
@@ -139,3 +140,30 @@ def test_all_of_mit_bih_fits_into_one_part(real_root, tmp_path):
     assert part.stat().st_size < pack.PART
     ours, theirs = mitbih.load_beats(tmp_path, ["100", "232"]), mitbih.load_beats(real_root, ["100", "232"])
     np.testing.assert_array_equal(ours.signals, theirs.signals)
+
+
+def test_a_table_that_is_missing_is_said_and_waveforms_of_500_hz_are_not_packed(simulated_root, tmp_path):
+    for name in physionet.DATABASES:
+        shutil.copytree(physionet.database_dir(simulated_root, name), physionet.DATABASES[name].folder(tmp_path))
+    folder = physionet.database_dir(tmp_path, "ptb-xl")
+    (header, *_) = sorted((folder / "records100").rglob("*.hea"))
+    other = folder / "records500" / "00000" / "00001_hr.hea"
+    other.parent.mkdir(parents=True)
+    shutil.copy(header, other)
+    pack.write(tmp_path, "ptb-xl", tmp_path / "parts")
+    assert not [name for name in pack.names(tmp_path / "parts", "ptb-xl") if "500" in name.split("/")[0]]
+    (folder / "scp_statements.csv").unlink()
+    with pytest.raises(EcglibError, match=r"has no scp_statements\.csv: 'ecglib data download ptb-xl"):
+        pack.write(tmp_path, "ptb-xl", tmp_path / "others")
+
+
+def test_verify_reads_every_record_of_the_parts(packed, tmp_path, capsys):
+    assert cli.main(["data", "verify", "--data-root", str(packed)]) == 0
+    said = capsys.readouterr().out
+    assert "mitdb: " in said and "ptb-xl: " in said and said.count("all as they should be") == 2
+    for one in packed.glob("*.zip"):
+        content = bytearray(one.read_bytes())
+        content[len(content) // 2] ^= 0xFF * one.name.startswith("mitdb")
+        (tmp_path / one.name).write_bytes(content)
+    assert cli.main(["data", "verify", "mitdb", "--data-root", str(tmp_path)]) == 1
+    assert "copy the parts again" in capsys.readouterr().out

@@ -301,6 +301,11 @@ def test_a_table_that_would_need_a_guess_is_refused(tmp_path, ecg):
     path.write_text("time,I\n0,1\n0.01,2\n5,3\n5.01,2\n")
     with pytest.raises(EcglibError, match="do not rise by even steps"):
         open_recording(path)
+    for rate in (500, 1000):  # where a missing row is no longer than the rounding of times
+        times = [n / rate for n in range(2000) if n % 7]
+        path.write_text("time,I\n" + "".join(f"{time:.3f},1\n" for time in times))
+        with pytest.raises(EcglibError, match="do not rise by even steps"):
+            open_recording(path)
     path.write_text("time,I\n0,1\n")
     with pytest.raises(EcglibError, match="has one sample"):
         open_recording(path)

@@ -12,7 +12,7 @@ from ecglib.core.errors import EcglibError
 from ecglib.core.files import cache_dir
 from ecglib.runs import cluster, pool
 from ecglib.runs.loop import epochs_done
-from ecglib.runs.store import pack
+from ecglib.runs.store import StoredRun, pack
 from tests.runs.test_pool import Line, Settings, jobs, lines, snapshot
 
 distributed = pytest.importorskip("distributed", exc_type=ImportError)
@@ -115,6 +115,9 @@ def test_a_parent_that_only_the_bundle_has_is_sent_whole(tmp_path, scheduler, fa
         (store / parent.run_id / name).unlink()
     found = cluster._files(store / parent.run_id)
     assert found.keys() == whole.keys()
+    cluster._write(tmp_path / "worker" / parent.run_id, found)  # a teacher's predictions are read where they arrive
+    sent, kept = (StoredRun(folder / parent.run_id).arrays() for folder in (tmp_path / "worker", store))
+    assert sent.keys() == kept.keys() and all((sent[name] == kept[name]).all() for name in kept)
     monkeypatch.setattr(cluster, "SHARED", ".another-")
     outcome = cluster.train_on(scheduler, jobs([child]), tmp_path, store, "cpu", float("inf"), lambda *_: None)
     assert outcome.finished == [child.run_id]

@@ -19,7 +19,7 @@ from ecglib.beatgan.task import BeatGANConfig, BeatGANRun
 from ecglib.beatgan.training import Settings
 from ecglib.core.errors import EcglibError
 from ecglib.runs.obtain import obtain
-from ecglib.runs.store import PUBLISHED, pack, read_tensors, write_tensors
+from ecglib.runs.store import PUBLISHED, pack, read_tensors, write_arrays, write_tensors
 
 RECORDS = ("100", "106", "118", "200", "208", "223")
 RULES = ("as_coded", "corrected", "labelled")
@@ -193,3 +193,16 @@ def test_a_killed_run_resumes_and_ends_like_an_uninterrupted_one(beats, simulate
     first, second = BeatGANRun(whole / folder.name), BeatGANRun(folder)
     assert_same_run(first, second)
     assert json.loads((folder / "config.json").read_text())["training"]["seed"] == 4
+
+
+def test_a_bundle_takes_only_what_a_run_has_written_and_drops_files_that_it_left(tiny, beats, tmp_path):
+    store = tmp_path / "runs"
+    run = obtain(tiny, beats, store, "cpu")
+    pack(store, lambda *_: "all")
+    pack(store, lambda *_: "others")
+    assert [path.name for path in tmp_path.glob("predictions_*")] == ["predictions_others.npz"]
+    before = (tmp_path / "runs.jsonl").read_bytes()
+    write_arrays(run.folder / "predictions.npz", {"scores": np.arange(3)})
+    with pytest.raises(EcglibError, match="is not what this run has written"):
+        pack(store, lambda *_: "all")
+    assert (tmp_path / "runs.jsonl").read_bytes() == before

@@ -65,6 +65,8 @@ def test_an_interval_that_lies_too_far_out_ends_in_an_arrow():
     for arms, arrows in (({"near": near}, 0), ({"near": near, "far": far}, 1)):
         figure = marks.arm_forest(arms, {"report": 0.94}, near, "plain")
         assert [line.get_marker() for line in figure.axes[0].lines].count("<") == arrows
+    figure = marks.arm_forest({"near": 0.1 + near / 10, "far": np.array([0.1, 0.4])}, {}, near / 10, "plain")
+    assert [line.get_marker() for line in figure.axes[0].lines].count(">") == 1
 
 
 def test_two_runs_are_shown_with_their_difference_among_those_of_all_pairs():

@@ -53,13 +53,15 @@ def test_unpaired_is_welchs_test():
 
 def test_something_without_a_seed_is_compared_with_the_mean_of_the_others():
     others = np.array([0.85, 0.88, 0.90, 0.87])
-    found, expected = comparisons.unpaired([0.95], others), stats.ttest_1samp(others, 0.95)
+    found, expected = comparisons.unpaired(0.95, others), stats.ttest_1samp(others, 0.95)
     interval = expected.confidence_interval(0.95)
     assert found.p == pytest.approx(expected.pvalue)
     assert (found.over_seeds.low, found.over_seeds.high) == pytest.approx((0.95 - interval.high, 0.95 - interval.low))
 
 
-@pytest.mark.parametrize(("one", "other"), [([0.9], [0.8]), ([0.9, 0.91], [0.8, 0.81, 0.82])])
+@pytest.mark.parametrize(
+    ("one", "other"), [([0.9], [0.8]), ([0.9, 0.91], [0.8, 0.81, 0.82]), ([0.9], [0.8, 0.81, 0.82]), (0.9, 0.8)]
+)
 def test_too_few_runs_have_no_welch_interval(one, other):
     found = comparisons.unpaired(one, other)
     assert np.isnan(found.p) and np.isinf(found.over_seeds.low) and found.detectable() == float("inf")
@@ -99,6 +101,13 @@ def test_a_verdict_tells_whether_the_reports_difference_is_excluded():
     )
     assert comparisons.verdict(wide, 0.9) == "no difference shown"
     assert comparisons.verdict(small, float("nan")) == "fewer than 3 seeds: no verdict"
+    # Where the interval, which is not corrected, excludes 0, the words say so.
+    clear = compared([0.0060, 0.0050, 0.0055, 0.0045, 0.0050])
+    assert clear.over_seeds.excludes_zero
+    assert comparisons.verdict(clear, 0.06, claimed=0.005) == (
+        "cannot tell: the report's +0.0050 is not excluded, nor is 0 after Holm's correction"
+    )
+    assert comparisons.verdict(clear, 0.06) == "no difference shown after Holm's correction"
 
 
 def test_a_family_is_what_can_be_tested():
