@@ -8,7 +8,7 @@ from ecglib.stats.comparisons import AS_CODED, AS_WRITTEN, AVERAGED, CORRECTED, 
 
 ArmRuns = Mapping[str, Sequence[BeatGANRun]]
 CONTROL, TEACHER = "B", "A"
-DECIDES = AVERAGED  # what the verdicts of notebook 03 rest on: EVIDENCE.md, before the runs
+PRIMARY_RULE = AVERAGED  # what the verdicts of notebook 03 rest on: EVIDENCE.md, before the runs
 NOT_TRAINED = "not trained at this budget"
 
 
@@ -35,7 +35,7 @@ class Experiment:
         return ", ".join(counts + missing)
 
 
-SOUND, CHOSEN = Rule(DECIDES.key, "corrected, averaged weights"), Rule(CORRECTED.key, "corrected, chosen epoch")
+SOUND, CHOSEN = Rule(PRIMARY_RULE.key, "corrected, averaged weights"), Rule(CORRECTED.key, "corrected, chosen epoch")
 # As coded, KD is a constant: the student with KD is the control, and KD with feature distillation is the latter alone.
 # No arm adds the norm that R1 writes to KD.
 EXPERIMENTS = (

@@ -11,11 +11,11 @@ import pandas as pd
 
 from ecglib import reports
 from ecglib.beatgan.arms import Arm
-from ecglib.beatgan.experiments import CHOSEN, CONTROL, DECIDES, EXPERIMENTS, SOUND, TEACHER, ArmRuns
+from ecglib.beatgan.experiments import CHOSEN, CONTROL, EXPERIMENTS, PRIMARY_RULE, SOUND, TEACHER, ArmRuns
 from ecglib.beatgan.task import BeatGANRun
 from ecglib.beatgan.training import RULES
 from ecglib.data.mitbih import CLASSES
-from ecglib.show.words import bounds, judged, shown
+from ecglib.show.words import bounds, reproduction_verdict, shown
 from ecglib.stats import metrics
 from ecglib.stats.comparisons import (
     AS_CODED,
@@ -36,7 +36,7 @@ from ecglib.stats.comparisons import (
 from ecglib.stats.metrics import Interval, mean_interval
 
 
-def values(runs: Sequence[BeatGANRun], metric: str = "auc", rule: Rule | str = DECIDES) -> np.ndarray:
+def values(runs: Sequence[BeatGANRun], metric: str = "auc", rule: Rule | str = PRIMARY_RULE) -> np.ndarray:
     """One number of each run: (seeds,)."""
     key = rule.key if isinstance(rule, Rule) else rule
     return np.array([run.metrics[key][metric] for run in runs])
@@ -44,7 +44,7 @@ def values(runs: Sequence[BeatGANRun], metric: str = "auc", rule: Rule | str = D
 
 def comparisons(arms: Mapping[str, Arm], runs: ArmRuns) -> dict[str, Comparison]:
     """Each arm that has a control against it, seed by seed, by averaged weights."""
-    return {name: compare(runs[name], runs[arm.control], DECIDES) for name, arm in arms.items() if arm.control}
+    return {name: compare(runs[name], runs[arm.control], PRIMARY_RULE) for name, arm in arms.items() if arm.control}
 
 
 def arm_results(arms: Mapping[str, Arm], runs: ArmRuns, parameters: Mapping[str, int]) -> pd.DataFrame:
@@ -291,7 +291,7 @@ def teacher_results(runs: Sequence[BeatGANRun], limit: str) -> pd.DataFrame:
         published = reports.value(f"r1.teacher.{metric}")
         for rule in (AS_CODED, CORRECTED, LATE, AVERAGED):
             interval, first = mean_interval(values(runs, metric, rule)), runs[0].metrics[rule.key]
-            words = judged(published, interval, len(runs)) if not limit else f"not comparable: {limit}"
+            words = reproduction_verdict(published, interval, len(runs)) if not limit else f"not comparable: {limit}"
             rows.append(
                 {
                     "metric": label,

@@ -24,9 +24,7 @@ class Contract:
 
     leads: tuple[str, ...]  # names of the input's channels, in their order
     labels: tuple[str, ...] = SUPERCLASSES  # names of the outputs, in their order
-    thresholds: tuple[float, ...] = (0.5,) * len(
-        SUPERCLASSES
-    )  # chosen on validation records, see `metrics`
+    thresholds: tuple[float, ...] = (0.5,) * len(SUPERCLASSES)  # chosen on validation records, see `metrics`
     metrics: Mapping[str, float] | None = None  # on test records, of this very file if INT8, otherwise of the run
     precision: str = "float32"  # of the convolutions: "float32" or "int8"
     source: str = ""  # run id of the training

@@ -41,7 +41,7 @@ def over_patients(runs: Sequence[ClassifierRun], part: str = TEST) -> Interval:
     return metrics.percentiles(float(values(runs, part).mean()), drawn)
 
 
-def tested(arm: Arm) -> str:
+def test_part(arm: Arm) -> str:
     """The metrics that an arm is tested by: as coded those of the last epoch, otherwise those of the best."""
     return "test_last" if arm.configs[0].split == "report" else TEST
 
@@ -50,7 +50,7 @@ def results(arms: Mapping[str, Arm], runs: Runs) -> pd.DataFrame:
     """Every arm: macro-AUC as R3 counts it and sound, with both intervals."""
     rows = []
     for name, arm in arms.items():
-        part = tested(arm)
+        part = test_part(arm)
         rows.append(
             {
                 "arm": arm.name,
@@ -76,8 +76,8 @@ def per_class(arms: Mapping[str, Arm], runs: Runs) -> pd.DataFrame:
 
     rows = []
     for name, arm in arms.items():
-        there = [label for label in SUPERCLASSES if f"auc_{label}" in runs[name][0].metrics[tested(arm)]]
-        cells = {label: cell(runs[name], tested(arm), label) for label in there}
+        there = [label for label in SUPERCLASSES if f"auc_{label}" in runs[name][0].metrics[test_part(arm)]]
+        cells = {label: cell(runs[name], test_part(arm), label) for label in there}
         rows.append({"arm": arm.name, **cells, "seeds": trained(runs[name])})
     return pd.DataFrame(rows).set_index("arm")
 
@@ -89,7 +89,7 @@ def class_aucs(runs: Sequence[ClassifierRun]) -> np.ndarray:
 
 def comparisons(arms: Mapping[str, Arm], runs: Runs) -> dict[str, Comparison]:
     """Each arm that has a control, compared with it seed by seed."""
-    return {name: compare(runs[name], runs[arm.control], tested(arm)) for name, arm in arms.items() if arm.control}
+    return {name: compare(runs[name], runs[arm.control], test_part(arm)) for name, arm in arms.items() if arm.control}
 
 
 def differences(

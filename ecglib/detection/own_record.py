@@ -183,7 +183,7 @@ def score(normal: np.ndarray, judged: np.ndarray) -> np.ndarray:
     return fisher({str(n): (normal[:, n], judged[:, n]) for n in range(normal.shape[1])})
 
 
-def scores_of_strangers(found: np.ndarray, beats: Beats, members: np.ndarray) -> np.ndarray:
+def leave_one_patient_out_scores(found: np.ndarray, beats: Beats, members: np.ndarray) -> np.ndarray:
     """Scores of the beats `members` (M,), each record judged by the N beats of the other patients among `members`.
 
     This leaves one patient out at a time, so it shows on the training patients what new patients will get.
@@ -197,18 +197,18 @@ def scores_of_strangers(found: np.ndarray, beats: Beats, members: np.ndarray) ->
     return result
 
 
-def s_auc_where_most_are_s(found: np.ndarray, beats: Beats, members: np.ndarray, usual: Usual = Usual()) -> float:
+def s_auc_in_s_dominated_records(found: np.ndarray, beats: Beats, members: np.ndarray, usual: Usual = Usual()) -> float:
     """A trial: the AUC of S beats in records whose normal beats are too few to be the usual ones by their number.
 
     From each record of `members` with at least `LEAST_S` S beats, all S beats are kept, a third as many N beats, drawn
-    at random, and no others. Its S beats, judged as by `scores_of_strangers`, against the N beats of all whole records:
-    the mean over records. `found` (N, 3) are the `answers` of all beats of whole records.
+    at random, and no others. Its S beats, judged as by `leave_one_patient_out_scores`, against the N beats of all whole
+    records: the mean over records. `found` (N, 3) are the `answers` of all beats of whole records.
 
     Raises:
         EcglibError: no record has so many S beats.
     """
     normal = members[beats.labels[members] == "N"]
-    known = scores_of_strangers(found, beats, members)[beats.labels[members] == "N"]
+    known = leave_one_patient_out_scores(found, beats, members)[beats.labels[members] == "N"]
     aucs = []
     for name in np.unique(beats.records[members]):
         own = members[beats.records[members] == name]

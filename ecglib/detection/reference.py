@@ -57,7 +57,7 @@ def make(beats: mitbih.Beats, leads: int) -> Reference:
     normal = beats.labels[members] == "N"
     # In half precision from the start, so that what is stored is what was judged by.
     found = found.astype(np.float16).astype(np.float32)
-    scores = own_record.scores_of_strangers(found, beats, members)
+    scores = own_record.leave_one_patient_out_scores(found, beats, members)
     return Reference(found[members[normal]], scores[normal])
 
 

@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 
 from ecglib.data.mitbih import CLASSES, Beats
-from ecglib.detection.own_record import QUESTIONS, Usual, all_answers, s_auc_where_most_are_s, scores_of_strangers
+from ecglib.detection.own_record import (
+    QUESTIONS,
+    Usual,
+    all_answers,
+    leave_one_patient_out_scores,
+    s_auc_in_s_dominated_records,
+)
 from ecglib.show.words import bounds
 from ecglib.stats import metrics
 
@@ -29,19 +35,19 @@ TRIED = {
 def tried(beats: Beats, members: np.ndarray) -> pd.DataFrame:
     """Each question alone and every way of `TRIED`: AUC of the beats of each patient, judged by those of the others.
 
-    The last column is the trial of `own_record.s_auc_where_most_are_s`.
+    The last column is the trial of `own_record.s_auc_in_s_dominated_records`.
     """
     labels, rows = beats.labels[members], []
     first = all_answers(beats)
     for n, question in enumerate(QUESTIONS):
-        scores = scores_of_strangers(first[:, [n]], beats, members)
+        scores = leave_one_patient_out_scores(first[:, [n]], beats, members)
         rows.append(
             {"judged by": f"{question} alone", **_shown(_aucs(labels, scores)), "S, where most beats are S": "-"}
         )
     for name, usual in TRIED.items():
         found = first if usual == Usual() else all_answers(beats, usual)
-        scores = scores_of_strangers(found, beats, members)
-        trial = s_auc_where_most_are_s(found, beats, members, usual)
+        scores = leave_one_patient_out_scores(found, beats, members)
+        trial = s_auc_in_s_dominated_records(found, beats, members, usual)
         aucs = _shown(_aucs(labels, scores))
         rows.append({"judged by": name, **aucs, "S, where most beats are S": f"{trial:.3f}"})
     return pd.DataFrame(rows).set_index("judged by")

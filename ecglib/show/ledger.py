@@ -7,7 +7,7 @@ import pandas as pd
 
 from ecglib import reports
 from ecglib.core.errors import EcglibError
-from ecglib.show.words import judged, shown
+from ecglib.show.words import reproduction_verdict, shown
 from ecglib.stats import metrics
 from ecglib.stats.metrics import Interval
 
@@ -59,7 +59,7 @@ def judged_ledger(
             continue
         found = measured.get(key)
         if isinstance(found, Interval):
-            verdict = judged(claim.value, found, seeds) if not limit else f"not comparable: {limit}"
+            verdict = reproduction_verdict(claim.value, found, seeds) if not limit else f"not comparable: {limit}"
         elif isinstance(found, float | int):
             digits = len(repr(claim.value).partition(".")[2])  # as many as the report gives
             verdict = "as published" if round(found, digits) == claim.value else "differs"

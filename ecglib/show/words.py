@@ -6,7 +6,7 @@ from ecglib.stats import metrics
 from ecglib.stats.metrics import Interval
 
 
-def judged(published: float, interval: Interval, seeds: int) -> str:
+def reproduction_verdict(published: float, interval: Interval, seeds: int) -> str:
     """Whether a further training of ours could give the published number, which comes from one training."""
     if seeds < metrics.MIN_SEEDS:
         return f"fewer than {metrics.MIN_SEEDS} seeds: no verdict"

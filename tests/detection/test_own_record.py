@@ -103,11 +103,13 @@ def test_the_trial_of_records_that_lost_their_normal_beats(simulated_root):
     kept = np.sort(np.concatenate([premature, np.random.default_rng(0).permutation(others)[:3]]))
     asked = own_record.answers(beats.signals[kept], beats.intervals[kept, 0])[np.isin(kept, premature)]
     strangers = members[(beats.labels[members] == "N") & (beats.records[members] != "209")]
-    normal = own_record.scores_of_strangers(found, beats, members)[beats.labels[members] == "N"]
+    normal = own_record.leave_one_patient_out_scores(found, beats, members)[beats.labels[members] == "N"]
     higher = [(normal < one).mean() + (normal == one).mean() / 2 for one in own_record.score(found[strangers], asked)]
-    assert own_record.s_auc_where_most_are_s(found, beats, members) == pytest.approx(np.mean(higher))
+    assert own_record.s_auc_in_s_dominated_records(found, beats, members) == pytest.approx(np.mean(higher))
     with pytest.raises(EcglibError, match="S beats"):
-        own_record.s_auc_where_most_are_s(own_record.all_answers(beats), beats, members[beats.labels[members] == "N"])
+        own_record.s_auc_in_s_dominated_records(
+            own_record.all_answers(beats), beats, members[beats.labels[members] == "N"]
+        )
 
 
 def test_a_table_of_new_patients_has_the_mean_of_the_seeds_and_counts_no_seed_where_nothing_is_random(simulated_root):
@@ -144,10 +146,10 @@ def test_a_record_s_own_labels_do_not_matter(simulated_root):
     beats = mitbih.load_beats(simulated_root)
     members = np.flatnonzero(np.isin(beats.records, mitbih.DS1))
     found = own_record.all_answers(beats)
-    before = own_record.scores_of_strangers(found, beats, members)
+    before = own_record.leave_one_patient_out_scores(found, beats, members)
     own = beats.records == "208"
     other = replace(beats, labels=np.where(own, "V", beats.labels))
-    after = own_record.scores_of_strangers(found, other, members)
+    after = own_record.leave_one_patient_out_scores(found, other, members)
     assert np.array_equal(before[own[members]], after[own[members]])
     assert not np.array_equal(before, after), "the N beats of 208 no longer judge the others"
 
@@ -177,7 +179,9 @@ def test_real_patients_nobody_has_labelled(real_root):
     ds2 = np.flatnonzero(np.isin(beats.records, mitbih.DS2))
     found = own_record.all_answers(beats)
     abnormal = beats.labels != "N"
-    assert auc(abnormal[ds1], own_record.scores_of_strangers(found, beats, ds1)) == pytest.approx(0.9928, abs=0.001)
+    assert auc(abnormal[ds1], own_record.leave_one_patient_out_scores(found, beats, ds1)) == pytest.approx(
+        0.9928, abs=0.001
+    )
     scores = own_record.score(found[ds1[~abnormal[ds1]]], found[ds2])
     assert auc(abnormal[ds2], scores) == pytest.approx(0.9584, abs=0.001)
     of_s = np.isin(beats.labels[ds2], ["N", "S"])
