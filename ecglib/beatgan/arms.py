@@ -12,8 +12,9 @@ from ecglib.beatgan.baselines import BASELINES
 from ecglib.beatgan.distillation import SELF, Distillation, Knowledge
 from ecglib.beatgan.task import BeatGANConfig, BeatGANRun
 from ecglib.core.errors import EcglibError
+from ecglib.core.seeds import STUDENT_SEED
 from ecglib.data.mitbih import Beats
-from ecglib.runs.grid import STUDENT_SEED, Arm, obtain_with_weights
+from ecglib.runs.grid import Arm, obtain_with_weights
 
 NARROW = {"H2": (0.5, "half"), "H4": (0.25, "a quarter"), "H8": (0.125, "an eighth")}  # arm -> width, in words
 # Added to a narrow arm's key -> what it is taught: the knowledge that is more than a number a beat.
