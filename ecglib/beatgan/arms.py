@@ -38,9 +38,10 @@ def teacher_arms(base: BeatGANConfig, seeds: int) -> dict[str, Arm]:
 
 
 def distillation_arms(base: BeatGANConfig, main_seeds: int, other_seeds: int) -> dict[str, Arm]:
-    """Arms A to H and S; A, B, D, Ds and F have `main_seeds`, the others `other_seeds`. The seed of `base` is ignored.
+    """Arms A to H and S; A, B, D, Ds, F and H have `main_seeds`, the others `other_seeds`.
 
-    KD as coded has no arm: its term is a constant, so it equals arm B to the last bit (see `as_coded_twins`).
+    The seed of `base` is ignored. KD as coded has no arm: its term is a constant, so it equals arm B to the last bit
+    (see `as_coded_twins`).
     """
     first = teacher_arms(base, main_seeds)["A"]
     teachers = first.configs
@@ -64,10 +65,15 @@ def distillation_arms(base: BeatGANConfig, main_seeds: int, other_seeds: int) ->
     narrow = {}
     for key, (width, words) in NARROW.items():
         name = f"H 1/{round(1 / width)} width"
-        narrow[key] = arm(name, f"{words} of the channels, no distillation", width=width)
+        narrow[key] = arm(name, f"{words} of the channels, no distillation", width=width, main=True)
         for suffix, (on, knowledge) in LESSONS.items():
             narrow[key + suffix] = arm(
-                f"{name} + KD on {on}", f"the same, taught as in E on {on}", knowledge, control=key, width=width
+                f"{name} + KD on {on}",
+                f"the same, taught as in E on {on}",
+                knowledge,
+                control=key,
+                width=width,
+                main=True,
             )
     return {
         "A": first,

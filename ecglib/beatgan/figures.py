@@ -20,7 +20,7 @@ from ecglib.beatgan.networks import Generator
 from ecglib.beatgan.quarter import first_epoch
 from ecglib.data.mitbih import CLASSES
 from ecglib.runs.loop import Loop
-from ecglib.show.marks import dot_plot
+from ecglib.show.marks import dot_plot, fence
 from ecglib.show.style import (
     BEAT_MS,
     CLASS_COLOURS,
@@ -319,19 +319,28 @@ def figure9(log: Sequence[tuple[int, float, float, float]], history: pd.DataFram
 def width_curve(points: Mapping[str, Sequence[tuple[int, np.ndarray]]]) -> Figure:
     """AUC against the size of the generator: name -> (weights of G, AUC of each seed) for each width.
 
-    The first has all widths. Where another lacks one, its line is broken.
+    The first has all widths. Where another lacks one, its line is broken. A run that lies far out (`marks.fence`) is
+    written at the edge; the means include it.
     """
+    drawn = [aucs for series in points.values() for _, aucs in series]
+    lowest = min(aucs.mean() for aucs in drawn)
+    least = min(fence(np.concatenate(drawn)), lowest - 0.1 * (max(aucs.max() for aucs in drawn) - lowest))
     widths = [count for count, _ in next(iter(points.values()))]
     figure, axis = plt.subplots(figsize=(8, 3.6))
     colours = (PLAIN_COLOUR, STUDENT_COLOUR, "#CC79A7")
+    lost: list[tuple[float, float, str]] = []  # place, AUC and colour of what lies far out
     for shift, (name, series), colour in zip((0.93, 1, 1.07), points.items(), colours, strict=False):
         means = {count: aucs.mean() for count, aucs in series}
         axis.plot(
             np.array(widths) * shift, [means.get(count, np.nan) for count in widths], "-", color=colour, label=name
         )
         for count, aucs in series:
-            axis.plot([count * shift] * len(aucs), aucs, "o", color=colour, alpha=0.5)
+            axis.plot([count * shift] * len(aucs), np.where(aucs < least, np.nan, aucs), "o", color=colour, alpha=0.5)
             axis.plot(count * shift, aucs.mean(), "_", color=colour, markersize=14, markeredgewidth=2)
+            lost += [(count * shift, auc, colour) for auc in aucs[aucs < least]]
+    for row, (place, auc, colour) in enumerate(lost):
+        height, edge = 0.02 + 0.06 * row, axis.get_xaxis_transform()
+        axis.text(place, height, f"▾ {auc:.3f}", transform=edge, color=colour, fontsize=8)
     axis.set(xscale="log", xlabel="weights of the generator (log scale)", ylabel="test AUC")
     axis.set_xticks(widths, [f"{count:,}" for count in widths])
     axis.minorticks_off()

@@ -40,6 +40,15 @@ def pulls(ratios: Mapping[str, np.ndarray], joined: str = "equation 1") -> Figur
     return figure
 
 
+def fence(values: np.ndarray) -> float:
+    """What lies below this lies far out: three times the middle half's width below that half (Tukey 1977).
+
+    A failed training would otherwise press all others of a picture together.
+    """
+    low, high = np.quantile(values, (0.25, 0.75))
+    return float(low - 3 * (high - low))
+
+
 def arm_forest(
     arms: Mapping[str, np.ndarray],
     published: Mapping[str, float],
@@ -50,7 +59,7 @@ def arm_forest(
     """All arms' AUC (seeds,): a point a seed, the mean with its interval; the report's numbers as vertical lines.
 
     The range of `plain`, the AUCs of runs without distillation at full width, is a band with the label `band`. `number`
-    says which AUC of a run it is.
+    says which AUC of a run it is. A run that lies far out (`fence`) is written at the edge.
     """
     figure, axis = plt.subplots(figsize=(10, 0.42 * len(arms) + 1.6))
     axis.axvspan(plain.min(), plain.max(), color="#009E73", alpha=0.13, label=band, linewidth=0)
@@ -66,19 +75,23 @@ def arm_forest(
     axis.plot([], [], "D-", color=OUTPUT, label="mean, 95 % over seeds")
     axis.set_yticks(range(len(arms)), list(arms))
     axis.invert_yaxis()
-    # The interval of two seeds may be ten times as wide as the points: what lies too far out ends in an arrow.
     points = np.concatenate([*arms.values(), list(published.values())])
-    span = points.max() - points.min()
+    least = fence(np.concatenate(list(arms.values())))
+    near = points[points >= least]
+    # The interval of two seeds may be ten times as wide as the points: what lies too far out ends in an arrow.
+    span = near.max() - near.min()
     intervals = [mean_interval(aucs) for aucs in arms.values()]
-    lowest = min([points.min(), *(one.low for one in intervals if np.isfinite(one.low))])
-    highest = max([points.max(), *(one.high for one in intervals if np.isfinite(one.high))])
-    low = max(points.min() - span, lowest) - 0.05 * span
-    high = min(points.max() + span, highest, 1) + 0.05 * span
-    for position, one in enumerate(intervals):
-        if one.low < low:
+    lowest = min([near.min(), *(one.low for one in intervals if np.isfinite(one.low))])
+    highest = max([near.max(), *(one.high for one in intervals if np.isfinite(one.high))])
+    low = min(max(near.min() - span / 2, lowest), *(one.value for one in intervals)) - 0.05 * span
+    high = min(near.max() + span / 2, highest, 1) + 0.05 * span
+    for position, (aucs, one) in enumerate(zip(arms.values(), intervals, strict=True)):
+        if np.isfinite(one.low) and one.low < low:
             axis.plot(low + 0.01 * span, position, "<", color=OUTPUT, markersize=7)
-        if one.high > high:
+        if np.isfinite(one.high) and one.high > high:
             axis.plot(high - 0.01 * span, position, ">", color=OUTPUT, markersize=7)
+        if lost := [f"{auc:.3f}" for auc in sorted(aucs) if auc < low]:
+            axis.text(low + 0.02 * span, position + 0.3, f"one seed: {', '.join(lost)}", fontsize=7.5, color=ONE_SEED)
     axis.set(xlabel=f"test AUC ({number})", xlim=(low, high))
     figure.legend(fontsize=8, loc="outside lower center", ncols=3)
     return figure
@@ -118,7 +131,7 @@ def difference_forest(*groups: Mapping[str, Intervals], tested: str = "beats", z
                 axis.plot(interval.value, position + shift, "|", color=colour, markersize=8)
         axis.axvline(0, color=REPORT, linewidth=1)
         axis.set_yticks(range(first + len(differences)), [zero] * first + list(differences))
-        axis.invert_yaxis()
+        axis.set_ylim(first + len(differences) - 0.5, -0.5)  # the first on top
         ends = np.abs([end for _, *narrow in differences.values() for i in narrow for end in (i.low, i.high)])
         edge = 1.6 * ends.max()
         seeds = [abs(end) for i, *_ in differences.values() for end in (i.low, i.high) if np.isfinite(end)]

@@ -61,11 +61,11 @@ def test_the_legend_of_figure_12_has_the_means_of_the_aucs():
 
 
 def test_an_interval_that_lies_too_far_out_ends_in_an_arrow():
-    near, far = np.array([0.90, 0.91, 0.92]), np.array([0.6, 0.9])
+    near, far = np.array([0.90, 0.91, 0.92]), np.array([0.6, 0.9, 0.75])
     for arms, arrows in (({"near": near}, 0), ({"near": near, "far": far}, 1)):
         figure = marks.arm_forest(arms, {"report": 0.94}, near, "plain")
         assert [line.get_marker() for line in figure.axes[0].lines].count("<") == arrows
-    figure = marks.arm_forest({"near": 0.1 + near / 10, "far": np.array([0.1, 0.4])}, {}, near / 10, "plain")
+    figure = marks.arm_forest({"near": 0.1 + near / 10, "far": np.array([0.1, 0.4, 0.25])}, {}, near / 10, "plain")
     assert [line.get_marker() for line in figure.axes[0].lines].count(">") == 1
 
 
@@ -163,3 +163,15 @@ def test_tall_leads_are_drawn_at_a_smaller_gain(height, gain):
     signals = np.zeros((12, 1000))
     signals[:, ::100] = height
     assert f"{gain} mm/mV" in classifier_figures.paper(signals, title="CD").axes[0].get_title()
+
+
+def test_a_failed_run_is_written_at_the_edge_of_both_pictures():
+    good, failed = np.array([0.90, 0.91, 0.92, 0.93]), np.array([0.88, 0.90, 0.91, 0.35])
+    figure = marks.arm_forest({"good": good, "failed": failed}, {}, good, "plain")
+    assert [text.get_text() for text in figure.axes[0].texts] == ["one seed: 0.350"]
+    assert figure.axes[0].get_xlim()[0] > 0.35
+    figure = beatgan_figures.width_curve({"alone": [(1, failed), (2, good)]})
+    assert [text.get_text() for text in figure.axes[0].texts] == ["▾ 0.350"]
+    assert figure.axes[0].get_ylim()[0] > 0.35
+    two = marks.arm_forest({"good": good, "two seeds": good[:2]}, {}, good, "plain")
+    assert not {"<", ">"} & {line.get_marker() for line in two.axes[0].lines}, "an infinite interval has no end"
