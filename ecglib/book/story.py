@@ -51,14 +51,14 @@ FOR_WHOM = ("for others not shown", (", not shown for other patients", ", 다른
 LIMITS = {"at this budget": "이 학습량에서", "on a part of the records": "레코드 일부에서"}
 
 BEYOND = {
-    "en": "For patients never seen something simpler works better, without any training: compare each beat with the"
+    "en": "For patients never seen something simpler reads higher, without any training: compare each beat with the"
     " usual beats of the same heart, in its P wave, its QRS complex and its timing. AUC **{questions}**"
     " {questions_patients} (interval over patients; the second look at them; the P wave alone reads {p_wave}); on the"
-    " same patients BeatGAN reads {strangers} ({strangers_seeds} seeds).",
-    "ko": "처음 보는 환자의 비정상 박동은 학습이 필요 없는 더 간단한 방법이 더 잘 찾습니다. 박동마다 P파, QRS군, 나타난"
-    " 시점을 같은 심장의 평소 박동과 비교하는 것입니다. AUC는 **{questions}** {questions_patients}이고(환자에 대한"
-    " 신뢰구간; 이 환자들을 두 번째로 보고 얻은 값; P파만으로는 {p_wave}), 같은 환자에서 BeatGAN은"
-    " {strangers}입니다(시드 {strangers_seeds}개).",
+    " same patients BeatGAN reads {strangers} ({strangers_seeds} seeds; the pair was not tested).",
+    "ko": "처음 보는 환자의 비정상 박동에서는 학습이 필요 없는 더 간단한 방법의 AUC가 더 높습니다. 박동마다 P파, QRS군,"
+    " 나타난 시점을 같은 심장의 평소 박동과 비교하는 것입니다. AUC는 **{questions}** {questions_patients}이고"
+    "(환자에 대한 신뢰구간; 이 환자들을 두 번째로 보고 얻은 값; P파만으로는 {p_wave}), 같은 환자에서 BeatGAN은"
+    " {strangers}입니다(시드 {strangers_seeds}개; 두 값의 차이는 검정하지 않았음).",
 }
 
 
@@ -182,9 +182,14 @@ def row_of(results: Path, table: str, **wanted: str) -> Mapping[str, str]:
 
 
 def rounded(text: str) -> str:
-    """Every number of a text with three decimals, half away from zero; a sign stays."""
+    """Every number of a text with three decimals; a sign stays.
+
+    A fourth decimal 5 stays, too: the table has rounded it already, so that nobody knows on which side it lies.
+    """
 
     def three(match: re.Match[str]) -> str:
+        if re.fullmatch(r"[+-]?\d+\.\d{3}5", match[0]):
+            return match[0]
         rounded = Decimal(match[0]).quantize(Decimal("0.001"), ROUND_HALF_UP)
         return f"{rounded:+}" if match[0][0] in "+-" else str(rounded)
 
