@@ -28,6 +28,7 @@ from ecglib.simclr import detectors, encoder
 from ecglib.simclr import tables as simclr_tables
 from ecglib.simclr.detectors import Scored
 from ecglib.stats import metrics
+from ecglib.stats.comparisons import AFTER_HOLM
 
 COMMITTED = [
     profile
@@ -203,4 +204,6 @@ def test_the_tables_of_05_follow_from_the_committed_runs(profile):
         "05_network_claims": (classifier_tables.network_claims(runs, limit), 2),
     }
     for name, (table, levels) in expected.items():
-        pd.testing.assert_frame_equal(table.astype(str), stored_table(profile, name, levels))
+        # These pages need weights that are not committed, so they are older than the words about Holm's correction.
+        words = table.astype(str).replace(AFTER_HOLM, "", regex=True)
+        pd.testing.assert_frame_equal(words, stored_table(profile, name, levels))

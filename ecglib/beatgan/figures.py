@@ -42,7 +42,7 @@ GRID = np.linspace(0, 1, 201)  # the axis on which curves of several seeds are a
 def training_curves(histories: dict[int, pd.DataFrame], report_best: float | None = None) -> Figure:
     """R1 figure 9 as curves: losses of D and G, and both criteria that choose the epoch, from the history of each seed.
 
-    `report_best`, R1's best validation AUC, is drawn as a line.
+    A ring is the epoch that a criterion chooses. `report_best`, R1's best validation AUC, is drawn as a line.
     """
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.9))
     for position, (seed, history) in enumerate(histories.items()):
@@ -56,6 +56,10 @@ def training_curves(histories: dict[int, pd.DataFrame], report_best: float | Non
             axis.plot(epochs, history[column], color=colour, alpha=alpha, label=None if position else label)
         named = {0: f"seed {seed}", 1: "others"}.get(position)
         axes[2].plot(epochs, history["error_normal"], ".-", alpha=alpha, color=RULE_COLOURS["corrected"], label=named)
+        for axis, column, chosen in ((axes[1], "auc_as_coded", np.argmax), (axes[2], "error_normal", np.argmin)):
+            values = history[column].to_numpy()
+            epoch, words = int(chosen(values)), None if position else "chosen epoch, one a seed"
+            axis.plot(epoch + 1, values[epoch], "o", color="black", markersize=9, fillstyle="none", label=words)
     axes[0].set(title="losses", yscale="log", ylabel="loss (log scale)")
     plain_log(axes[0].yaxis)
     axes[1].set(title="validation AUC (needs labels)", ylabel="AUC")

@@ -54,7 +54,7 @@ class Settings(Checked):
     LIMITS: ClassVar = {
         "epochs": (1, math.inf),
         "batch_size": (2, math.inf),  # BatchNorm needs two
-        "learning_rate": (1e-9, math.inf),
+        "learning_rate": (0, math.inf),
         "beta1": (0, 1),
         "beta2": (0, 1),
         "adversarial_weight": (0, math.inf),

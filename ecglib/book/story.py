@@ -53,12 +53,13 @@ LIMITS = {"at this budget": "이 학습량에서", "on a part of the records": "
 BEYOND = {
     "en": "For patients never seen something simpler reads higher, without any training: compare each beat with the"
     " usual beats of the same heart, in its P wave, its QRS complex and its timing. AUC **{questions}**"
-    " {questions_patients} (interval over patients; the second look at them; the P wave alone reads {p_wave}); on the"
-    " same patients BeatGAN reads {strangers} ({strangers_seeds} seeds; the pair was not tested).",
+    " {questions_patients} (interval over patients, whose beats had been looked at once before; the P wave, the"
+    " small wave before the beat, alone reads {p_wave}); on the same patients BeatGAN reads {strangers}"
+    " ({strangers_seeds} seeds; the pair was not tested).",
     "ko": "처음 보는 환자의 비정상 박동에서는 학습이 필요 없는 더 간단한 방법의 AUC가 더 높습니다. 박동마다 P파, QRS군,"
     " 나타난 시점을 같은 심장의 평소 박동과 비교하는 것입니다. AUC는 **{questions}** {questions_patients}이고"
-    "(환자에 대한 신뢰구간; 이 환자들을 두 번째로 보고 얻은 값; P파만으로는 {p_wave}), 같은 환자에서 BeatGAN은"
-    " {strangers}입니다(시드 {strangers_seeds}개; 두 값의 차이는 검정하지 않았음).",
+    "(환자에 대한 신뢰구간; 이 환자들을 두 번째로 보고 얻은 값; 심실 수축에 앞선 작은 파인 P파만으로는 {p_wave}),"
+    " 같은 환자에서 BeatGAN은 {strangers}입니다(시드 {strangers_seeds}개; 두 값의 차이는 검정하지 않았음).",
 }
 
 

@@ -43,7 +43,7 @@ class Settings(Checked):
     LIMITS: ClassVar = {
         "epochs": (1, math.inf),
         "batch_size": (2, math.inf),  # BatchNorm needs two
-        "learning_rate": (1e-9, math.inf),
+        "learning_rate": (0, math.inf),
         "patience": (1, math.inf),
     }
 

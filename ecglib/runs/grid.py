@@ -29,7 +29,9 @@ def obtain_arms(arms: Mapping[str, Arm], data: Any, store: Path, device: str = "
     configs = [config for arm in arms.values() for config in arm.configs]
     needed = needed_weights(configs, store)
     runs: dict[str, list[Any]] = {}
-    with tqdm(total=sum(config.training.epochs for config in configs), desc="training", unit="epoch") as bar:
+    total = sum(config.training.epochs for config in configs)
+    stored = all(config.run(store).finished(weights=config.run_id in needed) for config in configs)
+    with tqdm(total=total, desc="training", unit="epoch", disable=stored) as bar:
         for name, arm in arms.items():
             runs[name] = []
             for config in arm.configs:

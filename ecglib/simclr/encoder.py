@@ -44,7 +44,7 @@ class Settings(Checked):
     LIMITS: ClassVar = {
         "epochs": (1, math.inf),
         "batch_size": (2, math.inf),  # two beats to tell apart
-        "learning_rate": (1e-9, math.inf),
+        "learning_rate": (0, math.inf),
     }
 
 

@@ -74,11 +74,11 @@ def test_the_list_says_what_is_left_and_trains_nothing(tmp_path, simulated_root,
     command = ["train", "03", "--only", "H4+", "--output", str(tmp_path), "--jobs", "2"]
     assert cli.main([*command, "--list"]) == 0
     said = capsys.readouterr().out
-    assert "H 1/4 width + KD on x'" in said and "of 2 trainings are left" in said and "--jobs 2" in said
+    assert "H 1/4 width + KD on x'" in said and "of 4 trainings are left" in said and "--jobs 2" in said
     assert not list(tmp_path.rglob("runs/*/"))
     assert cli.main(command) == 0
     assert cli.main([*command, "--list"]) == 0
-    assert "0 of 2 trainings are left: about 0.0 hours" in capsys.readouterr().out
+    assert "0 of 4 trainings are left: about 0.0 hours" in capsys.readouterr().out
 
 
 def test_a_failed_training_is_named_and_the_exit_code_is_1(tmp_path, simulated_root, capsys):
