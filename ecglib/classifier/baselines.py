@@ -29,6 +29,7 @@ QRS = slice(BEFORE - 6, BEFORE + 7)  # within 60 ms of the R peak
 BASELINE = slice(BEFORE - 10, BEFORE - 6)  # before the QRS complex, behind the P wave
 ST = slice(BEFORE + 8, BEFORE + 13)  # 80 to 120 ms after the R peak
 T_WAVE = slice(BEFORE + 16, BEFORE + 45)  # 160 to 440 ms after it
+SUREST = 0.999  # the largest probability that trees may teach
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # of logistic regression, chosen on the validation fold
 
 
@@ -113,6 +114,27 @@ def _each_class(make: Callable[[], ClassifierMixin], train: np.ndarray, targets:
             raise EcglibError(f"All {len(column)} training records {kind} {name}: fetch more of PTB-XL.")
     models = [make().fit(train, column) for column in targets.T]
     return lambda x: np.stack([model.predict_proba(x)[:, 1] for model in models], axis=1)
+
+
+def cross_fitted(records: Records, members: np.ndarray) -> np.ndarray:
+    """What boosted trees say of records that they have not seen: logits (N, 5) float32 of `members`.
+
+    The trees that judge the members of a fold have learned from the members of all other folds, which are other
+    patients. A share of 0 or 1 would be an infinite logit, so shares end at `SUREST`.
+
+    Raises:
+        EcglibError: the members are of one fold, or the others of a fold all have, or all lack, a class.
+    """
+    numbers = describe_all(records.signals[members], range(records.signals.shape[1]))
+    folds, targets = records.folds[members], records.targets[members]
+    if len(np.unique(folds)) < 2:
+        raise EcglibError("All records are of one fold, and trees judge only folds unseen: fetch more of PTB-XL.")
+    found = np.empty((len(members), len(SUPERCLASSES)))
+    for fold in np.unique(folds):
+        own = folds == fold
+        found[own] = boosted(numbers[~own], targets[~own])(numbers[own])
+    found = found.clip(1 - SUREST, SUREST)
+    return np.log(found / (1 - found)).astype(np.float32)
 
 
 TREES = "boosted trees, all leads"

@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ecglib.classifier import training
+from ecglib.classifier import baselines, training
 from ecglib.classifier.frskd import SelfTaught
 from ecglib.classifier.losses import BinaryKL, distillation_as_coded
 from ecglib.classifier.networks import DROPOUT, MODELS, ConvNet, build
@@ -34,6 +34,7 @@ from ecglib.stats import metrics, multilabel
 KIND = re.compile(r"[A-Za-z0-9._]+(?:-1lead)?")  # of run: a network, and its leads if it has not all
 UNTRAINED = "untrained"  # R3's program made its teacher anew and never trained it
 SELF = "self"
+TREES = "trees"  # boosted trees, each record being judged by those that learned from other folds
 PARTS = ("validation", "test")
 TEACHER_STREAM = 1  # sets the weights of an untrained teacher apart from the student's
 
@@ -42,7 +43,7 @@ TEACHER_STREAM = 1  # sets the weights of an untrained teacher apart from the st
 class Distillation(Checked):
     """What a student learns from whom."""
 
-    # A run id; or `UNTRAINED`, a new network in training mode, as coded; or `SELF`, FRSKD's self-teacher.
+    # A run id; or `TREES`; or `UNTRAINED`, a new network in training mode, as coded; or `SELF`, FRSKD's self-teacher.
     teacher: str
     # R3's program; or `BinaryKL` on logits; or MKD's loss, with probabilities divided by T.
     loss: Literal["as coded", "corrected", "published"] = "corrected"
@@ -50,6 +51,7 @@ class Distillation(Checked):
     alpha: float = 0.7  # weight of the teacher (R3's program); the labels have 1 - alpha
     beta: float = 0.0  # weight of the self-teacher's attention transfer
     network: str = "teacher"  # of an untrained teacher
+    others: tuple[str, ...] = ()  # more teachers, run ids or `TREES`: the student is taught the mean of all logits
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class ClassifierConfig(Checked):
     distillation: Distillation | None = field(default=None, metadata={"key": "lesson"})  # None learns from labels alone
     continued: str = ""  # a run id: training starts from its last weights, as in R3's comparisons
     tuned: str = ""  # a run id: training starts from its best weights (fine-tuning)
+    pretrained: str = ""  # the id of a `pretraining` run: training starts with its convolutions
     pruned: float = 0.0  # share of the channels that are cut out of the `tuned` run's network before training
     fake_quantised: bool = False  # quantisation-aware training, as R3 tried it: see `quantise.fake_quantised`
     dropout: float = DROPOUT  # of R3's own networks
@@ -83,8 +86,8 @@ class ClassifierConfig(Checked):
             raise EcglibError(f"pruned={self.pruned}: a share below 1, of the network of the run `tuned`.")
         if self.fake_quantised and self.training.precision != "float32":
             raise EcglibError("Quantisation-aware training rounds by itself: use precision='float32'.")
-        if self.continued and self.tuned:
-            raise EcglibError("Training starts from one run: from its last weights (continued) or its best (tuned).")
+        if sum(map(bool, (self.continued, self.tuned, self.pretrained))) > 1:
+            raise EcglibError("Training starts from one run: name it continued, tuned or pretrained.")
 
     @property
     def run_id(self) -> str:
@@ -96,9 +99,10 @@ class ClassifierConfig(Checked):
 
     @property
     def parents(self) -> tuple[str, ...]:
-        """Ids of the teacher and of the run that training starts from, as far as there are any."""
-        teacher = self.distillation.teacher if self.distillation else ""
-        return tuple(run for run in (teacher, self.continued, self.tuned) if run not in ("", SELF, UNTRAINED))
+        """Ids of the teachers and of the run that training starts from, as far as there are any."""
+        teachers = (self.distillation.teacher, *self.distillation.others) if self.distillation else ()
+        runs = (*teachers, self.continued, self.tuned, self.pretrained)
+        return tuple(run for run in runs if run not in ("", SELF, UNTRAINED, TREES))
 
     def run(self, store: Path) -> "ClassifierRun":
         """The run in a store, finished or not."""
@@ -139,6 +143,14 @@ class ClassifierConfig(Checked):
                 model = without_channels(model, len(self.leads), self.pruned).to(loop.device)
         elif self.continued:
             model.load_state_dict(read_tensors(self._parent(loop.store / self.continued).folder / "last.safetensors"))
+        elif self.pretrained:
+            file = loop.store / self.pretrained / "weights.safetensors"
+            if not file.exists():
+                raise EcglibError(f"{self.pretrained} is not in {loop.store} with its weights: train that run first.")
+            fits = self.pretrained.startswith(f"{self.network}-contrast-") and self.leads == ALL_LEADS
+            if not isinstance(model, ConvNet) or not fits:
+                raise EcglibError(f"{self.pretrained} is not the {self.network} of 12 leads: pretrain that network.")
+            model.blocks.load_state_dict(read_tensors(file))
         return fake_quantised(model).to(loop.device) if self.fake_quantised else model
 
     def _parent(self, folder: Path) -> "ClassifierRun":
@@ -170,7 +182,8 @@ class ClassifierConfig(Checked):
             seed_everything(self.training.seed, TEACHER_STREAM)
             network = build(taught.network, len(self.leads), self.dropout).to(x.device).train()
             return model, distilling(taught, lambda batch: network(x[batch]))
-        answers = _answers(store / taught.teacher, records, self.choose(records).train, x.device)
+        train, teachers = self.choose(records).train, (taught.teacher, *taught.others)
+        answers = torch.stack([_answers(store / one, records, train, x.device) for one in teachers]).mean(dim=0)
         return model, distilling(taught, lambda batch: answers[batch])
 
     def train(self, records: Records, loop: Loop) -> Result:
@@ -192,19 +205,33 @@ class ClassifierConfig(Checked):
         model = self.model(loop)
         learner, loss = self.learner(model, records, loop.store, x)
         optimizer, best = training.new_optimizer(settings, learner), Best()
-        loop.restore(learner=learner, optimizer=optimizer, best=best)
+        schedule = training.new_schedule(settings, optimizer, len(x))
+        averaged = training.new_average(settings, learner)
+        judged = averaged.module if averaged else learner
+        parts: dict[str, Any] = {"learner": learner, "optimizer": optimizer, "best": best}
+        parts |= {"schedule": schedule} if schedule else {}
+        parts |= {"averaged": averaged} if averaged else {}
+        loop.restore(**parts)
+
+        def after_step() -> None:
+            if schedule:
+                schedule.step()
+            if averaged:
+                averaged.update_parameters(learner)
+
         for epoch in loop.epochs():
             if epoch - best.epoch > settings.patience:
                 break
             with loop.reduced():
-                mean = training.train_epoch(learner, optimizer, x, y, settings.batch_size, loss)
-            logits = training.predict(learner, x_validation)
+                mean = training.train_epoch(learner, optimizer, x, y, settings, loss, after_step)
+            logits = training.predict(judged, x_validation)
             validation_loss = training.binary_cross_entropy(y, logits, y_validation).item()
             if not math.isfinite(mean + validation_loss):
                 raise EcglibError(f"Training diverged in epoch {epoch}: lower the learning rate or change the seed.")
-            best.offer(epoch, validation_loss, learner)
+            best.offer(epoch, validation_loss, judged)
             found = multilabel.class_metrics(y_validation.cpu().numpy(), logits.cpu().numpy(), SUPERCLASSES)
             loop.record(loss=mean, validation_loss=validation_loss, auc=found["auc"])
+        learner.load_state_dict(copied(judged))  # the weights themselves, unless a mean of them is judged
         at_last = training.predict(model, x_test)
         last = copied(model)
         learner.load_state_dict(best.weights)
@@ -217,8 +244,8 @@ class ClassifierConfig(Checked):
         facts = {"scaler": json.dumps({"mean": scaler.mean, "deviation": scaler.deviation})}
         weights = {"last": (last, None), "weights": (copied(model), facts)}
         epochs = best.epoch, len(loop.history) - 1
-        known = {"train_records": len(split.train), "database": records.source}
-        return Result(weights, predictions, lambda stored: evaluate(stored, *epochs), known)
+        origin = {"train_records": len(split.train), "database": records.source}
+        return Result(weights, predictions, lambda stored: evaluate(stored, *epochs), origin)
 
     def seconds_per_epoch(self, records: Records, device: torch.device, clock: Clock) -> float:
         """An estimate: steps and validation, timed on one batch of noise; a trained teacher answers once, uncounted."""
@@ -232,7 +259,7 @@ class ClassifierConfig(Checked):
         alone = replace(self, distillation=None) if taught and taught.teacher not in (SELF, UNTRAINED) else self
         learner, loss = alone.learner(model, records, Path(), x)
         optimizer = training.new_optimizer(settings, learner)
-        step = clock(lambda: training.train_epoch(learner, optimizer, x, y, settings.batch_size, loss))
+        step = clock(lambda: training.train_epoch(learner, optimizer, x, y, settings, loss))
         answer = clock(lambda: training.predict(model, x))
         return (len(split.train) * step + len(split.validation) * answer) / settings.batch_size
 
@@ -254,27 +281,37 @@ def distilling(settings: Distillation, ask: Callable[[Tensor], Tensor]) -> Loss:
 
 # Logits of the last few teachers on training records: R3's teacher takes as long for them as its student for an epoch.
 _KNOWN: dict[tuple[Path, str, bytes, torch.device], Tensor] = {}
-KEPT = 4
+KEPT = 8
 
 
 def _answers(folder: Path, records: Records, train: np.ndarray, device: torch.device) -> Tensor:
-    teacher = ClassifierRun(folder)
+    """The logits (N, 5) of a teacher, a run's folder or `TREES` in its place, for the training records."""
+    if folder.name != TREES:
+        _check_teacher(ClassifierRun(folder))
+    key = (folder, records.fingerprint, train.tobytes(), device)
+    if key not in _KNOWN:
+        while len(_KNOWN) >= KEPT:
+            del _KNOWN[next(iter(_KNOWN))]
+        if folder.name == TREES:
+            _KNOWN[key] = torch.from_numpy(baselines.cross_fitted(records, train)).to(device)
+        else:
+            teacher = ClassifierRun(folder)
+            x = torch.from_numpy(teacher.scaler(np.asarray(records.signals[train])[:, teacher.leads])).to(device)
+            _KNOWN[key] = training.predict(teacher.model().to(device), x)
+    return _KNOWN[key]
+
+
+def _check_teacher(teacher: ClassifierRun) -> None:
     if not teacher.finished(weights=True):
+        folder = teacher.folder
         raise EcglibError(f"The teacher {folder.name} is not in {folder.parent}: train it first, with weights=True.")
     stored = teacher.predictions
     interval = multilabel.auc_interval(stored["validation_targets"], stored["validation_logits"])
     if interval.low <= 0.5:
         raise EcglibError(
-            f"The teacher {folder.name} is no better than chance on validation (macro-AUC {interval}): "
+            f"The teacher {teacher.folder.name} is no better than chance on validation (macro-AUC {interval}): "
             "it has nothing to teach. Train it longer, or choose another."
         )
-    key = (folder, records.fingerprint, train.tobytes(), device)
-    if key not in _KNOWN:
-        while len(_KNOWN) >= KEPT:
-            del _KNOWN[next(iter(_KNOWN))]
-        x = torch.from_numpy(teacher.scaler(np.asarray(records.signals[train])[:, teacher.leads])).to(device)
-        _KNOWN[key] = training.predict(teacher.model().to(device), x)
-    return _KNOWN[key]
 
 
 def best_run(store: Path, kind: str) -> ClassifierRun:

@@ -2,6 +2,9 @@
 
 R3's program tested the last epoch of the last fold. Here the epoch with the lowest validation loss is tested, and the
 last one is reported beside it (`task.ClassifierConfig.train`).
+
+What R3 did not have, and the arms of `arms.recipe_arms` do: a learning rate that rises and falls once (Smith and Topin
+2019), random windows of records (Strodthoff et al. 2021), mixed records (mixup, Zhang et al. 2018), averaged weights.
 """
 
 import math
@@ -13,9 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ecglib.core.config import Checked
 from ecglib.core.precision import Precision
+from ecglib.data.ptbxl import SAMPLES
 
 # The loss of a batch: (positions in the training set, logits, targets) -> scalar. A teacher is asked by position.
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -25,7 +31,9 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
     "rmsprop": torch.optim.RMSprop,
     "adagrad": torch.optim.Adagrad,
+    "adamw": torch.optim.AdamW,  # with torch's weight decay of 0.01
 }
+RISING = 0.2  # share of a training in which a "one cycle" learning rate rises
 
 
 @dataclass(frozen=True)
@@ -35,22 +43,44 @@ class Settings(Checked):
     seed: int  # of weights, order of the data and dropout
     epochs: int = 50  # at most
     batch_size: int = 64
-    optimizer: Literal["adam", "adadelta", "sgd", "rmsprop", "adagrad"] = "adam"
+    optimizer: Literal["adam", "adadelta", "sgd", "rmsprop", "adagrad", "adamw"] = "adam"
     learning_rate: float = 1e-3  # Adadelta's own default is 1
     patience: int = 5  # epochs without a lower validation loss before training stops
     precision: Precision = "float32"  # of hidden layers while they train
+    schedule: Literal["constant", "one cycle"] = "constant"  # of the learning rate, whose highest value is given above
+    window: int = 0  # samples of the random window of each record that an epoch sees; 0 is the whole record
+    mixed: float = 0.0  # mixup: records are mixed in pairs, by a share from Beta(mixed, mixed); 0: they are not
+    averaged: float = 0.0  # how much of a moving average of the weights is kept at each step; 0: the weights themselves
 
     LIMITS: ClassVar = {
         "epochs": (1, math.inf),
         "batch_size": (2, math.inf),  # BatchNorm needs two
         "learning_rate": (0, math.inf),
         "patience": (1, math.inf),
+        "window": (0, SAMPLES),
+        "mixed": (0, math.inf),
+        "averaged": (0, 1),
     }
 
 
 def new_optimizer(settings: Settings, model: nn.Module) -> torch.optim.Optimizer:
     """The optimizer of the settings for all weights of a model."""
     return OPTIMIZERS[settings.optimizer](model.parameters(), lr=settings.learning_rate)
+
+
+def new_schedule(settings: Settings, optimizer: torch.optim.Optimizer, records: int) -> OneCycleLR | None:
+    """What moves the learning rate after every step of a training on `records` records; None: it stays."""
+    if settings.schedule == "constant":
+        return None
+    steps = settings.epochs * math.ceil(records / settings.batch_size)
+    return OneCycleLR(optimizer, settings.learning_rate, total_steps=steps, pct_start=RISING)
+
+
+def new_average(settings: Settings, model: nn.Module) -> AveragedModel | None:
+    """The moving average of a model's weights and statistics; None: there is none."""
+    if not settings.averaged:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.averaged), use_buffers=True)
 
 
 def binary_cross_entropy(batch: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
@@ -63,23 +93,46 @@ def train_epoch(
     optimizer: torch.optim.Optimizer,
     x: Tensor,
     y: Tensor,
-    batch_size: int,
+    settings: Settings,
     loss: Loss = binary_cross_entropy,
+    after_step: Callable[[], object] = lambda: None,
 ) -> float:
     """The mean loss of one pass over records x (N, L, T) with targets y (N, 5) in a random order."""
     model.train()
     losses: list[Tensor] = []  # read once an epoch, so that a GPU need not wait
     count = 0
-    for batch in torch.randperm(len(x)).to(x.device).split(batch_size):
+    for batch in torch.randperm(len(x)).to(x.device).split(settings.batch_size):
         if len(batch) < 2:
             continue  # BatchNorm cannot normalise over one record
-        value = loss(batch, model(x[batch]), y[batch])
+        seen = windows(x[batch], settings.window) if settings.window else x[batch]
+        if settings.mixed:
+            # The losses are linear in the targets (a divergence up to a constant), so mixing them is mixing targets.
+            share, other = _mixing(settings.mixed, len(batch))
+            logits = model(share * seen + (1 - share) * seen[other])
+            mixed_in = batch[other]
+            value = share * loss(batch, logits, y[batch]) + (1 - share) * loss(mixed_in, logits, y[mixed_in])
+        else:
+            value = loss(batch, model(seen), y[batch])
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
+        after_step()
         losses.append(value.detach() * len(batch))
         count += len(batch)
     return torch.stack(losses).double().sum().item() / count
+
+
+def windows(x: Tensor, samples: int) -> Tensor:
+    """A random window (B, L, samples) of each record x (B, L, T), all leads at once."""
+    starts = torch.randint(0, x.shape[2] - samples + 1, (len(x), 1)).to(x.device)
+    places = starts + torch.arange(samples, device=x.device)
+    return x.gather(2, places[:, None].expand(-1, x.shape[1], -1))
+
+
+def _mixing(alpha: float, size: int) -> tuple[float, Tensor]:
+    """The share of each record that is kept, one for the batch, and with which other one (B,) it is mixed."""
+    share = torch.distributions.Beta(alpha, alpha).sample().item()
+    return share, torch.randperm(size)
 
 
 @torch.no_grad()

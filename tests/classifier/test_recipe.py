@@ -1,0 +1,168 @@
+"""What R3's training did not have, each against a calculation of its own: windows, mixing, schedule, averaged weights,
+and a committee of teachers."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ecglib.classifier import baselines, task, training
+from ecglib.classifier.task import TREES, ClassifierConfig, Distillation
+from ecglib.classifier.training import Settings
+from ecglib.core.errors import EcglibError
+from ecglib.data import ptbxl
+from ecglib.runs.loop import Loop
+from ecglib.runs.obtain import obtain
+
+CPU = torch.device("cpu")
+EVERYTHING = {"optimizer": "adamw", "schedule": "one cycle", "window": 250, "mixed": 0.4, "averaged": 0.9}
+
+
+@pytest.fixture(scope="module")
+def records(simulated_root):
+    return ptbxl.load_records(simulated_root)
+
+
+@pytest.fixture(scope="module")
+def config(records):
+    settings = Settings(seed=1, epochs=4, batch_size=32, patience=4, **EVERYTHING)
+    return ClassifierConfig(records.fingerprint, settings, network="57K", train_records=70)
+
+
+def test_a_window_is_an_unbroken_piece_of_its_own_record():
+    x = torch.arange(6 * 2 * 50).reshape(6, 2, 50).float()
+    torch.manual_seed(0)
+    starts = set()
+    for _ in range(200):
+        for record, piece in zip(x, training.windows(x, 47), strict=True):
+            (start,) = [n for n in range(4) if torch.equal(piece, record[:, n : n + 47])]
+            starts.add(start)
+    assert starts == {0, 1, 2, 3}, "every place occurs, the first and the last, too"
+    assert torch.equal(training.windows(x, 50), x)
+
+
+def test_mixed_records_have_mixed_targets(monkeypatch):
+    torch.manual_seed(0)
+    x, y = torch.randn(4, 3, 8), torch.eye(5)[:4]
+    model = nn.Sequential(nn.Flatten(), nn.Linear(24, 5))
+    other = torch.tensor([2, 0, 3, 1])
+    monkeypatch.setattr(training, "_mixing", lambda *_: (0.3, other))
+    monkeypatch.setattr(torch, "randperm", lambda size: torch.arange(size))
+    expected = F.binary_cross_entropy_with_logits(model(0.3 * x + 0.7 * x[other]), 0.3 * y + 0.7 * y[other]).item()
+    still = SimpleNamespace(zero_grad=lambda: None, step=lambda: None)
+    found = training.train_epoch(model, still, x, y, Settings(0, batch_size=4, mixed=1.0))
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_shares_come_from_a_beta_distribution():
+    torch.manual_seed(0)
+    shares = np.array([training._mixing(0.4, 3)[0] for _ in range(4000)])
+    assert shares.mean() == pytest.approx(0.5, abs=0.03)
+    assert shares.var() == pytest.approx(1 / (4 * (2 * 0.4 + 1)), rel=0.06), "the variance of Beta(0.4, 0.4)"
+    assert sorted(training._mixing(0.4, 5)[1].tolist()) == [0, 1, 2, 3, 4]
+
+
+def test_the_learning_rate_rises_and_falls_once():
+    settings = Settings(0, epochs=10, batch_size=8, learning_rate=0.01, schedule="one cycle")
+    optimizer = training.new_optimizer(settings, nn.Linear(2, 2))
+    schedule = training.new_schedule(settings, optimizer, records=75)  # ten steps an epoch, the last one smaller
+    rates = []
+    for _ in range(100):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    highest = int(np.argmax(rates))
+    assert rates[highest] == pytest.approx(0.01)
+    assert 18 <= highest <= 20, "a fifth of the training"
+    assert (np.diff(rates[: highest + 1]) > 0).all()
+    assert (np.diff(rates[highest:]) < 0).all()
+    assert rates[-1] < 1e-4
+    assert training.new_schedule(Settings(0), optimizer, 75) is None
+
+
+def test_what_is_judged_is_the_moving_average(config, records, tmp_path):
+    """The average by hand, over the weights after every step."""
+    settings, steps = config.training, []
+    step = torch.optim.AdamW.step
+
+    def noting(self, *arguments):
+        step(self, *arguments)
+        steps.append([weight.detach().clone() for weight in self.param_groups[0]["params"]])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", noting)
+        result = config.train(records, Loop(tmp_path, settings.seed, settings.epochs, CPU))
+    average = steps[0]
+    for weights in steps[1:]:
+        average = [0.9 * old + 0.1 * new for old, new in zip(average, weights, strict=True)]
+    last = result.weights["last"][0]
+    model = config.model(Loop(tmp_path, settings.seed, settings.epochs, CPU))
+    for (name, _), expected in zip(model.named_parameters(), average, strict=True):
+        assert torch.allclose(last[name], expected, atol=1e-6), name
+        assert not torch.equal(last[name], steps[-1][0]), name
+
+
+def test_a_training_with_everything_resumes(config, records, tmp_path):
+    def last(name, epochs=4):
+        (tmp_path / name).mkdir(exist_ok=True)
+        loop = Loop(tmp_path / name, config.training.seed, epochs, CPU)
+        return config.train(records, loop).weights["last"][0]
+
+    whole, first = last("whole"), last("resumed", epochs=2)
+    resumed = last("resumed")
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, resumed[name]), name
+    assert any(not torch.equal(tensor, first[name]) for name, tensor in whole.items())
+
+
+@pytest.mark.parametrize("change", [{"window": 1001}, {"window": -1}, {"mixed": -0.1}, {"averaged": 1.5}])
+def test_impossible_settings_are_refused(change):
+    with pytest.raises(EcglibError, match=next(iter(change))):
+        Settings(0, **change)
+
+
+@pytest.fixture(scope="module")
+def crossed(records):
+    train = ptbxl.benchmark_split(records).train
+    return train, baselines.cross_fitted(records, train)
+
+
+def test_trees_judge_records_whose_labels_they_have_not_seen(records, crossed):
+    train, found = crossed
+    fold = records.folds[train] == records.folds[train][0]
+    targets = records.targets.copy()
+    targets[train[fold]] = 1 - targets[train[fold]]
+    again = baselines.cross_fitted(replace(records, targets=targets), train)
+    assert np.array_equal(again[fold], found[fold])
+    assert not np.array_equal(again[~fold], found[~fold])
+    numbers = baselines.describe_all(records.signals[train], range(12))
+    others = baselines.boosted(numbers[~fold], records.targets[train][~fold])(numbers[fold])
+    expected = np.log(others / (1 - others)).clip(-np.log(999), np.log(999))
+    assert found[fold] == pytest.approx(expected, abs=1e-4)
+
+
+def test_trees_need_records_of_two_folds(records):
+    one = np.flatnonzero(records.folds == records.folds[0])
+    with pytest.raises(EcglibError, match="of one fold"):
+        baselines.cross_fitted(records, one)
+
+
+def test_a_committee_teaches_the_mean_of_its_logits(config, records, crossed, tmp_path):
+    short = replace(config, train_records=0, training=replace(config.training, epochs=1, seed=3))
+    first = obtain(short, records, tmp_path, "cpu", weights=True)
+    train = short.choose(records).train
+    trees, network = torch.from_numpy(crossed[1]), task._answers(first.folder, records, train, CPU)
+    taught = replace(short, distillation=Distillation(TREES, temperature=1.0, others=(first.folder.name,)))
+    assert taught.parents == (first.folder.name,)
+    x, y = torch.zeros(len(train), 12, 1000), torch.zeros(len(train), 5)
+    _, loss = taught.learner(nn.Identity(), records, tmp_path, x)
+    batch, logits = torch.arange(7), torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
+    p = torch.sigmoid((trees[:7] + network[:7]) / 2)
+    divergence = (p * (p / torch.sigmoid(logits)).log() + (1 - p) * ((1 - p) / torch.sigmoid(-logits)).log()).mean()
+    labels = F.binary_cross_entropy_with_logits(logits, y[:7])
+    assert loss(batch, logits, y[:7]).item() == pytest.approx((0.7 * divergence + 0.3 * labels).item(), rel=1e-4)
+    assert obtain(taught, records, tmp_path, "cpu").metrics["test"]["auc"] > 0.4
