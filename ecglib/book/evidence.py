@@ -18,7 +18,7 @@ def chapter_of(name: str, config: Mapping[str, Any], arrays: Mapping[str, np.nda
     folder = name.split("/")[0]
     if folder in KEPT:
         return KEPT[folder]
-    if "test_targets" in arrays:
+    if "test_targets" in arrays or "window" in config.get("training", ()):  # of records, as only their settings have
         return "classifier"
     if "class_codes" not in arrays or "contrast" in config:
         return "simclr"

@@ -10,7 +10,9 @@ from dataclasses import replace
 
 from ecglib import reports
 from ecglib.classifier.networks import LADDER
-from ecglib.classifier.task import SELF, UNTRAINED, ClassifierConfig, Distillation
+from ecglib.classifier.pretraining import PretrainingConfig
+from ecglib.classifier.task import BOOSTED_TREES, SELF, UNTRAINED, ClassifierConfig, Distillation
+from ecglib.classifier.training import Settings
 from ecglib.core.seeds import STUDENT_SEED
 from ecglib.runs.grid import Arm
 
@@ -118,6 +120,75 @@ def student_arms(base: ClassifierConfig, teacher: str, main_seeds: int, other_se
     }
 
 
+WINDOW = 250  # samples, 2.5 s: as the published benchmark trains (Strodthoff et al. 2021)
+MIXED = 0.4  # of mixup
+AVERAGED = 0.98  # about the last fifty steps, two epochs of all records at hand
+
+
+def recipe_arms(base: ClassifierConfig, main_seeds: int, other_seeds: int) -> dict[str, Arm]:
+    """How far does R3's student come? Each arm adds one step to its control; the last ones see lead I alone.
+
+    "trained through" is one step of three parts, which go together: AdamW, one cycle of the learning rate, and twice
+    the epochs without early stopping. The committee is boosted trees, which answer for records that they have not seen,
+    and resnet1d_wang, which answers for those that it learned from: student s is taught by the resnet of seed s. Arms
+    of lead I have `other_seeds`, as their control; their convolutions come from `pretraining_arms`.
+    """
+    steps = {name: _seeded(base, settings, main_seeds) for name, settings in _steps(base).items()}
+    resnets = _seeded(replace(base, network="resnet"), _steps(base)["averaged"], main_seeds, first=0)
+    lessons = [Distillation(BOOSTED_TREES, temperature=1.0, others=(one.run_id,)) for one in resnets]
+    contrast = pretraining_arms(base, main_seeds, other_seeds)
+    begun, taught = {}, {}
+    for leads, arm in ((base.leads, contrast["contrast"]), (LEAD_I, contrast["contrast, I"])):
+        begun[leads] = [
+            replace(one, leads=leads, pretrained=first.run_id)
+            for one, first in zip(steps["averaged"], arm.configs, strict=False)
+        ]
+        taught[leads] = [replace(one, distillation=how) for one, how in zip(begun[leads], lessons, strict=False)]
+    return {
+        "resnet steps": Arm("resnet1d_wang, three steps", "windows, trained through, mixed, averaged", resnets),
+        "windows": Arm("student, windows", "trains on random windows of 2.5 s", steps["windows"], "alone"),
+        "through": Arm(
+            "+ trained through",
+            "AdamW, one cycle of the learning rate, twice the epochs, no early stopping",
+            steps["through"],
+            "windows",
+        ),
+        "mixed": Arm("+ mixed records", "mixup: records and labels mixed in pairs", steps["mixed"], "through"),
+        "averaged": Arm("+ averaged weights", "their moving average is tested", steps["averaged"], "mixed"),
+        "pretrained": Arm("+ pretrained", "convolutions that contrast has trained", begun[base.leads], "averaged"),
+        "committee": Arm("+ committee", "taught by boosted trees and that resnet", taught[base.leads], "pretrained"),
+        "lead I steps": Arm("lead I, all steps", "one lead, up to pretrained", begun[LEAD_I], "lead I"),
+        "lead I committee": Arm("lead I + committee", "by the same teachers", taught[LEAD_I], "lead I steps"),
+    }
+
+
+def pretraining_arms(base: ClassifierConfig, main_seeds: int, other_seeds: int) -> dict[str, Arm]:
+    """The convolutions with which the pretrained students of `recipe_arms` begin, of all leads and of lead I."""
+    settings = replace(base.training, window=WINDOW, optimizer="adamw", schedule="one cycle")
+    found = {}
+    for name, leads, seeds in (("contrast", base.leads, main_seeds), ("contrast, I", LEAD_I, other_seeds)):
+        configs = [
+            PretrainingConfig(base.data, one.training, base.network, leads, base.train_records)
+            for one in _seeded(base, settings, seeds)
+        ]
+        found[name] = Arm(f"{name}, pretraining", "two windows of a record, without labels", configs)
+    return found
+
+
+def _steps(base: ClassifierConfig) -> dict[str, Settings]:
+    """The settings of `recipe_arms`, each with one step more."""
+    windows, twice = replace(base.training, window=WINDOW), 2 * base.training.epochs
+    through = replace(windows, optimizer="adamw", schedule="one cycle", epochs=twice, patience=twice)
+    mixed = replace(through, mixed=MIXED)
+    return {"windows": windows, "through": through, "mixed": mixed, "averaged": replace(mixed, averaged=AVERAGED)}
+
+
+def _seeded(
+    base: ClassifierConfig, settings: Settings, seeds: int, first: int = STUDENT_SEED
+) -> list[ClassifierConfig]:
+    return [replace(base, training=replace(settings, seed=first + seed)) for seed in range(seeds)]
+
+
 # R3 section 3.1: which optimizer, which batch size? Its figures there, 5 and 6, have the caption of figure 4, "Label
 # Counts". Learning rates are each optimizer's usual ones. R3's own order is not known.
 COMPARED: tuple[dict[str, dict[str, object]], ...] = (
@@ -148,7 +219,8 @@ def every_arm(
     settings = {f"{way}: {name}": arm for way, tried in ways.items() for name, arm in tried.items()}
     pruned = pruned_arms(pupils, other_seeds) | pruned_arms(coded, other_seeds, ["R3 614K"])
     rounding = {"R3 614K QAT": fake_quantised_arm(coded["R3 614K"])}
-    return others | coded | pupils | settings | rounding | pruned
+    recipe = pretraining_arms(base, main_seeds, other_seeds) | recipe_arms(base, main_seeds, other_seeds)
+    return others | coded | pupils | settings | rounding | pruned | recipe
 
 
 def comparing(base: ClassifierConfig) -> ClassifierConfig:

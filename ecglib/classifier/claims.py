@@ -76,10 +76,9 @@ def _ends(before: Sequence[ClassifierRun], after: Sequence[ClassifierRun], part:
 
 def _related(before: ClassifierRun, after: ClassifierRun) -> bool:
     """Whether one taught the other, or both are one network from the same initial weights."""
-    teacher = (after.config.get("lesson") or {}).get("teacher")
     network, other = ((run.config.get("network"), run.config.get("leads")) for run in (before, after))
     seeds = before.config["training"]["seed"], after.config["training"]["seed"]
-    return teacher == before.folder.name or (network == other and seeds[0] == seeds[1])
+    return before.folder.name in after.teachers or (network == other and seeds[0] == seeds[1])
 
 
 def change_of_answers(

@@ -16,13 +16,14 @@ from torch import Tensor, nn
 
 from ecglib.classifier import training
 from ecglib.classifier.networks import MODELS, ConvNet, build
+from ecglib.classifier.run import ALL_LEADS
 from ecglib.classifier.task import ClassifierConfig
 from ecglib.classifier.training import Settings, windows
 from ecglib.core.config import Checked, digest
 from ecglib.core.errors import EcglibError
 from ecglib.core.seeds import seed_everything
 from ecglib.data import ptbxl
-from ecglib.data.ptbxl import LEADS, Records, Scaler
+from ecglib.data.ptbxl import Records, Scaler
 from ecglib.runs.loop import Loop, copied
 from ecglib.runs.obtain import Clock, Result
 from ecglib.runs.store import StoredRun
@@ -40,6 +41,7 @@ class PretrainingConfig(Checked):
     data: str  # `Records.fingerprint` of the records
     training: Settings  # with a window
     network: str = "student"  # a key of `networks.MODELS`
+    leads: tuple[int, ...] = ALL_LEADS  # positions in `LEADS`
     train_records: int = 0  # how many of the training records, as for the classifier; 0 is all
     temperature: float = 0.1  # tau of NT-Xent
 
@@ -51,11 +53,14 @@ class PretrainingConfig(Checked):
             raise EcglibError(f"There is no network {self.network!r}: choose one of {', '.join(MODELS)}.")
         if not self.training.window:
             raise EcglibError("Contrast compares two windows of a record: give training.window in samples.")
+        if self.training.mixed or self.training.averaged:
+            raise EcglibError("Pretraining neither mixes records nor averages weights: use mixed=0 and averaged=0.")
 
     @property
     def run_id(self) -> str:
         """The run's folder name: readable, and different for every other config."""
-        return f"{self.network}-contrast-seed{self.training.seed}-{digest(self)}"
+        seen = "" if self.leads == ALL_LEADS else f"-{len(self.leads)}lead"
+        return f"{self.network}{seen}-contrast-seed{self.training.seed}-{digest(self)}"
 
     def run(self, store: Path) -> "PretrainingRun":
         """The run in a store, finished or not."""
@@ -69,7 +74,7 @@ class PretrainingConfig(Checked):
                 network has no blocks that could be pretrained.
         """
         settings = self.training
-        signals = np.asarray(records.signals[self._members(records)])
+        signals = np.asarray(records.signals[self._members(records)])[:, list(self.leads)]
         steps = len(signals) // settings.batch_size
         if steps == 0:
             raise EcglibError(f"{len(signals)} records do not fill one batch of {settings.batch_size}: use more.")
@@ -99,7 +104,7 @@ class PretrainingConfig(Checked):
         model, head = self._learner()
         learner = nn.ModuleList([model, head]).to(device).train()
         optimizer = training.new_optimizer(self.training, learner)
-        x = torch.randn(self.training.batch_size, len(LEADS), ptbxl.SAMPLES, device=device)
+        x = torch.randn(self.training.batch_size, len(self.leads), ptbxl.SAMPLES, device=device)
         return clock(partial(self._step, model, head, x, optimizer)) * len(self._members(records)) / len(x)
 
     def _members(self, records: Records) -> np.ndarray:
@@ -107,7 +112,7 @@ class PretrainingConfig(Checked):
 
     def _learner(self) -> tuple[ConvNet, nn.Module]:
         seed_everything(self.training.seed)
-        model = build(self.network, len(LEADS), DROPOUT)
+        model = build(self.network, len(self.leads), DROPOUT)
         if not isinstance(model, ConvNet):
             raise EcglibError(f"{self.network} has no blocks that could be pretrained: choose a ConvNet.")
         size = model.classifier.in_features

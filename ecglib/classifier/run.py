@@ -68,6 +68,12 @@ class ClassifierRun(StoredRun):
         return Scaler(tuple(facts["mean"]), tuple(facts["deviation"]))
 
     @property
+    def teachers(self) -> tuple[str, ...]:
+        """What `task.Distillation` names as teachers: run ids, or words for teachers that are no runs."""
+        lesson = self.config.get("lesson") or {}
+        return (lesson["teacher"], *lesson.get("others", ())) if lesson else ()
+
+    @property
     def leads(self) -> list[int]:
         """Positions in `LEADS` of the network's input."""
         return list(self.config.get("leads", ALL_LEADS))

@@ -12,7 +12,7 @@ from ecglib import reports
 from ecglib.classifier import networks, training
 from ecglib.classifier.arms import Arm
 from ecglib.classifier.run import ClassifierRun
-from ecglib.classifier.task import SELF, UNTRAINED
+from ecglib.classifier.task import BOOSTED_TREES, SELF, UNTRAINED
 from ecglib.core import cost
 from ecglib.data.ptbxl import SUPERCLASSES
 from ecglib.show.words import bounds, shown
@@ -132,7 +132,7 @@ def differences(
 
 def trained(runs: Sequence[ClassifierRun]) -> str:
     """How many runs there are, and how many teachers they have if several share one: `5 (3 teachers)`."""
-    teachers = {lesson["teacher"] for run in runs if (lesson := run.config.get("lesson"))} - {SELF, UNTRAINED}
+    teachers = {teacher for run in runs for teacher in run.teachers} - {SELF, UNTRAINED, BOOSTED_TREES}
     shared = 0 < len(teachers) < len(runs)
     return f"{len(runs)} ({len(teachers)} teacher{'s' * (len(teachers) > 1)})" if shared else str(len(runs))
 

@@ -34,7 +34,7 @@ from ecglib.stats import metrics, multilabel
 KIND = re.compile(r"[A-Za-z0-9._]+(?:-1lead)?")  # of run: a network, and its leads if it has not all
 UNTRAINED = "untrained"  # R3's program made its teacher anew and never trained it
 SELF = "self"
-TREES = "trees"  # boosted trees, each record being judged by those that learned from other folds
+BOOSTED_TREES = "trees"  # boosted trees, each record being judged by those that learned from other folds
 PARTS = ("validation", "test")
 TEACHER_STREAM = 1  # sets the weights of an untrained teacher apart from the student's
 
@@ -43,7 +43,7 @@ TEACHER_STREAM = 1  # sets the weights of an untrained teacher apart from the st
 class Distillation(Checked):
     """What a student learns from whom."""
 
-    # A run id; or `TREES`; or `UNTRAINED`, a new network in training mode, as coded; or `SELF`, FRSKD's self-teacher.
+    # A run id; or `BOOSTED_TREES`; or `UNTRAINED`, a new network in training mode, as coded; or `SELF`, FRSKD's own.
     teacher: str
     # R3's program; or `BinaryKL` on logits; or MKD's loss, with probabilities divided by T.
     loss: Literal["as coded", "corrected", "published"] = "corrected"
@@ -51,7 +51,13 @@ class Distillation(Checked):
     alpha: float = 0.7  # weight of the teacher (R3's program); the labels have 1 - alpha
     beta: float = 0.0  # weight of the self-teacher's attention transfer
     network: str = "teacher"  # of an untrained teacher
-    others: tuple[str, ...] = ()  # more teachers, run ids or `TREES`: the student is taught the mean of all logits
+    others: tuple[str, ...] = ()  # more runs: the student is taught the mean of all teachers' logits
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        words = {SELF, UNTRAINED, BOOSTED_TREES}
+        if self.others and (self.teacher in (SELF, UNTRAINED) or words & {*self.others}):
+            raise EcglibError("A committee is trained runs, with or without boosted trees as its first member.")
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,13 @@ class ClassifierConfig(Checked):
             raise EcglibError(f"pruned={self.pruned}: a share below 1, of the network of the run `tuned`.")
         if self.fake_quantised and self.training.precision != "float32":
             raise EcglibError("Quantisation-aware training rounds by itself: use precision='float32'.")
+        settings, lesson = self.training, self.distillation
+        if settings.window and self.network == "inception":
+            raise EcglibError("Inception's dense layer needs the whole record: train it with window=0.")
+        if settings.averaged and self.fake_quantised:
+            raise EcglibError("Ranges that are measured while training cannot be averaged: use averaged=0.")
+        if settings.mixed and lesson and lesson.teacher in (SELF, UNTRAINED):
+            raise EcglibError("Mixed records ask a teacher twice, and this one changes in between: use mixed=0.")
         if sum(map(bool, (self.continued, self.tuned, self.pretrained))) > 1:
             raise EcglibError("Training starts from one run: name it continued, tuned or pretrained.")
 
@@ -102,7 +115,7 @@ class ClassifierConfig(Checked):
         """Ids of the teachers and of the run that training starts from, as far as there are any."""
         teachers = (self.distillation.teacher, *self.distillation.others) if self.distillation else ()
         runs = (*teachers, self.continued, self.tuned, self.pretrained)
-        return tuple(run for run in runs if run not in ("", SELF, UNTRAINED, TREES))
+        return tuple(run for run in runs if run not in ("", SELF, UNTRAINED, BOOSTED_TREES))
 
     def run(self, store: Path) -> "ClassifierRun":
         """The run in a store, finished or not."""
@@ -144,12 +157,14 @@ class ClassifierConfig(Checked):
         elif self.continued:
             model.load_state_dict(read_tensors(self._parent(loop.store / self.continued).folder / "last.safetensors"))
         elif self.pretrained:
-            file = loop.store / self.pretrained / "weights.safetensors"
-            if not file.exists():
+            parent = ClassifierRun(loop.store / self.pretrained)
+            if not (file := parent.folder / "weights.safetensors").exists():
                 raise EcglibError(f"{self.pretrained} is not in {loop.store} with its weights: train that run first.")
-            fits = self.pretrained.startswith(f"{self.network}-contrast-") and self.leads == ALL_LEADS
-            if not isinstance(model, ConvNet) or not fits:
-                raise EcglibError(f"{self.pretrained} is not the {self.network} of 12 leads: pretrain that network.")
+            known = {"data": self.data, "network": self.network, "leads": list(self.leads), "split": self.split}
+            found = {"split": "benchmark", "data": parent.config["data"]}
+            found |= {"network": parent.network, "leads": parent.leads}
+            if not isinstance(model, ConvNet) or known != found or "contrast" not in self.pretrained:
+                raise EcglibError(f"{self.pretrained} was not made for {self.run_id}: pretrain its own convolutions.")
             model.blocks.load_state_dict(read_tensors(file))
         return fake_quantised(model).to(loop.device) if self.fake_quantised else model
 
@@ -165,10 +180,11 @@ class ClassifierConfig(Checked):
     def learner(self, model: nn.Module, records: Records, store: Path, x: Tensor) -> tuple[nn.Module, Loss]:
         """What learns, and its loss: the model itself, or FRSKD's model with its self-teacher.
 
-        `x` (N, L, T) is what the student sees of the training records; the store has the teacher.
+        `x` (N, L, T) is what the student sees of the training records; the store has its teachers.
 
         Raises:
-            EcglibError: the teacher is not in the store, or no better than chance on validation.
+            EcglibError: a teacher is not in the store, or no better than chance on validation; or as
+                `baselines.cross_fitted`.
         """
         taught = self.distillation
         if taught is None:
@@ -285,14 +301,14 @@ KEPT = 8
 
 
 def _answers(folder: Path, records: Records, train: np.ndarray, device: torch.device) -> Tensor:
-    """The logits (N, 5) of a teacher, a run's folder or `TREES` in its place, for the training records."""
-    if folder.name != TREES:
+    """The logits (N, 5) of a teacher, a run's folder or `BOOSTED_TREES` in its place, for the training records."""
+    if folder.name != BOOSTED_TREES:
         _check_teacher(ClassifierRun(folder))
     key = (folder, records.fingerprint, train.tobytes(), device)
     if key not in _KNOWN:
         while len(_KNOWN) >= KEPT:
             del _KNOWN[next(iter(_KNOWN))]
-        if folder.name == TREES:
+        if folder.name == BOOSTED_TREES:
             _KNOWN[key] = torch.from_numpy(baselines.cross_fitted(records, train)).to(device)
         else:
             teacher = ClassifierRun(folder)

@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ecglib.core.config import Checked
+from ecglib.core.errors import EcglibError
 from ecglib.core.precision import Precision
 from ecglib.data.ptbxl import SAMPLES
 
@@ -34,11 +35,12 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,  # with torch's weight decay of 0.01
 }
 RISING = 0.2  # share of a training in which a "one cycle" learning rate rises
+SHORTEST = 200  # samples of a window
 
 
 @dataclass(frozen=True)
 class Settings(Checked):
-    """R3's settings (audit, 'Models')."""
+    """R3's settings (audit, 'Models'), and what its training did not have."""
 
     seed: int  # of weights, order of the data and dropout
     epochs: int = 50  # at most
@@ -58,9 +60,14 @@ class Settings(Checked):
         "learning_rate": (0, math.inf),
         "patience": (1, math.inf),
         "window": (0, SAMPLES),
-        "mixed": (0, math.inf),
-        "averaged": (0, 1),
+        "mixed": (0, 100),
+        "averaged": (0, 0.9999),
     }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if 0 < self.window < SHORTEST:
+            raise EcglibError(f"window={self.window}: 0, or at least {SHORTEST} samples, which hold a whole beat.")
 
 
 def new_optimizer(settings: Settings, model: nn.Module) -> torch.optim.Optimizer:
@@ -69,11 +76,18 @@ def new_optimizer(settings: Settings, model: nn.Module) -> torch.optim.Optimizer
 
 
 def new_schedule(settings: Settings, optimizer: torch.optim.Optimizer, records: int) -> OneCycleLR | None:
-    """What moves the learning rate after every step of a training on `records` records; None: it stays."""
+    """What moves the learning rate after every step of a training on `records` records; None: it stays.
+
+    Raises:
+        EcglibError: the training has too few steps to rise and to fall.
+    """
     if settings.schedule == "constant":
         return None
-    steps = settings.epochs * math.ceil(records / settings.batch_size)
-    return OneCycleLR(optimizer, settings.learning_rate, total_steps=steps, pct_start=RISING)
+    whole, rest = divmod(records, settings.batch_size)
+    steps = settings.epochs * (whole + (rest > 1))  # `train_epoch` leaves out a batch of one record
+    if steps * RISING <= 1:
+        raise EcglibError(f"One cycle needs more than {steps} steps: train for more epochs or with smaller batches.")
+    return OneCycleLR(optimizer, settings.learning_rate, total_steps=steps, pct_start=RISING, cycle_momentum=False)
 
 
 def new_average(settings: Settings, model: nn.Module) -> AveragedModel | None:

@@ -59,15 +59,24 @@ def test_the_loss_is_that_of_two_windows_of_each_record_and_falls(run, config, r
     losses = run.history["loss"]
     assert losses.iloc[-1] < losses.iloc[0]
     model, head = config._learner()
-    x = torch.from_numpy(records.signals[:32].copy())
-    monkeypatch.setattr(pretraining, "view", lambda windows: windows)
-    monkeypatch.setattr(pretraining, "windows", lambda x, _: x)  # both views are the record itself
+    x, seen = torch.from_numpy(records.signals[:32].copy()), []
+
+    def noting(windows):
+        seen.append(windows)
+        return windows
+
+    monkeypatch.setattr(pretraining, "view", noting)
     torch.manual_seed(0)
     optimizer = training.new_optimizer(config.training, torch.nn.ModuleList([model, head]))
     found = config._step(model.eval(), head, x, optimizer).item()
+    first, second = seen
+    assert first.shape == second.shape == (32, 12, 250)
+    assert not torch.equal(first, second)
+    for windows in seen:
+        assert all((x[n].unfold(1, 250, 1) == windows[n][:, None]).all(dim=(0, 2)).any() for n in range(32)), "its own"
     fresh, fresh_head = config._learner()
-    z = fresh_head(fresh.eval().pool(fresh.features(x)[-1]).flatten(1))
-    assert found == pytest.approx(nt_xent(z, z, 0.1).item(), rel=1e-4)
+    z = [fresh_head(fresh.eval().pool(fresh.features(one)[-1]).flatten(1)) for one in seen]
+    assert found == pytest.approx(nt_xent(*z, 0.1).item(), rel=1e-4)
 
 
 def test_a_classifier_starts_with_the_convolutions(run, config, records, store):
@@ -100,6 +109,8 @@ def test_what_does_not_fit_is_refused(run, config, records, store, tmp_path):
         replace(config, training=replace(config.training, window=0))
     with pytest.raises(EcglibError, match="choose one of"):
         replace(config, network="58K")
+    with pytest.raises(EcglibError, match="neither mixes"):
+        replace(config, training=replace(config.training, mixed=0.4))
     with pytest.raises(EcglibError, match="no blocks"):
         obtain(replace(config, network="plain"), records, tmp_path, "cpu")
     with pytest.raises(EcglibError, match="one batch"):
@@ -107,8 +118,9 @@ def test_what_does_not_fit_is_refused(run, config, records, store, tmp_path):
     start = ClassifierConfig(records.fingerprint, Settings(0, epochs=1), network="57K", pretrained=run.folder.name)
     with pytest.raises(EcglibError, match="train that run first"):
         obtain(start, records, tmp_path, "cpu")
-    for other in (replace(start, network="124K"), replace(start, leads=(0,))):
-        with pytest.raises(EcglibError, match="pretrain that network"):
+    others = [replace(start, network="124K"), replace(start, leads=(0,)), replace(start, split="report")]
+    for other in others:
+        with pytest.raises(EcglibError, match="its own convolutions"):
             obtain(other, records, store, "cpu")
     with pytest.raises(EcglibError, match="starts from one run"):
         replace(start, tuned="run")

@@ -11,7 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from ecglib.classifier import baselines, task, training
-from ecglib.classifier.task import TREES, ClassifierConfig, Distillation
+from ecglib.classifier.arms import pretraining_arms, recipe_arms, student_arms
+from ecglib.classifier.task import BOOSTED_TREES, SELF, UNTRAINED, ClassifierConfig, Distillation
 from ecglib.classifier.training import Settings
 from ecglib.core.errors import EcglibError
 from ecglib.data import ptbxl
@@ -45,17 +46,26 @@ def test_a_window_is_an_unbroken_piece_of_its_own_record():
     assert torch.equal(training.windows(x, 50), x)
 
 
-def test_mixed_records_have_mixed_targets(monkeypatch):
+def test_mixed_records_have_mixed_targets_and_each_its_own_teacher(monkeypatch):
+    """Two batches in a random order, and a teacher who is asked by position, against the definition of mixup."""
     torch.manual_seed(0)
-    x, y = torch.randn(4, 3, 8), torch.eye(5)[:4]
+    x, y, t = torch.randn(8, 3, 8), (torch.rand(8, 5) < 0.5).float(), torch.rand(8, 5)
     model = nn.Sequential(nn.Flatten(), nn.Linear(24, 5))
-    other = torch.tensor([2, 0, 3, 1])
+    other, order = torch.tensor([2, 0, 3, 1]), torch.tensor([5, 0, 7, 2, 6, 1, 4, 3])
     monkeypatch.setattr(training, "_mixing", lambda *_: (0.3, other))
-    monkeypatch.setattr(torch, "randperm", lambda size: torch.arange(size))
-    expected = F.binary_cross_entropy_with_logits(model(0.3 * x + 0.7 * x[other]), 0.3 * y + 0.7 * y[other]).item()
+    monkeypatch.setattr(torch, "randperm", lambda _: order)
+
+    def loss(batch, logits, targets):
+        return F.binary_cross_entropy_with_logits(logits, (targets + t[batch]) / 2)
+
+    expected = []
+    for batch in order.split(4):
+        partner = batch[other]
+        mixed, target = 0.3 * x[batch] + 0.7 * x[partner], 0.3 * (y + t)[batch] / 2 + 0.7 * (y + t)[partner] / 2
+        expected.append(F.binary_cross_entropy_with_logits(model(mixed), target).item())
     still = SimpleNamespace(zero_grad=lambda: None, step=lambda: None)
-    found = training.train_epoch(model, still, x, y, Settings(0, batch_size=4, mixed=1.0))
-    assert found == pytest.approx(expected, rel=1e-6)
+    found = training.train_epoch(model, still, x, y, Settings(0, batch_size=4, mixed=1.0), loss)
+    assert found == pytest.approx(np.mean(expected), rel=1e-6)
 
 
 def test_shares_come_from_a_beta_distribution():
@@ -69,7 +79,9 @@ def test_shares_come_from_a_beta_distribution():
 def test_the_learning_rate_rises_and_falls_once():
     settings = Settings(0, epochs=10, batch_size=8, learning_rate=0.01, schedule="one cycle")
     optimizer = training.new_optimizer(settings, nn.Linear(2, 2))
-    schedule = training.new_schedule(settings, optimizer, records=75)  # ten steps an epoch, the last one smaller
+    # Ten steps an epoch: nine of eight records and one of two, while a last batch of one would be left out.
+    schedule = training.new_schedule(settings, optimizer, records=74)
+    assert schedule.total_steps == 100 == training.new_schedule(settings, optimizer, records=81).total_steps
     rates = []
     for _ in range(100):
         rates.append(optimizer.param_groups[0]["lr"])
@@ -82,6 +94,8 @@ def test_the_learning_rate_rises_and_falls_once():
     assert (np.diff(rates[highest:]) < 0).all()
     assert rates[-1] < 1e-4
     assert training.new_schedule(Settings(0), optimizer, 75) is None
+    with pytest.raises(EcglibError, match="more than 5 steps"):
+        training.new_schedule(replace(settings, epochs=1), optimizer, records=40)
 
 
 def test_what_is_judged_is_the_moving_average(config, records, tmp_path):
@@ -95,15 +109,24 @@ def test_what_is_judged_is_the_moving_average(config, records, tmp_path):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.optim.AdamW, "step", noting)
-        result = config.train(records, Loop(tmp_path, settings.seed, settings.epochs, CPU))
+        loop = Loop(tmp_path, settings.seed, settings.epochs, CPU)
+        result = config.train(records, loop)
     average = steps[0]
     for weights in steps[1:]:
         average = [0.9 * old + 0.1 * new for old, new in zip(average, weights, strict=True)]
     last = result.weights["last"][0]
     model = config.model(Loop(tmp_path, settings.seed, settings.epochs, CPU))
-    for (name, _), expected in zip(model.named_parameters(), average, strict=True):
+    for (name, _), expected, own in zip(model.named_parameters(), average, steps[-1], strict=True):
         assert torch.allclose(last[name], expected, atol=1e-6), name
-        assert not torch.equal(last[name], steps[-1][0]), name
+        assert not torch.allclose(last[name], own, atol=1e-6), name
+    # The validation loss that chooses the epoch is that of the average, statistics of BatchNorm included.
+    model.load_state_dict(last)
+    split = config.choose(records)
+    signals = records.signals[split.train]
+    x = config.x(records, split.validation, ptbxl.Scaler.fit(signals))
+    y = torch.from_numpy(records.targets[split.validation].astype(np.float32))
+    judged = F.binary_cross_entropy_with_logits(training.predict(model, x), y).item()
+    assert loop.history[-1]["validation_loss"] == pytest.approx(judged, rel=1e-5)
 
 
 def test_a_training_with_everything_resumes(config, records, tmp_path):
@@ -119,10 +142,32 @@ def test_a_training_with_everything_resumes(config, records, tmp_path):
     assert any(not torch.equal(tensor, first[name]) for name, tensor in whole.items())
 
 
-@pytest.mark.parametrize("change", [{"window": 1001}, {"window": -1}, {"mixed": -0.1}, {"averaged": 1.5}])
+@pytest.mark.parametrize(
+    "change", [{"window": 1001}, {"window": 50}, {"mixed": -0.1}, {"mixed": float("inf")}, {"averaged": 1.0}]
+)
 def test_impossible_settings_are_refused(change):
     with pytest.raises(EcglibError, match=next(iter(change))):
         Settings(0, **change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"network": "inception"}, "whole record"),
+        ({"fake_quantised": True}, "cannot be averaged"),
+        ({"distillation": Distillation(SELF)}, "mixed=0"),
+        ({"distillation": Distillation(UNTRAINED, "as coded", 1.0)}, "mixed=0"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(change, message, config):
+    with pytest.raises(EcglibError, match=message):
+        replace(config, **change)
+
+
+def test_a_committee_has_trained_members(config):
+    for lesson in ({"teacher": SELF, "others": ("a",)}, {"teacher": "a", "others": (BOOSTED_TREES,)}):
+        with pytest.raises(EcglibError, match="A committee is"):
+            Distillation(**lesson)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +201,7 @@ def test_a_committee_teaches_the_mean_of_its_logits(config, records, crossed, tm
     first = obtain(short, records, tmp_path, "cpu", weights=True)
     train = short.choose(records).train
     trees, network = torch.from_numpy(crossed[1]), task._answers(first.folder, records, train, CPU)
-    taught = replace(short, distillation=Distillation(TREES, temperature=1.0, others=(first.folder.name,)))
+    taught = replace(short, distillation=Distillation(BOOSTED_TREES, temperature=1.0, others=(first.folder.name,)))
     assert taught.parents == (first.folder.name,)
     x, y = torch.zeros(len(train), 12, 1000), torch.zeros(len(train), 5)
     _, loss = taught.learner(nn.Identity(), records, tmp_path, x)
@@ -166,3 +211,38 @@ def test_a_committee_teaches_the_mean_of_its_logits(config, records, crossed, tm
     labels = F.binary_cross_entropy_with_logits(logits, y[:7])
     assert loss(batch, logits, y[:7]).item() == pytest.approx((0.7 * divergence + 0.3 * labels).item(), rel=1e-4)
     assert obtain(taught, records, tmp_path, "cpu").metrics["test"]["auc"] > 0.4
+
+
+def differing(one, other):
+    """Fields, settings among them, in which two configs differ."""
+    found = {name for name, value in vars(one).items() if value != getattr(other, name)} - {"training"}
+    return found | {name for name, value in vars(one.training).items() if value != getattr(other.training, name)}
+
+
+def test_each_arm_adds_one_step_to_its_control(config):
+    base = replace(config, training=Settings(seed=0, epochs=50), network="student", train_records=0)
+    recipe, contrast = recipe_arms(base, 5, 3), pretraining_arms(base, 5, 3)
+    grid = student_arms(base, "teacher", 5, 3) | recipe
+    added = {
+        "windows": {"window"},
+        "through": {"optimizer", "schedule", "epochs", "patience"},
+        "mixed": {"mixed"},
+        "averaged": {"averaged"},
+        "pretrained": {"pretrained"},
+        "committee": {"distillation"},
+        "lead I committee": {"distillation"},
+    }
+    for name, fields in added.items():
+        arm, control = grid[name], grid[grid[name].control]
+        for one, other in zip(arm.configs, control.configs, strict=True):
+            assert differing(one, other) == fields, name
+    for number, one in enumerate(grid["committee"].configs):
+        resnet = grid["resnet steps"].configs[number]
+        assert one.parents == (resnet.run_id, contrast["contrast"].configs[number].run_id)
+        assert differing(resnet, grid["averaged"].configs[number]) == {"network", "seed"}
+    assert len(grid["lead I steps"].configs) == 3
+    for number, one in enumerate(grid["lead I steps"].configs):
+        assert one.leads == contrast["contrast, I"].configs[number].leads == (0,)
+        assert differing(one, grid["pretrained"].configs[number]) == {"leads", "pretrained"}
+    runs = {one.run_id for arm in (recipe | contrast).values() for one in arm.configs}
+    assert len(runs) == 5 * 8 + 3 * 3, "no two are one"

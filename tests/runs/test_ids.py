@@ -9,6 +9,7 @@ import pytest
 
 from ecglib.beatgan.task import BeatGANConfig
 from ecglib.book.evidence import chapter_of
+from ecglib.classifier.pretraining import PretrainingConfig
 from ecglib.classifier.task import ClassifierConfig
 from ecglib.core.files import project_root
 from ecglib.runs.store import Bundle
@@ -40,6 +41,7 @@ def test_every_committed_config_hashes_to_the_id_of_its_run(folder):
         config = facts["config"]
         chapter = chapter_of(f"{run}/predictions", config, bundle.groups[f"{run}/predictions"])
         kind = KINDS.get(chapter) or (ScenarioConfig if "contrast" in config else EncoderConfig)
+        kind = PretrainingConfig if "-contrast-" in run else kind
         assert restored(kind, config).run_id == run
 
 
