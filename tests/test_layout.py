@@ -11,9 +11,9 @@ ROOT = Path(__file__).parents[1]
 # From the top. A room may import from those after it.
 ROOMS = [
     "book",
+    "classifier",
     "simclr",
     "detection",
-    "classifier",
     "beatgan",
     "databases",
     "show",

@@ -3,6 +3,7 @@
 - `networks`: figures 7, 8, 16, 17, table 2, and the field's reference
 - `losses`: distillation as coded and corrected; `frskd`: self-distillation
 - `training`, `task`, `run`: one epoch; `ClassifierConfig`, its whole training; `ClassifierRun`, what is kept of it
+- `pretraining`: convolutions that contrast has trained
 - `arms`: every arm with its control
 - `prune`, `quantise`, `attempts`, `slips`: what R3 did to its network, and what makes one fall
 - `contract`, `onnx`, `deployed`, `measure`, `export`, `classify`: a network as a file, in INT8, and in use

@@ -333,7 +333,7 @@ def _check_teacher(teacher: ClassifierRun) -> None:
 def best_run(store: Path, kind: str) -> ClassifierRun:
     """The run of a kind with the lowest validation loss on the data set's own split, among those that have weights.
 
-    `kind` is how run ids begin: "student", "student-1lead", "resnet", ...; distilled runs are included.
+    `kind` is how run ids begin: "student", "student-1lead", "resnet", ...; however a network was taught, it counts.
 
     Raises:
         EcglibError: there is none.
