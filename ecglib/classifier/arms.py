@@ -133,8 +133,9 @@ def recipe_arms(base: ClassifierConfig, main_seeds: int, other_seeds: int) -> di
     and resnet1d_wang, which answers for those that it learned from: student s is taught by the resnet of seed s. Arms
     of lead I have `other_seeds`, as their control; their convolutions come from `pretraining_arms`.
     """
-    steps = {name: _seeded(base, settings, main_seeds) for name, settings in _steps(base).items()}
-    resnets = _seeded(replace(base, network="resnet"), _steps(base)["averaged"], main_seeds, first=0)
+    settings = _steps(base)
+    steps = {name: _seeded(base, one, main_seeds) for name, one in settings.items()}
+    resnets = _seeded(replace(base, network="resnet"), settings["averaged"], main_seeds, first=0)
     lessons = [Distillation(BOOSTED_TREES, temperature=1.0, others=(one.run_id,)) for one in resnets]
     contrast = pretraining_arms(base, main_seeds, other_seeds)
     begun, taught = {}, {}
@@ -211,7 +212,7 @@ def every_arm(
     main_seeds: int,
     other_seeds: int,
 ) -> dict[str, Arm]:
-    """All trainings of notebook 05."""
+    """All trainings of notebook 05, and those of `recipe_arms`, which it does not show yet."""
     others = network_arms(base, [teacher, *networks], other_seeds)
     coded = report_arms(base, [teacher, "614K", *coded_networks], other_seeds)
     pupils = student_arms(base, teacher, main_seeds, other_seeds)

@@ -160,10 +160,9 @@ class ClassifierConfig(Checked):
             parent = ClassifierRun(loop.store / self.pretrained)
             if not (file := parent.folder / "weights.safetensors").exists():
                 raise EcglibError(f"{self.pretrained} is not in {loop.store} with its weights: train that run first.")
-            known = {"data": self.data, "network": self.network, "leads": list(self.leads), "split": self.split}
-            found = {"split": "benchmark", "data": parent.config["data"]}
-            found |= {"network": parent.network, "leads": parent.leads}
-            if not isinstance(model, ConvNet) or known != found or "contrast" not in self.pretrained:
+            fits = (parent.config["data"], parent.network, parent.leads) == (self.data, self.network, list(self.leads))
+            own_folds = self.split == "benchmark" and "-contrast-" in self.pretrained
+            if not isinstance(model, ConvNet) or not fits or not own_folds:
                 raise EcglibError(f"{self.pretrained} was not made for {self.run_id}: pretrain its own convolutions.")
             model.blocks.load_state_dict(read_tensors(file))
         return fake_quantised(model).to(loop.device) if self.fake_quantised else model

@@ -65,11 +65,6 @@ def test_few_peaks_have_numbers_too():
 
 
 @pytest.fixture(scope="module")
-def records(simulated_root):
-    return ptbxl.load_records(simulated_root)
-
-
-@pytest.fixture(scope="module")
 def found(records):
     return baselines.baselines(records)
 

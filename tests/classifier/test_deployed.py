@@ -22,18 +22,8 @@ from ecglib.stats import metrics, multilabel
 
 
 @pytest.fixture(scope="module")
-def records(simulated_root):
-    return ptbxl.load_records(simulated_root)
-
-
-@pytest.fixture(scope="module")
 def base(records):
     return ClassifierConfig(records.fingerprint, Settings(seed=0, epochs=2, batch_size=32))
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return tmp_path_factory.mktemp("runs")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from ecglib.classifier.pretraining import PretrainingConfig
 from ecglib.classifier.task import ClassifierConfig
 from ecglib.classifier.training import Settings
 from ecglib.core.errors import EcglibError
-from ecglib.data import ptbxl
 from ecglib.runs.loop import Loop
 from ecglib.runs.obtain import obtain
 from ecglib.runs.store import read_tensors
@@ -21,19 +20,9 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def records(simulated_root):
-    return ptbxl.load_records(simulated_root)
-
-
-@pytest.fixture(scope="module")
 def config(records):
     settings = Settings(seed=3, epochs=3, batch_size=32, optimizer="adamw", schedule="one cycle", window=250)
     return PretrainingConfig(records.fingerprint, settings, network="57K")
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return tmp_path_factory.mktemp("runs")
 
 
 @pytest.fixture(scope="module")

@@ -24,11 +24,6 @@ EVERYTHING = {"optimizer": "adamw", "schedule": "one cycle", "window": 250, "mix
 
 
 @pytest.fixture(scope="module")
-def records(simulated_root):
-    return ptbxl.load_records(simulated_root)
-
-
-@pytest.fixture(scope="module")
 def config(records):
     settings = Settings(seed=1, epochs=4, batch_size=32, patience=4, **EVERYTHING)
     return ClassifierConfig(records.fingerprint, settings, network="57K", train_records=70)

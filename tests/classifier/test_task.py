@@ -25,18 +25,8 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def records(simulated_root):
-    return ptbxl.load_records(simulated_root)
-
-
-@pytest.fixture(scope="module")
 def config(records):
     return ClassifierConfig(records.fingerprint, Settings(seed=1, epochs=8, batch_size=32), network="57K")
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return tmp_path_factory.mktemp("runs")
 
 
 @pytest.fixture(scope="module")
