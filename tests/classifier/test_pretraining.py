@@ -44,6 +44,11 @@ def test_a_view_changes_each_lead_by_itself_and_silences_some():
     assert spread[~silent].mean().item() == pytest.approx(pretraining.NOISE, rel=0.05)
 
 
+def test_a_lead_that_is_the_only_one_is_never_silent():
+    torch.manual_seed(0)
+    assert not (pretraining.view(torch.ones(300, 1, 200)) == 0).all(dim=2).any()
+
+
 def test_the_loss_is_that_of_two_windows_of_each_record_and_falls(run, config, records, monkeypatch):
     losses = run.history["loss"]
     assert losses.iloc[-1] < losses.iloc[0]
