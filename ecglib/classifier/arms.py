@@ -146,7 +146,7 @@ def recipe_arms(base: ClassifierConfig, main_seeds: int, other_seeds: int) -> di
         ]
         taught[leads] = [replace(one, distillation=how) for one, how in zip(begun[leads], lessons, strict=False)]
     return {
-        "resnet steps": Arm("resnet1d_wang, three steps", "windows, trained through, mixed, averaged", resnets),
+        "resnet steps": Arm("resnet1d_wang, four steps", "windows, trained through, mixed, averaged", resnets),
         "windows": Arm("student, windows", "trains on random windows of 2.5 s", steps["windows"], "alone"),
         "through": Arm(
             "+ trained through",
@@ -158,8 +158,10 @@ def recipe_arms(base: ClassifierConfig, main_seeds: int, other_seeds: int) -> di
         "averaged": Arm("+ averaged weights", "their moving average is tested", steps["averaged"], "mixed"),
         "pretrained": Arm("+ pretrained", "convolutions that contrast has trained", begun[base.leads], "averaged"),
         "committee": Arm("+ committee", "taught by boosted trees and that resnet", taught[base.leads], "pretrained"),
-        "lead I steps": Arm("lead I, all steps", "one lead, up to pretrained", begun[LEAD_I], "lead I"),
-        "lead I committee": Arm("lead I + committee", "by the same teachers", taught[LEAD_I], "lead I steps"),
+        "lead I steps": Arm("lead I, five steps", "one lead, from windows to pretrained", begun[LEAD_I], "lead I"),
+        "lead I committee": Arm(
+            "lead I + committee", "by the same teachers, which see 12 leads", taught[LEAD_I], "lead I steps"
+        ),
     }
 
 

@@ -139,7 +139,10 @@ class PretrainingRun(StoredRun):
 
 
 def view(x: Tensor) -> Tensor:
-    """Windows x (B, L, T), each lead scaled, with noise, and silent with probability `SILENT` unless it is the only one."""
+    """Windows x (B, L, T): each lead scaled, with noise, and silent with probability `SILENT`.
+
+    A lead that is the only one is never silent: two blank views would say nothing of their record.
+    """
     louder, silent = (torch.rand(*x.shape[:2], 1, device=x.device) for _ in range(2))
     x = x * (1 + LOUDER * (2 * louder - 1)) + NOISE * torch.randn_like(x)
     return x.masked_fill(silent < SILENT, 0) if x.shape[1] > 1 else x
