@@ -45,6 +45,8 @@ def test_a_room_imports_from_itself_and_from_rooms_below(room):
 def test_there_are_no_other_rooms():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("from the top:")[1].split(".")[0]
     assert re.findall(r"`(\w+)`", text) == ROOMS
+    tree = (ROOT / "docs/map.md").read_text(encoding="utf-8").split("```")[1]
+    assert re.findall(r"^  (\w+)/", tree, re.MULTILINE) == ROOMS
     assert {path.name for path in (ROOT / "ecglib").iterdir() if (path / "__init__.py").exists()} == set(ROOMS)
     assert [path.name for path in (ROOT / "ecglib").glob("*.py")] == ["__init__.py"]
 

@@ -1,6 +1,7 @@
 """The best that was reached on each task, beside the best published and with what it cost: a table of `RESULTS.md`.
 
-Every number is read from a committed table or from `ecglib.reports`. The words are in `best.csv`.
+Every result is read from a committed table, every published one from `ecglib.reports`, budgets from the profile. The
+words are in `best.csv`.
 """
 
 import csv

@@ -96,7 +96,7 @@ class Training:
     """One training of the grid."""
 
     notebook: str  # its number, such as 03
-    arm: str  # its key
+    arm: str  # its key; of several arms that share it, the first one's
     name: str  # the arm's name
     seed: int  # its position in the arm
     config: Config
@@ -113,12 +113,14 @@ def grid(planned: Iterable[Planned], root: Path, only: Sequence[str] = ()) -> li
         EcglibError: a pattern fits nothing, or the data are missing.
     """
     found: dict[str, Training] = {}
+    names: dict[str, set[str]] = {}  # run id -> what it may be asked for by; arms may share it
     for notebook in planned:
         if notebook.path.stem in GRIDS:
             load, arms = GRIDS[notebook.path.stem]
             for key, arm in arms(notebook.values, load(root).fingerprint).items():
                 for seed, config in enumerate(arm.configs):
                     found.setdefault(config.run_id, Training(notebook.path.stem[:2], key, arm.name, seed, config, load))
+                    names.setdefault(config.run_id, {config.run_id}).update((key, arm.name))
     ordered: dict[str, Training] = {}
 
     def add(training: Training) -> None:
@@ -128,11 +130,7 @@ def grid(planned: Iterable[Planned], root: Path, only: Sequence[str] = ()) -> li
         ordered.setdefault(training.config.run_id, training)
 
     for pattern in only or ("*",):
-        fitting = [
-            one
-            for run, one in found.items()
-            if any(fnmatch.fnmatchcase(name, pattern) for name in (one.arm, one.name, run))
-        ]
+        fitting = [one for run, one in found.items() if any(fnmatch.fnmatchcase(name, pattern) for name in names[run])]
         if only and not fitting:
             raise EcglibError(f"No training fits {pattern!r}: --list shows the arms and their names.")
         for one in sorted(fitting, key=lambda training: training.seed):
@@ -233,6 +231,7 @@ class _Progress:
 
     def __init__(self, rest: Sequence[Rest]) -> None:
         self.rest = {one.training.config.run_id: one for one in rest}
+        self.epochs = {run: one.epochs for run, one in self.rest.items()}  # that are left
         self.ended = 0
         self.bar = tqdm(
             total=sum(one.epochs * one.seconds for one in rest),
@@ -249,8 +248,11 @@ class _Progress:
     def __call__(self, run: str, event: str) -> None:
         one = self.rest[run].training
         if event == pool.EPOCH:
+            self.epochs[run] -= 1
             self.bar.update(self.rest[run].seconds)
         else:
+            if event == "finished":
+                self.bar.update(self.epochs[run] * self.rest[run].seconds)  # what an early stop saved
             self.ended += 1
             self.bar.write(f"{event}: {one.name}, seed {one.seed} ({run})", file=sys.stdout)
         self.bar.set_postfix_str(f"{self.ended} of {len(self.rest)} trainings ended; {one.name}", refresh=False)

@@ -7,6 +7,7 @@
 - `arms`: every arm with its control
 - `prune`, `quantise`, `attempts`, `slips`: what R3 did to its network, and what makes one fall
 - `contract`, `onnx`, `deployed`, `measure`, `export`, `classify`: a network as a file, in INT8, and in use
-- `baselines`: boosted trees on the median beat; `attribution`: what a network looked at; `layers`: figures of layers
+- `baselines`: boosted trees on the median beat
+- `attribution`: what a network looked at; `layers`: R3's layers beside ours
 - `claims`, `tables`, `figures`, `diagrams`, `ledger`: what the notebook shows
 """

@@ -58,7 +58,7 @@ def attempts(
     `trained` is the network of `run` after quantisation-aware training; `amount` is the share of weights to be masked.
     """
     split, network = config.choose(records), run.model()
-    millivolts = np.asarray(records.signals[split.validation])[:, run.leads]
+    millivolts = records.seen(split.validation, run.leads)
     seen = torch.from_numpy(run.scaler(millivolts))
     dynamic = quantise.quantised_dynamically(network)
     forms = {
@@ -72,7 +72,7 @@ def attempts(
     seed_everything(config.training.seed)
     found[FRESH] = training.predict(build(config.network, len(run.leads)), seen).numpy()
     chosen = np.sort(np.random.default_rng(0).permutation(split.train)[:CALIBRATION])
-    calibration = np.asarray(records.signals[chosen])[:, run.leads]
+    calibration = records.seen(chosen, run.leads)
     with tempfile.TemporaryDirectory() as folder:
         source, path = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.export(network, run.scaler, Contract(onnx.lead_names(tuple(run.leads))), source)

@@ -102,9 +102,15 @@ def change_of_answers(
 
 
 def of_differences(found: Change, part: str = TEST) -> Measured:
-    """A change with its paired differences (seeds,), such as `deployed.change`, as one that can be judged."""
-    assert found.differences is not None and found.over_seeds is not None and found.over_patients is not None
+    """A change with its paired differences (seeds,), such as `deployed.change`, as one that can be judged.
+
+    Raises:
+        EcglibError: the change has none, such as a published one.
+    """
+    if found.differences is None or found.over_seeds is None or found.over_patients is None:
+        raise EcglibError("This change has no paired differences to be judged: give one such as `deployed.change`.")
     differences, others = found.differences, found.over_patients
+    # No table shows an interval over records beside that over patients, so that over patients stands in both places.
     test = Comparison(differences, found.over_seeds, others, others, p_value(differences))
     seeds = f"seeds: {len(differences)}"
     return Measured(found.before, found.after, found.over_seeds, others, part=part, test=test, trained=seeds)

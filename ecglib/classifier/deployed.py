@@ -83,7 +83,7 @@ def exported(
     if not _belong_together(together, made):
         export.export(run, profile, paths["float"])
         export.quantise(run, records, profile, paths["float"], paths["int8"])
-        x = np.asarray(records.signals[benchmark_split(records).test])[:, run.leads]
+        x = records.seen(benchmark_split(records).test, run.leads)
         found = {form: onnx.run(onnx.open_model(path), x).astype(np.float16) for form, path in paths.items()}
         write_arrays(answers, found)
         write_json(made, {key: digest_of_file(path) for key, path in together.items()})
@@ -111,8 +111,8 @@ def costs(models: Mapping[str, Sequence[Exported]], repeats: int = 30) -> pd.Dat
     records = {name: np.zeros((1, len(model.run.leads), SAMPLES), dtype=np.float32) for name, model in firsts.items()}
     ways: dict[str, Callable[[], object]] = {}
     for name, model in firsts.items():
-        ways |= measure.ways({f"{name}|torch": model.run.model()}, {}, records[name])
-        ways |= measure.ways({}, {f"{name}|{form}": model.files[form] for form in FORMS}, records[name])
+        files = {f"{name}|{form}": model.files[form] for form in FORMS}
+        ways |= measure.ways({f"{name}|torch": model.run.model()}, files, records[name])
     seconds = measure.timed(ways, repeats)
     rows = []
     for name, model in firsts.items():

@@ -50,10 +50,7 @@ def quantise(run: ClassifierRun, records: Records, profile: str, source: Path, p
     onnx.quantise(source, path, calibration_records(run, records))
     session, split = onnx.open_model(path), ptbxl.benchmark_split(records)
     parts = {"validation": split.validation, "test": split.test}
-    answers = {
-        f"{name}_logits": onnx.run(session, np.asarray(records.signals[members])[:, run.leads])
-        for name, members in parts.items()
-    }
+    answers = {f"{name}_logits": onnx.run(session, records.seen(members, run.leads)) for name, members in parts.items()}
     onnx.relabel(path, replace(_contract(run, profile, answers), precision="int8"))
 
 
@@ -76,7 +73,7 @@ def calibration_records(run: ClassifierRun, records: Records) -> np.ndarray:
     """Training records (N, L, 1000) of the data set's own split in millivolts."""
     train = ptbxl.benchmark_split(records).train
     chosen = np.sort(np.random.default_rng(0).permutation(train)[:CALIBRATION])
-    return np.asarray(records.signals[chosen])[:, run.leads]
+    return records.seen(chosen, run.leads)
 
 
 def export_best(

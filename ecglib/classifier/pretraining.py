@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ecglib.classifier import training
-from ecglib.classifier.networks import MODELS, ConvNet, build
-from ecglib.classifier.run import ALL_LEADS
+from ecglib.classifier.networks import ConvNet, build
+from ecglib.classifier.run import ALL_LEADS, PretrainingRun
 from ecglib.classifier.task import ClassifierConfig
 from ecglib.classifier.training import Settings, windows
 from ecglib.core.config import Checked, digest
@@ -26,12 +26,12 @@ from ecglib.data import ptbxl
 from ecglib.data.ptbxl import Records, Scaler
 from ecglib.runs.loop import Loop, copied
 from ecglib.runs.obtain import Clock, Result
-from ecglib.runs.store import StoredRun
 from ecglib.simclr.losses import nt_xent
 
 LOUDER, NOISE, SILENT = 0.2, 0.05, 0.2  # largest change of a lead, deviation of its noise, share of silent leads
 HIDDEN, OUTPUTS = 256, 64  # of the projection head
-DROPOUT = 0.1  # between the blocks; R3's 0.5 would hide what the two views share
+TEMPERATURE = 0.1  # tau of NT-Xent
+BETWEEN_BLOCKS = 0.1  # dropout; R3's 0.5 would hide what the two views share
 
 
 @dataclass(frozen=True)
@@ -43,18 +43,16 @@ class PretrainingConfig(Checked):
     network: str = "student"  # a key of `networks.MODELS`
     leads: tuple[int, ...] = ALL_LEADS  # positions in `LEADS`
     train_records: int = 0  # how many of the training records, as for the classifier; 0 is all
-    temperature: float = 0.1  # tau of NT-Xent
 
     parents: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.network not in MODELS:
-            raise EcglibError(f"There is no network {self.network!r}: choose one of {', '.join(MODELS)}.")
+        self._supervised()  # which checks network, leads and records
         if not self.training.window:
             raise EcglibError("Contrast compares two windows of a record: give training.window in samples.")
-        if self.training.mixed or self.training.averaged:
-            raise EcglibError("Pretraining neither mixes records nor averages weights: use mixed=0 and averaged=0.")
+        if self.training.mixup or self.training.ema_decay:
+            raise EcglibError("Pretraining neither mixes records nor averages weights: use mixup=0 and ema_decay=0.")
 
     @property
     def run_id(self) -> str:
@@ -74,11 +72,12 @@ class PretrainingConfig(Checked):
                 network has no blocks that could be pretrained.
         """
         settings = self.training
-        signals = np.asarray(records.signals[self._members(records)])[:, list(self.leads)]
-        steps = len(signals) // settings.batch_size
-        if steps == 0:
-            raise EcglibError(f"{len(signals)} records do not fill one batch of {settings.batch_size}: use more.")
+        signals = records.seen(self._members(records), self.leads)
         x = torch.from_numpy(Scaler.fit(signals)(signals)).to(loop.device)
+        del signals  # as large as x
+        steps = len(x) // settings.batch_size
+        if steps == 0:
+            raise EcglibError(f"{len(x)} records do not fill one batch of {settings.batch_size}: use more.")
         model, head = self._learner()
         learner = nn.ModuleList([model, head]).to(loop.device).train()
         optimizer = training.new_optimizer(settings, learner)
@@ -97,7 +96,7 @@ class PretrainingConfig(Checked):
                 raise EcglibError(f"Contrastive training diverged in epoch {epoch}: lower the learning rate.")
             loop.record(loss=mean)
         last = {"train": {"loss": loop.history[-1]["loss"]}}
-        return Result({"weights": (copied(model.blocks), None)}, {}, lambda _: last, {"train_records": len(signals)})
+        return Result({"weights": (copied(model.blocks), None)}, {}, lambda _: last, {"train_records": len(x)})
 
     def seconds_per_epoch(self, records: Records, device: torch.device, clock: Clock) -> float:
         """An estimate, timed on one batch of noise."""
@@ -108,11 +107,17 @@ class PretrainingConfig(Checked):
         return clock(partial(self._step, model, head, x, optimizer)) * len(self._members(records)) / len(x)
 
     def _members(self, records: Records) -> np.ndarray:
-        return ClassifierConfig(self.data, self.training, train_records=self.train_records).choose(records).train
+        return self._supervised().choose(records).train
+
+    def _supervised(self) -> ClassifierConfig:
+        """A classifier that could begin with these convolutions."""
+        return ClassifierConfig(
+            self.data, self.training, self.network, leads=self.leads, train_records=self.train_records
+        )
 
     def _learner(self) -> tuple[ConvNet, nn.Module]:
         seed_everything(self.training.seed)
-        model = build(self.network, len(self.leads), DROPOUT)
+        model = build(self.network, len(self.leads), BETWEEN_BLOCKS)
         if not isinstance(model, ConvNet):
             raise EcglibError(f"{self.network} has no blocks that could be pretrained: choose a ConvNet.")
         size = model.classifier.in_features
@@ -125,17 +130,11 @@ class PretrainingConfig(Checked):
             seen = view(windows(x, self.training.window))
             return head(model.pool(model.features(seen)[-1]).flatten(1))
 
-        value = nt_xent(embedded(), embedded(), self.temperature)
+        value = nt_xent(embedded(), embedded(), TEMPERATURE)
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
         return value.detach()
-
-
-class PretrainingRun(StoredRun):
-    """Finished convolutions; the only metric is the loss of the last epoch."""
-
-    WEIGHTS = ("weights",)
 
 
 def view(x: Tensor) -> Tensor:

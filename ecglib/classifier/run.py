@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from torch import nn
 
-from ecglib.classifier.networks import DROPOUT, build
+from ecglib.classifier.networks import build
 from ecglib.classifier.prune import without_channels
 from ecglib.classifier.quantise import fake_quantised
 from ecglib.core import cost
@@ -105,7 +105,7 @@ class ClassifierRun(StoredRun):
 
     def _network(self) -> nn.Module:
         """The network before its weights are read."""
-        model = build(self.network, len(self.leads), self.config.get("dropout", DROPOUT))
+        model = build(self.network, len(self.leads))
         if self.config.get("fake_quantised"):
             return fake_quantised(model)
         # Which channels went is in the weights; how many, and so all shapes, follow from the share alone.
@@ -126,3 +126,14 @@ class ClassifierRun(StoredRun):
             if (self.folder / name).exists():
                 return self.folder / name
         raise EcglibError(f"weights.safetensors is not in {self.folder.name}: train the run again.")
+
+
+class PretrainingRun(StoredRun):
+    """Finished convolutions (`pretraining`); the only metric is the loss of the last epoch."""
+
+    WEIGHTS: ClassVar[tuple[str, ...]] = ("weights",)
+
+    @property
+    def leads(self) -> list[int]:
+        """Positions in `LEADS` of what the convolutions see."""
+        return list(self.config.get("leads", ALL_LEADS))

@@ -10,11 +10,11 @@ import pandas as pd
 
 from ecglib import reports
 from ecglib.classifier import networks, training
-from ecglib.classifier.arms import Arm
 from ecglib.classifier.run import ClassifierRun
 from ecglib.classifier.task import BOOSTED_TREES, SELF, UNTRAINED
 from ecglib.core import cost
 from ecglib.data.ptbxl import SUPERCLASSES
+from ecglib.runs.grid import Arm
 from ecglib.show.words import bounds, shown
 from ecglib.stats import metrics, multilabel
 from ecglib.stats.comparisons import Comparison, compare, family, unpaired

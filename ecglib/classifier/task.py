@@ -11,14 +11,15 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ecglib.classifier import baselines, training
 from ecglib.classifier.frskd import SelfTaught
 from ecglib.classifier.losses import BinaryKL, distillation_as_coded
-from ecglib.classifier.networks import DROPOUT, MODELS, ConvNet, build
+from ecglib.classifier.networks import MODELS, ConvNet, build
 from ecglib.classifier.prune import without_channels
 from ecglib.classifier.quantise import fake_quantised
-from ecglib.classifier.run import ALL_LEADS, ClassifierRun
+from ecglib.classifier.run import ALL_LEADS, ClassifierRun, PretrainingRun
 from ecglib.classifier.training import Loss, Settings
 from ecglib.core.config import Checked, digest
 from ecglib.core.errors import EcglibError
@@ -48,7 +49,7 @@ class Distillation(Checked):
     # R3's program; or `BinaryKL` on logits; or MKD's loss, with probabilities divided by T.
     loss: Literal["as coded", "corrected", "published"] = "corrected"
     temperature: float = 2.0
-    alpha: float = 0.7  # weight of the teacher (R3's program); the labels have 1 - alpha
+    alpha: float = 0.7  # weight of the teacher (R3's program); the labels have 1 - alpha, beside a self-teacher 1
     beta: float = 0.0  # weight of the self-teacher's attention transfer
     network: str = "teacher"  # of an untrained teacher
     others: tuple[str, ...] = ()  # more runs: the student is taught the mean of all teachers' logits
@@ -58,6 +59,8 @@ class Distillation(Checked):
         words = {SELF, UNTRAINED, BOOSTED_TREES}
         if self.others and (self.teacher in (SELF, UNTRAINED) or words & {*self.others}):
             raise EcglibError("A committee is trained runs, with or without boosted trees as its first member.")
+        if self.teacher != SELF and not 0 <= self.alpha <= 1:
+            raise EcglibError(f"alpha={self.alpha}: the teacher's share of the loss, from 0 to 1.")
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,12 @@ class ClassifierConfig(Checked):
     standardised: bool = True  # per-lead scaling fitted on the training records; R3 had none
     train_records: int = 0  # how many of the split's training records; 0 is all
     distillation: Distillation | None = field(default=None, metadata={"key": "lesson"})  # None learns from labels alone
-    continued: str = ""  # a run id: training starts from its last weights, as in R3's comparisons
+    # A run id: training starts from its last weights (their moving average, if it had one), as in R3's comparisons.
+    continued: str = ""
     tuned: str = ""  # a run id: training starts from its best weights (fine-tuning)
     pretrained: str = ""  # the id of a `pretraining` run: training starts with its convolutions
     pruned: float = 0.0  # share of the channels that are cut out of the `tuned` run's network before training
     fake_quantised: bool = False  # quantisation-aware training, as R3 tried it: see `quantise.fake_quantised`
-    dropout: float = DROPOUT  # of R3's own networks
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,10 +98,10 @@ class ClassifierConfig(Checked):
         settings, lesson = self.training, self.distillation
         if settings.window and self.network == "inception":
             raise EcglibError("Inception's dense layer needs the whole record: train it with window=0.")
-        if settings.averaged and self.fake_quantised:
-            raise EcglibError("Ranges that are measured while training cannot be averaged: use averaged=0.")
-        if settings.mixed and lesson and lesson.teacher in (SELF, UNTRAINED):
-            raise EcglibError("Mixed records ask a teacher twice, and this one changes in between: use mixed=0.")
+        if settings.ema_decay and self.fake_quantised:
+            raise EcglibError("Ranges that are measured while training cannot be averaged: use ema_decay=0.")
+        if settings.mixup and lesson and lesson.teacher in (SELF, UNTRAINED):
+            raise EcglibError("Mixed records ask a teacher twice, and this one changes in between: use mixup=0.")
         if sum(map(bool, (self.continued, self.tuned, self.pretrained))) > 1:
             raise EcglibError("Training starts from one run: name it continued, tuned or pretrained.")
 
@@ -130,9 +133,6 @@ class ClassifierConfig(Checked):
         if records.fingerprint != self.data:
             raise EcglibError("The records are not those this config was made for: use data=records.fingerprint.")
         whole = ptbxl.benchmark_split(records) if self.split == "benchmark" else ptbxl.report_split(records, self.fold)
-        for part, members in whole:
-            if not len(members):
-                raise EcglibError(f"None of the {len(records)} records at hand is for {part}: fetch more of PTB-XL.")
         if not self.train_records:
             return whole
         chosen = np.random.default_rng(0).permutation(whole.train)[: self.train_records]
@@ -140,16 +140,17 @@ class ClassifierConfig(Checked):
 
     def x(self, records: Records, indices: np.ndarray, scaler: Scaler) -> Tensor:
         """Records (N, L, 1000) as the network sees them."""
-        return torch.from_numpy(scaler(np.asarray(records.signals[indices])[:, list(self.leads)]))
+        return torch.from_numpy(scaler(records.seen(indices, self.leads)))
 
     def model(self, loop: Loop) -> nn.Module:
         """The network that training starts from, on the loop's device.
 
         Raises:
-            EcglibError: the run that it starts from is not in the store with its weights, or has another network.
+            EcglibError: the run that it starts from is not in the store with its weights, has another network, or
+                may have learned from what is tested here.
         """
         seed_everything(self.training.seed)
-        model = build(self.network, len(self.leads), self.dropout).to(loop.device)
+        model = build(self.network, len(self.leads)).to(loop.device)
         if self.tuned:
             model = self._parent(loop.store / self.tuned).model().to(loop.device)
             if self.pruned:
@@ -157,14 +158,7 @@ class ClassifierConfig(Checked):
         elif self.continued:
             model.load_state_dict(read_tensors(self._parent(loop.store / self.continued).folder / "last.safetensors"))
         elif self.pretrained:
-            parent = ClassifierRun(loop.store / self.pretrained)
-            if not (file := parent.folder / "weights.safetensors").exists():
-                raise EcglibError(f"{self.pretrained} is not in {loop.store} with its weights: train that run first.")
-            fits = (parent.config["data"], parent.network, parent.leads) == (self.data, self.network, list(self.leads))
-            own_folds = self.split == "benchmark" and "-contrast-" in self.pretrained
-            if not isinstance(model, ConvNet) or not fits or not own_folds:
-                raise EcglibError(f"{self.pretrained} was not made for {self.run_id}: pretrain its own convolutions.")
-            model.blocks.load_state_dict(read_tensors(file))
+            self._load_convolutions(model, PretrainingRun(loop.store / self.pretrained))
         return fake_quantised(model).to(loop.device) if self.fake_quantised else model
 
     def _parent(self, folder: Path) -> "ClassifierRun":
@@ -174,7 +168,28 @@ class ClassifierConfig(Checked):
             raise EcglibError(f"{folder.name} is not in {folder.parent} with its weights: train that run first.")
         if (parent.network, parent.leads, parent.pruned) != (self.network, list(self.leads), 0):
             raise EcglibError(f"{folder.name} is another network than {self.run_id}: go on from one that is the same.")
+        self._check_split(parent)
         return parent
+
+    def _check_split(self, other: "ClassifierRun") -> None:
+        """Refuse a run that may have learned from records that are tested here."""
+        split, fold = other.config.get("split", "benchmark"), other.config.get("fold", 0)
+        if (other.config["data"], split, fold) != (self.data, self.split, self.fold):
+            raise EcglibError(
+                f"{other.folder.name} was trained on other records or by another split than {self.run_id}, and may "
+                "know what is tested here: train it again with these."
+            )
+
+    def _load_convolutions(self, model: nn.Module, run: PretrainingRun) -> None:
+        if not run.finished(weights=True):
+            raise EcglibError(f"{run.folder.name} is not in {run.folder.parent} with its weights: train it first.")
+        tensors = read_tensors(run.folder / "weights.safetensors")
+        alike = isinstance(model, ConvNet) and _shapes(model.blocks.state_dict()) == _shapes(tensors)
+        # It learned from the training records of the data set's own folds, scaled.
+        learned_from_these = run.config["data"] == self.data and self.split == "benchmark" and self.standardised
+        if not isinstance(model, ConvNet) or not alike or not learned_from_these or run.leads != list(self.leads):
+            raise EcglibError(f"{run.folder.name} was not made for {self.run_id}: pretrain its own convolutions.")
+        model.blocks.load_state_dict(tensors)
 
     def learner(self, model: nn.Module, records: Records, store: Path, x: Tensor) -> tuple[nn.Module, Loss]:
         """What learns, and its loss: the model itself, or FRSKD's model with its self-teacher.
@@ -182,8 +197,8 @@ class ClassifierConfig(Checked):
         `x` (N, L, T) is what the student sees of the training records; the store has its teachers.
 
         Raises:
-            EcglibError: a teacher is not in the store, or no better than chance on validation; or as
-                `baselines.cross_fitted`.
+            EcglibError: FRSKD is asked of a network without blocks; a teacher is not in the store, may have learned
+                from what is tested here, or is no better than chance on validation; or as `baselines.cross_fitted`.
         """
         taught = self.distillation
         if taught is None:
@@ -195,10 +210,13 @@ class ClassifierConfig(Checked):
             return self_taught, self_taught.loss
         if taught.teacher == UNTRAINED:  # as coded: a new network in training mode, asked anew about every batch
             seed_everything(self.training.seed, TEACHER_STREAM)
-            network = build(taught.network, len(self.leads), self.dropout).to(x.device).train()
+            network = build(taught.network, len(self.leads)).to(x.device).train()
             return model, distilling(taught, lambda batch: network(x[batch]))
         train, teachers = self.choose(records).train, (taught.teacher, *taught.others)
-        answers = torch.stack([_answers(store / one, records, train, x.device) for one in teachers]).mean(dim=0)
+        for teacher in (store / one for one in teachers if one != BOOSTED_TREES):
+            _check_teacher(ClassifierRun(teacher))
+            self._check_split(ClassifierRun(teacher))
+        answers = torch.stack([_answers(store, one, records, train, x.device) for one in teachers]).mean(dim=0)
         return model, distilling(taught, lambda batch: answers[batch])
 
     def train(self, records: Records, loop: Loop) -> Result:
@@ -212,8 +230,8 @@ class ClassifierConfig(Checked):
         settings, split = self.training, self.choose(records)
         if len(split.train) < 2:
             raise EcglibError(f"{len(split.train)} training records are too few: BatchNorm needs two.")
-        signals = np.asarray(records.signals[split.train])[:, list(self.leads)]
-        scaler = Scaler.fit(signals) if self.standardised else Scaler.none(len(self.leads))
+        leads = self.leads
+        scaler = Scaler.fit(records.seen(split.train, leads)) if self.standardised else Scaler.none(len(leads))
         targets = torch.from_numpy(records.targets.astype(np.float32)).to(loop.device)
         x, x_validation, x_test = (self.x(records, members, scaler).to(loop.device) for _, members in split)
         y, y_validation = targets[split.train], targets[split.validation]
@@ -240,13 +258,14 @@ class ClassifierConfig(Checked):
             with loop.reduced():
                 mean = training.train_epoch(learner, optimizer, x, y, settings, loss, after_step)
             logits = training.predict(judged, x_validation)
-            validation_loss = training.binary_cross_entropy(y, logits, y_validation).item()
+            validation_loss = F.binary_cross_entropy_with_logits(logits, y_validation).item()
             if not math.isfinite(mean + validation_loss):
                 raise EcglibError(f"Training diverged in epoch {epoch}: lower the learning rate or change the seed.")
             best.offer(epoch, validation_loss, judged)
             found = multilabel.class_metrics(y_validation.cpu().numpy(), logits.cpu().numpy(), SUPERCLASSES)
             loop.record(loss=mean, validation_loss=validation_loss, auc=found["auc"])
-        learner.load_state_dict(copied(judged))  # the weights themselves, unless a mean of them is judged
+        if averaged:
+            learner.load_state_dict(averaged.module.state_dict())
         at_last = training.predict(model, x_test)
         last = copied(model)
         learner.load_state_dict(best.weights)
@@ -267,7 +286,7 @@ class ClassifierConfig(Checked):
         settings, split = self.training, self.choose(records)
         x = torch.randn(settings.batch_size, len(self.leads), ptbxl.SAMPLES, device=device)
         y = torch.zeros(settings.batch_size, len(SUPERCLASSES), device=device)
-        model = build(self.network, len(self.leads), self.dropout).to(device)
+        model = build(self.network, len(self.leads)).to(device)
         if self.pruned:
             model = without_channels(model, len(self.leads), self.pruned).to(device)
         taught = self.distillation
@@ -295,25 +314,26 @@ def distilling(settings: Distillation, ask: Callable[[Tensor], Tensor]) -> Loss:
 
 
 # Logits of the last few teachers on training records: R3's teacher takes as long for them as its student for an epoch.
-_KNOWN: dict[tuple[Path, str, bytes, torch.device], Tensor] = {}
-KEPT = 8
+_KNOWN: dict[tuple[Path, str, str, bytes, torch.device], Tensor] = {}  # the one used last stands last
+TEACHERS_KEPT = 8
 
 
-def _answers(folder: Path, records: Records, train: np.ndarray, device: torch.device) -> Tensor:
-    """The logits (N, 5) of a teacher, a run's folder or `BOOSTED_TREES` in its place, for the training records."""
-    if folder.name != BOOSTED_TREES:
-        _check_teacher(ClassifierRun(folder))
-    key = (folder, records.fingerprint, train.tobytes(), device)
-    if key not in _KNOWN:
-        while len(_KNOWN) >= KEPT:
-            del _KNOWN[next(iter(_KNOWN))]
-        if folder.name == BOOSTED_TREES:
-            _KNOWN[key] = torch.from_numpy(baselines.cross_fitted(records, train)).to(device)
-        else:
-            teacher = ClassifierRun(folder)
-            x = torch.from_numpy(teacher.scaler(np.asarray(records.signals[train])[:, teacher.leads])).to(device)
-            _KNOWN[key] = training.predict(teacher.model().to(device), x)
-    return _KNOWN[key]
+def _answers(store: Path, teacher: str, records: Records, train: np.ndarray, device: torch.device) -> Tensor:
+    """The logits (N, 5) of a teacher, a run id or `BOOSTED_TREES`, for the training records."""
+    key = (store, teacher, records.fingerprint, train.tobytes(), device)
+    if key in _KNOWN:
+        _KNOWN[key] = _KNOWN.pop(key)
+        return _KNOWN[key]
+    if teacher == BOOSTED_TREES:
+        found = torch.from_numpy(baselines.cross_fitted(records, train)).to(device)
+    else:
+        run = ClassifierRun(store / teacher)
+        x = torch.from_numpy(run.scaler(records.seen(train, run.leads))).to(device)
+        found = training.predict(run.model().to(device), x)
+    while len(_KNOWN) >= TEACHERS_KEPT:
+        del _KNOWN[next(iter(_KNOWN))]
+    _KNOWN[key] = found
+    return found
 
 
 def _check_teacher(teacher: ClassifierRun) -> None:
@@ -329,10 +349,15 @@ def _check_teacher(teacher: ClassifierRun) -> None:
         )
 
 
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
+
+
 def best_run(store: Path, kind: str) -> ClassifierRun:
     """The run of a kind with the lowest validation loss on the data set's own split, among those that have weights.
 
-    `kind` is how run ids begin: "student", "student-1lead", "resnet", ...; however a network was taught, it counts.
+    `kind` is how run ids begin: "student", "student-1lead", "resnet", ...; however a network was trained and taught, it
+    counts, unless it was pruned or goes on from another run.
 
     Raises:
         EcglibError: there is none.

@@ -9,11 +9,12 @@ What R3 did not have, and the arms of `arms.recipe_arms` do: a learning rate tha
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import numpy as np
 import torch
+from scipy.special import expit
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
@@ -31,7 +32,6 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adadelta": torch.optim.Adadelta,
     "sgd": torch.optim.SGD,
     "rmsprop": torch.optim.RMSprop,
-    "adagrad": torch.optim.Adagrad,
     "adamw": torch.optim.AdamW,  # with torch's weight decay of 0.01
 }
 RISING = 0.2  # share of a training in which a "one cycle" learning rate rises
@@ -45,14 +45,20 @@ class Settings(Checked):
     seed: int  # of weights, order of the data and dropout
     epochs: int = 50  # at most
     batch_size: int = 64
-    optimizer: Literal["adam", "adadelta", "sgd", "rmsprop", "adagrad", "adamw"] = "adam"
+    optimizer: Literal["adam", "adadelta", "sgd", "rmsprop", "adamw"] = "adam"
     learning_rate: float = 1e-3  # Adadelta's own default is 1
     patience: int = 5  # epochs without a lower validation loss before training stops
     precision: Precision = "float32"  # of hidden layers while they train
     schedule: Literal["constant", "one cycle"] = "constant"  # of the learning rate, whose highest value is given above
-    window: int = 0  # samples of the random window of each record that an epoch sees; 0 is the whole record
-    mixed: float = 0.0  # mixup: records are mixed in pairs, by a share from Beta(mixed, mixed); 0: they are not
-    averaged: float = 0.0  # how much of a moving average of the weights is kept at each step; 0: the weights themselves
+    # Samples of the random window of each record that an epoch trains on; 0 is the whole record. Whole records are what
+    # the network is validated and tested on, and what teachers are asked about.
+    window: int = 0
+    mixup: float = field(
+        default=0.0, metadata={"key": "mixed"}
+    )  # alpha of its Beta distribution; 0: records stay apart
+    # How much of a moving average of the weights is kept at each step, which then is validated and tested; 0: there is
+    # none, and the weights themselves are.
+    ema_decay: float = field(default=0.0, metadata={"key": "averaged"})
 
     LIMITS: ClassVar = {
         "epochs": (1, math.inf),
@@ -60,8 +66,8 @@ class Settings(Checked):
         "learning_rate": (0, math.inf),
         "patience": (1, math.inf),
         "window": (0, SAMPLES),
-        "mixed": (0, 100),
-        "averaged": (0, 0.9999),
+        "mixup": (0, 100),
+        "ema_decay": (0, 0.9999),
     }
 
     def __post_init__(self) -> None:
@@ -92,9 +98,9 @@ def new_schedule(settings: Settings, optimizer: torch.optim.Optimizer, records: 
 
 def new_average(settings: Settings, model: nn.Module) -> AveragedModel | None:
     """The moving average of a model's weights and statistics; None: there is none."""
-    if not settings.averaged:
+    if not settings.ema_decay:
         return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.averaged), use_buffers=True)
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay), use_buffers=True)
 
 
 def binary_cross_entropy(batch: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
@@ -119,9 +125,9 @@ def train_epoch(
         if len(batch) < 2:
             continue  # BatchNorm cannot normalise over one record
         seen = windows(x[batch], settings.window) if settings.window else x[batch]
-        if settings.mixed:
+        if settings.mixup:
             # The losses are linear in the targets (a divergence up to a constant), so mixing them is mixing targets.
-            share, other = _mixing(settings.mixed, len(batch))
+            share, other = _mixing(settings.mixup, len(batch))
             logits = model(share * seen + (1 - share) * seen[other])
             mixed_in = batch[other]
             value = share * loss(batch, logits, y[batch]) + (1 - share) * loss(mixed_in, logits, y[mixed_in])
@@ -158,4 +164,4 @@ def predict(model: nn.Module, x: Tensor, batch_size: int = 256) -> Tensor:
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
     """The sigmoid of logits (N, 5)."""
-    return 1 / (1 + np.exp(-logits.astype(np.float64)))
+    return expit(logits.astype(np.float64))

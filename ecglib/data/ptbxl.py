@@ -7,6 +7,7 @@ not denoise or scale; `Scaler` can scale.
 
 import hashlib
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,6 +107,10 @@ class Records:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def seen(self, members: np.ndarray, leads: Sequence[int]) -> np.ndarray:
+        """Signals (N, L, 1000) in mV of the records at positions `members` (N,), through leads at positions `leads`."""
+        return np.asarray(self.signals[members])[:, list(leads)]
+
     @property
     def fingerprint(self) -> str:
         """A digest of which records these are, with their labels and folds."""
@@ -142,9 +147,16 @@ def benchmark_split(records: Records) -> Split:
     """The data set's own split, whose parts share no patient (Strodthoff et al. 2021).
 
     Folds 1 to 8 are for training, 9 for validation and 10 for testing.
+
+    Raises:
+        EcglibError: a part would be empty.
     """
     folds = records.folds
-    return Split(*(np.flatnonzero(chosen) for chosen in (folds <= 8, folds == 9, folds == 10)))
+    split = Split(*(np.flatnonzero(chosen) for chosen in (folds <= 8, folds == 9, folds == 10)))
+    for part, members in split:
+        if not len(members):
+            raise EcglibError(f"None of the {len(records)} records at hand is for {part}: fetch more of PTB-XL.")
+    return split
 
 
 def report_split(records: Records, fold: int = 0, seed: int = 42) -> Split:

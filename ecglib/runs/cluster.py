@@ -20,6 +20,7 @@ import numpy as np
 from ecglib.core.errors import Busy, EcglibError
 from ecglib.core.extras import need
 from ecglib.core.files import atomic_path, cache_dir, write_text
+from ecglib.runs.loop import CHECKPOINT
 from ecglib.runs.pool import EPOCH, Job, Outcome, OutOfTime, Report, work
 from ecglib.runs.store import OF_PREDICTIONS, StoredRun, bundle
 
@@ -55,6 +56,7 @@ def train_on(
         futures: dict[str, Any] = {}
         by_run = {job.config.run_id: job for job in jobs}
         graph = {run: [one for one in job.config.parents if one in by_run] for run, job in by_run.items()}
+        urgency = {run: -place for place, run in enumerate(by_run)}
         for run in TopologicalSorter(graph).static_order():
             job, parents = by_run[run], by_run[run].config.parents
             before = [(one, "finished", _files(store / one)) for one in parents if one not in futures]
@@ -63,6 +65,7 @@ def train_on(
                 *(job, root, store, token, device, deadline, _files(store / run), before),
                 [futures[one] for one in parents if one in futures],
                 key=f"{run}-{token}",
+                priority=urgency[run],
             )
         run_of = {future.key: run for run, future in futures.items()}
         completed = distributed.as_completed(futures.values())
@@ -184,4 +187,4 @@ def _write(folder: Path, files: Files) -> None:
         with atomic_path(folder / name) as temporary:
             temporary.write_bytes(files[name])
     if "metrics.json" in files:
-        (folder / "checkpoint.pt").unlink(missing_ok=True)
+        (folder / CHECKPOINT).unlink(missing_ok=True)

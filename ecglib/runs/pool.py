@@ -101,8 +101,8 @@ def train(
 
 def _ready(pending: Mapping[str, Job], outcome: Outcome, running: set[str]) -> Iterator[str]:
     """Jobs that can start now: their parents are finished, or were before."""
+    missing = {*pending, *outcome.failed, *outcome.left}
     for run, job in pending.items():
-        missing = {*pending, *outcome.failed, *outcome.left}
         if run not in running and missing.isdisjoint(job.config.parents):
             yield run
 

@@ -8,10 +8,10 @@ from ecglib.core.errors import EcglibError
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """NT-Xent (Chen et al. 2020, equation 1) of two views (N, d) of each of N beats, a scalar.
+    """NT-Xent (Chen et al. 2020, equation 1) of two views (N, d) of each of N beats or records, a scalar.
 
     l(i, j) = -log exp(sim(z_i, z_j) / tau) / sum over k != i of exp(sim(z_i, z_k) / tau) is averaged over all 2N views,
-    where sim is the cosine and j is the other view of the same beat. The smaller `temperature` (tau) is, the more the
+    where sim is the cosine and j is the other view of the same one. The smaller `temperature` (tau) is, the more the
     hardest negatives count.
 
         loss = nt_xent(head(encoder(random_view(x))), head(encoder(random_view(x))), temperature=0.1)

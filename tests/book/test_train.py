@@ -15,7 +15,7 @@ from ecglib.core.errors import EcglibError
 from ecglib.core.files import project_root
 from ecglib.core.profiles import PROFILES
 from ecglib.data import mitbih, ptbxl
-from ecglib.runs import cluster
+from ecglib.runs import cluster, pool
 
 TINY = ["-p", "epochs=2", "-p", "train_beats=128", "-p", "validation_beats=200", "-p", "width=0.125"]
 TINY += ["-p", "batch_size=64"]
@@ -72,6 +72,26 @@ def test_patterns_choose_arms_in_their_order_with_what_they_need(simulated_root)
     assert [one.arm for one in train.grid(everything, simulated_root, ["time warp"])] == ["warp", "warp"]
     with pytest.raises(EcglibError, match="No training fits 'Z'"):
         train.grid(everything, simulated_root, ["Z"])
+
+
+def test_a_run_of_several_arms_is_found_by_the_name_of_each(simulated_root):
+    """The first setting of each chain of optimizers and batch sizes begins with fresh weights."""
+    everything = planned("smoke", "05", other_seeds="1")
+    fresh = train.grid(everything, simulated_root, ["fresh: *"])
+    assert len(fresh) == len({one.config.run_id for one in fresh}) == 6, "batch 64 is Adam"
+    for name in ("fresh: Adam", "carried over: Adam", "fresh: batch 64", "in reverse: SGD"):
+        assert len(train.grid(everything, simulated_root, [name])) == 1, name
+
+
+def test_the_bar_ends_where_a_training_stops_early(simulated_root):
+    (first, *_) = train.grid(planned("smoke", "05", other_seeds="1"), simulated_root)
+    run = first.config.run_id
+    with train._Progress([train.Rest(first, False, 50, 2.0)]) as progress:
+        for _ in range(12):
+            progress(run, pool.EPOCH)
+        assert progress.bar.n == 24
+        progress(run, "finished")
+        assert progress.bar.n == progress.bar.total == 100
 
 
 def test_the_list_says_what_is_left_and_trains_nothing(tmp_path, simulated_root, capsys):

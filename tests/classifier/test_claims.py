@@ -15,7 +15,7 @@ from onnx import load, numpy_helper
 from ecglib import reports
 from ecglib.classifier import attempts, figures, networks, onnx, slips, tables, task
 from ecglib.classifier.arms import R3_GAIN, student_arms
-from ecglib.classifier.claims import Claimed, change, claims, equal, of_differences, p_value
+from ecglib.classifier.claims import Claimed, change, claims, equal, of_differences, p_value, published
 from ecglib.classifier.ledger import measured_r3
 from ecglib.classifier.run import ClassifierRun
 from ecglib.classifier.task import UNTRAINED, ClassifierConfig
@@ -118,6 +118,11 @@ def measured(differences, patients=None, part="test", before=0.9):
     others = metrics.Interval(over_seeds.value, *(patients or (over_seeds.value - 0.004, over_seeds.value + 0.004)))
     found = metrics.Change(before, before + over_seeds.value, over_seeds, others, differences)
     return of_differences(found, part)
+
+
+def test_a_published_change_has_no_differences_to_be_judged():
+    with pytest.raises(EcglibError, match="no paired differences"):
+        of_differences(published("r3.alone.auc", "r3.kd.auc"))
 
 
 def test_verdicts_are_of_one_family_and_say_what_these_runs_could_have_shown():

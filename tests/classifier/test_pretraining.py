@@ -104,16 +104,18 @@ def test_what_does_not_fit_is_refused(run, config, records, store, tmp_path):
     with pytest.raises(EcglibError, match="choose one of"):
         replace(config, network="58K")
     with pytest.raises(EcglibError, match="neither mixes"):
-        replace(config, training=replace(config.training, mixed=0.4))
+        replace(config, training=replace(config.training, mixup=0.4))
     with pytest.raises(EcglibError, match="no blocks"):
         obtain(replace(config, network="plain"), records, tmp_path, "cpu")
     with pytest.raises(EcglibError, match="one batch"):
         obtain(replace(config, train_records=20), records, tmp_path, "cpu")
+    with pytest.raises(EcglibError, match="positions of leads"):
+        replace(config, leads=(12,))
     start = ClassifierConfig(records.fingerprint, Settings(0, epochs=1), network="57K", pretrained=run.folder.name)
-    with pytest.raises(EcglibError, match="train that run first"):
+    with pytest.raises(EcglibError, match="train it first"):
         obtain(start, records, tmp_path, "cpu")
-    others = [replace(start, network="124K"), replace(start, leads=(0,)), replace(start, split="report")]
-    for other in others:
+    changes = [{"network": "124K"}, {"network": "plain"}, {"leads": (0,)}, {"split": "report"}, {"standardised": False}]
+    for other in (replace(start, **change) for change in changes):
         with pytest.raises(EcglibError, match="its own convolutions"):
             obtain(other, records, store, "cpu")
     with pytest.raises(EcglibError, match="starts from one run"):

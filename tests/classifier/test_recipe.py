@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ecglib.classifier import baselines, task, training
-from ecglib.classifier.arms import pretraining_arms, recipe_arms, student_arms
+from ecglib.classifier.arms import pretraining_arms, pruned_arms, recipe_arms, student_arms
 from ecglib.classifier.task import BOOSTED_TREES, SELF, UNTRAINED, ClassifierConfig, Distillation
 from ecglib.classifier.training import Settings
 from ecglib.core.errors import EcglibError
@@ -20,7 +20,7 @@ from ecglib.runs.loop import Loop
 from ecglib.runs.obtain import obtain
 
 CPU = torch.device("cpu")
-EVERYTHING = {"optimizer": "adamw", "schedule": "one cycle", "window": 250, "mixed": 0.4, "averaged": 0.9}
+EVERYTHING = {"optimizer": "adamw", "schedule": "one cycle", "window": 250, "mixup": 0.4, "ema_decay": 0.9}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_mixed_records_have_mixed_targets_and_each_its_own_teacher(monkeypatch):
         mixed, target = 0.3 * x[batch] + 0.7 * x[partner], 0.3 * (y + t)[batch] / 2 + 0.7 * (y + t)[partner] / 2
         expected.append(F.binary_cross_entropy_with_logits(model(mixed), target).item())
     still = SimpleNamespace(zero_grad=lambda: None, step=lambda: None)
-    found = training.train_epoch(model, still, x, y, Settings(0, batch_size=4, mixed=1.0), loss)
+    found = training.train_epoch(model, still, x, y, Settings(0, batch_size=4, mixup=1.0), loss)
     assert found == pytest.approx(np.mean(expected), rel=1e-6)
 
 
@@ -138,7 +138,7 @@ def test_a_training_with_everything_resumes(config, records, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"window": 1001}, {"window": 50}, {"mixed": -0.1}, {"mixed": float("inf")}, {"averaged": 1.0}]
+    "change", [{"window": 1001}, {"window": 50}, {"mixup": -0.1}, {"mixup": float("inf")}, {"ema_decay": 1.0}]
 )
 def test_impossible_settings_are_refused(change):
     with pytest.raises(EcglibError, match=next(iter(change))):
@@ -150,8 +150,8 @@ def test_impossible_settings_are_refused(change):
     [
         ({"network": "inception"}, "whole record"),
         ({"fake_quantised": True}, "cannot be averaged"),
-        ({"distillation": Distillation(SELF)}, "mixed=0"),
-        ({"distillation": Distillation(UNTRAINED, "as coded", 1.0)}, "mixed=0"),
+        ({"distillation": Distillation(SELF)}, "mixup=0"),
+        ({"distillation": Distillation(UNTRAINED, "as coded", 1.0)}, "mixup=0"),
     ],
 )
 def test_what_does_not_go_together_is_refused(change, message, config):
@@ -195,7 +195,7 @@ def test_a_committee_teaches_the_mean_of_its_logits(config, records, crossed, tm
     short = replace(config, train_records=0, training=replace(config.training, epochs=1, seed=3))
     first = obtain(short, records, tmp_path, "cpu", weights=True)
     train = short.choose(records).train
-    trees, network = torch.from_numpy(crossed[1]), task._answers(first.folder, records, train, CPU)
+    trees, network = torch.from_numpy(crossed[1]), task._answers(tmp_path, first.folder.name, records, train, CPU)
     taught = replace(short, distillation=Distillation(BOOSTED_TREES, temperature=1.0, others=(first.folder.name,)))
     assert taught.parents == (first.folder.name,)
     x, y = torch.zeros(len(train), 12, 1000), torch.zeros(len(train), 5)
@@ -221,8 +221,8 @@ def test_each_arm_adds_one_step_to_its_control(config):
     added = {
         "windows": {"window"},
         "through": {"optimizer", "schedule", "epochs", "patience"},
-        "mixed": {"mixed"},
-        "averaged": {"averaged"},
+        "mixed": {"mixup"},
+        "averaged": {"ema_decay"},
         "pretrained": {"pretrained"},
         "committee": {"distillation"},
         "lead I committee": {"distillation"},
@@ -241,3 +241,6 @@ def test_each_arm_adds_one_step_to_its_control(config):
         assert differing(one, grid["pretrained"].configs[number]) == {"leads", "pretrained"}
     runs = {one.run_id for arm in (recipe | contrast).values() for one in arm.configs}
     assert len(runs) == 5 * 8 + 3 * 3, "no two are one"
+    for name in recipe:
+        pruned = pruned_arms(recipe, 2, [name])[f"{name} pruned"].configs
+        assert [one.parents[-1] for one in pruned] == [one.run_id for one in recipe[name].configs[:2]], name

@@ -172,7 +172,7 @@ def test_a_teacher_may_see_twelve_leads_where_the_student_sees_one(run, config, 
     student = obtain(single, records, store, "cpu")
     assert "1lead" in student.folder.name
     assert student.model()(torch.zeros(1, 1, 1000)).shape == (1, 5)
-    answers = task._answers(run.folder, records, config.choose(records).train[:6], CPU)
+    answers = task._answers(store, run.folder.name, records, config.choose(records).train[:6], CPU)
     x = config.x(records, config.choose(records).train[:6], run.scaler)
     assert torch.equal(answers, training.predict(run.model(), x))
 
@@ -191,6 +191,14 @@ def test_teachers_that_are_missing_or_know_nothing_are_refused(run, config, reco
     taught = replace(config, distillation=Distillation(run.folder.name), training=replace(config.training, seed=33))
     with pytest.raises(EcglibError, match="no better than chance"):
         obtain(taught, records, store, "cpu")
+
+
+@pytest.mark.parametrize("way", ["continued", "tuned", "teacher"])
+def test_what_may_have_learned_from_the_test_records_is_refused(way, run, config, records, store):
+    """A run on the data set's own folds has seen records that R3's split tests."""
+    origin = {"distillation": Distillation(run.folder.name)} if way == "teacher" else {way: run.folder.name}
+    with pytest.raises(EcglibError, match="may know what is tested here"):
+        obtain(replace(config, split="report", **origin), records, store, "cpu")
 
 
 @pytest.mark.parametrize(("way", "file"), [("continued", "last"), ("tuned", "weights")])
@@ -232,6 +240,8 @@ def test_bad_settings_are_refused(config, records, tmp_path):
         obtain(replace(config, network="big"), records, tmp_path, "cpu")
     with pytest.raises(EcglibError, match="choose a ConvNet"):
         obtain(replace(config, network="plain", distillation=Distillation(SELF)), records, tmp_path, "cpu")
+    with pytest.raises(EcglibError, match=r"alpha=1\.5: the teacher's share"):
+        Distillation("teacher", alpha=1.5)
     with pytest.raises(EcglibError, match="too few"):
         obtain(replace(config, train_records=1), records, tmp_path, "cpu")
     with pytest.raises(EcglibError, match="not those this config was made for"):
