@@ -96,16 +96,21 @@ def distillation_arms(base: BeatGANConfig, main_seeds: int, other_seeds: int) ->
     }
 
 
+NEEDED = ("A", "B", "D")  # what notebook 03 cannot do without
+
+
 def kept(arms: Mapping[str, Arm], left_out: str) -> dict[str, Arm]:
     """The arms without those whose keys `left_out` names, with spaces between; it may name baselines, too.
 
     Raises:
-        EcglibError: a key is unknown, or the arm is the control of one that stays.
+        EcglibError: a key is unknown, or the arm is needed, or is the control of one that stays.
     """
     keys = left_out.split()
     known = (*arms, *BASELINES)
     if unknown := [key for key in keys if key not in known]:
         raise EcglibError(f"left_out={left_out!r}: nothing is called {unknown[0]}; there are {', '.join(known)}.")
+    if needed := [key for key in keys if key in NEEDED]:
+        raise EcglibError(f"left_out={left_out!r}: notebook 03 cannot do without {', '.join(needed)}.")
     found = {key: arm for key, arm in arms.items() if key not in keys}
     for arm in found.values():
         if arm.control in keys:

@@ -69,10 +69,10 @@ class Distillation(Checked):
 
 
 class Taps:
-    """Records the outputs of all layers of certain `kinds` in every forward pass of a model, as long as it exists."""
+    """Records the outputs of all hidden layers' activations in every forward pass of a model, as long as it exists."""
 
-    def __init__(self, model: nn.Module, kinds: tuple[type[nn.Module], ...] = (nn.LeakyReLU, nn.ReLU)) -> None:
-        self.names = [name for name, module in model.named_modules() if isinstance(module, kinds)]
+    def __init__(self, model: nn.Module) -> None:
+        self.names = [name for name, module in model.named_modules() if isinstance(module, nn.LeakyReLU | nn.ReLU)]
         self._outputs: dict[str, Tensor] = {}
         for name in self.names:
             handle = model.get_submodule(name).register_forward_hook(_recording(self._outputs, name))
@@ -191,7 +191,7 @@ def stretched(scores: Tensor) -> Tensor:
 
 
 def constant_term(settings: Distillation, student: Generator, teacher: Generator, x: Tensor) -> Tensor:
-    """The distillation term of R1's program, a number without gradient (audit, R1 points 1 to 3).
+    """The distillation term of R1's published program, a number without gradient.
 
     It compares the untrained student with the teacher: scores of the whole training set, each network's in an order of
     its own and min-max scaled over the set, under one softmax over all of them.
@@ -207,11 +207,11 @@ def constant_term(settings: Distillation, student: Generator, teacher: Generator
 
 
 @torch.no_grad()
-def follow(average: Generator, student: Generator, momentum: float = AVERAGE_MOMENTUM) -> None:
+def follow(average: Generator, student: Generator) -> None:
     """Move the average a step towards the student, running statistics included, counters excluded."""
     for kept, new in zip(average.state_dict().values(), student.state_dict().values(), strict=True):
         if kept.is_floating_point():
-            kept.lerp_(new, 1 - momentum)
+            kept.lerp_(new, 1 - AVERAGE_MOMENTUM)
 
 
 def check_teacher(abnormal: np.ndarray, scores: np.ndarray, name: str) -> metrics.Interval:

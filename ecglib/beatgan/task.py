@@ -166,6 +166,9 @@ class BeatGANConfig(BeatsConfig):
             )
         state = training.new_state(settings, len(self.leads), loop.device, self.width)
         terms = self.terms(state, x, lambda: self.teacher(loop.store).to(loop.device))
+        # A teacher whose weights were kept in half precision alone teaches a little otherwise: which ones did is kept.
+        taught = [BeatGANRun(loop.store / name).weights_file() for name in self.parents]
+        facts = {"teacher_weights": {path.parent.name: digest_of_file(path) for path in taught}} if taught else None
         best = {rule: Best() for rule in training.ALL_RULES}
         quarter = LastQuarter(state.generator, settings.epochs)
         own = {name: part for term in terms for name, part in term.parts.items()}
@@ -200,25 +203,18 @@ class BeatGANConfig(BeatsConfig):
         averaged = copied(quarter.generator(x, settings.batch_size))
         generator = Generator(len(self.leads), self.width).to(loop.device)
         for rule, chosen in {**{rule: one.weights for rule, one in best.items()}, AVERAGED.key: averaged}.items():
-            if rule == "labelled" and best["labelled"].epoch == best["corrected"].epoch:
-                continue  # the same weights
             generator.load_state_dict(chosen)
             generator.eval()
             for prefix, seen in (("", x_test), ("validation_", x_validation)):
                 # Half precision halves the size, and its three digits are enough for an AUC.
                 scores = anomaly_scores(generator, seen).cpu().numpy().astype(np.float16)
                 predictions[f"{prefix}scores_{rule}"] = scores
-        for prefix in ("", "validation_"):
-            predictions.setdefault(f"{prefix}scores_labelled", predictions[f"{prefix}scores_corrected"])
         predictions |= quarter.arrays(beats.labels[split.test], beats.patients[split.test])
         weights = {f"weights_{rule}": (best[rule].weights, None) for rule in training.RULES}
         weights[f"weights_{AVERAGED.key}"] = (averaged, None)
         epochs = {rule: kept.epoch for rule, kept in best.items()} | dict.fromkeys(
             (AVERAGED.key, LATE.key), settings.epochs - 1
         )
-        # A teacher whose weights were kept in half precision alone teaches a little otherwise: which ones did is kept.
-        taught = [BeatGANRun(loop.folder.parent / name).weights_file() for name in self.parents]
-        facts = {"teacher_weights": {path.parent.name: digest_of_file(path) for path in taught}} if taught else None
         return Result(weights, predictions, lambda stored: evaluate(stored, epochs), facts)
 
 
@@ -247,7 +243,7 @@ def _codes(values: np.ndarray, names: Sequence[str]) -> np.ndarray:
 class BeatGANRun(StoredRun):
     """A finished BeatGAN run; its metrics are those of the epoch that each rule chose."""
 
-    WEIGHTS: ClassVar[tuple[str, ...]] = (f"weights_{training.RULES[-1]}",)  # those that teach
+    WEIGHTS: ClassVar[tuple[str, ...]] = ("weights_corrected",)  # those that teach
 
     @cached_property
     def predictions(self) -> dict[str, np.ndarray]:
@@ -263,24 +259,20 @@ class BeatGANRun(StoredRun):
         """(N,) classes of the test beats."""
         return self.predictions["labels"]
 
-    def resampled(self, key: str, patients: bool, metric: str = "auc") -> np.ndarray:
-        """AUC or AP ("ap") of each bootstrap resample of test beats, or of whole patients: (R,)."""
-        asked, stored = (key, patients, metric), self.predictions
+    def resampled(self, key: str, patients: bool) -> np.ndarray:
+        """AUC of each bootstrap resample of test beats, or of whole patients: (R,)."""
+        asked, stored = (key, patients), self.predictions
         if asked not in self._resampled:
             if key == LATE.key:
-                drawn = late_resampled(stored, patients)[metric]
+                drawn = late_resampled(stored, patients)["auc"]
             else:
-                abnormal, scores = stored["labels"] != "N", stored[f"scores_{key}"]
                 whose = stored["patients"] if patients else None
-                if metric == "auc":
-                    drawn = metrics.resampled_auc(abnormal, scores, whose)
-                else:
-                    drawn = metrics.resampled(abnormal, scores, whose)[metric]
+                drawn = metrics.resampled_auc(stored["labels"] != "N", stored[f"scores_{key}"], whose)
             self._resampled[asked] = drawn
         return self._resampled[asked]
 
     @cached_property
-    def _resampled(self) -> dict[tuple[str, bool, str], np.ndarray]:
+    def _resampled(self) -> dict[tuple[str, bool], np.ndarray]:
         return {}
 
     def generator(self, rule: str = "corrected") -> Generator:
@@ -307,4 +299,4 @@ class BeatGANRun(StoredRun):
 
     def publish(self) -> None:
         """Keep the generator of the corrected rule in half precision, small enough to be committed."""
-        publish(self.folder / f"weights_{training.RULES[-1]}.safetensors", self.generator().state_dict())
+        publish(self.folder / "weights_corrected.safetensors", self.generator().state_dict())

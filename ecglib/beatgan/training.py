@@ -28,7 +28,7 @@ from ecglib.core.precision import Precision
 from ecglib.core.seeds import random_stream, seed_everything
 from ecglib.stats import metrics
 
-RULES = ("as_coded", "corrected")
+RULES = ("as_coded", "corrected")  # whose weights are kept
 ALL_RULES = ("as_coded", "labelled", "corrected")
 SPARE_STREAM = 2  # sets the weights of `State.spare` apart from other random numbers of the epoch
 BATCHNORM_MOMENTUM = 0.1  # torch's default, which R1 used
@@ -38,7 +38,7 @@ SHARED_MOMENTUM = 1 - (1 - BATCHNORM_MOMENTUM) ** 2
 
 @dataclass(frozen=True)
 class Settings(Checked):
-    """R1's settings (audit, 'Model and training')."""
+    """R1's settings (section 3.3.4.3 and its program)."""
 
     seed: int
     epochs: int = 100  # R1 section 3.3.4.3
@@ -212,7 +212,7 @@ def _learn_to_judge(step: Step, settings: Settings, terms: Sequence[Term], compa
     loss = losses.discriminator(p_real, p_fake)
     added, row = _added("discriminator", terms, step, loss, compare)
     optimizer.zero_grad()
-    losses.equation_3(loss, added).backward()
+    sum(added, start=loss).backward()
     optimizer.step()
     return {"loss_d": loss, **row}
 

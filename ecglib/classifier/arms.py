@@ -297,5 +297,5 @@ def _half(config: ClassifierConfig) -> int:
 
 
 def _as_coded(teacher: str) -> Distillation:
-    """R3's program: T = 1, alpha = 0.7 (audit, R3 point 2)."""
+    """As R3's published program distils: T = 1, alpha = 0.7."""
     return Distillation(teacher, "as coded", temperature=1.0, alpha=0.7)

@@ -1,6 +1,6 @@
 """A classifier as one ONNX file that states what it expects, and the same in INT8 (report R3, section 3.2.2).
 
-R3 quantised with `quantize_dynamic`, which leaves Conv1d alone: nothing became smaller (audit, R3 point 6). Here the
+R3 quantised with `quantize_dynamic`, which leaves Conv1d alone: nothing became smaller (R3, section 4.2). Here the
 convolutions are quantised statically: weights per channel, activations by their range on training records.
 
 Everything raises EcglibError if ONNX or ONNX Runtime is not installed, or if the disk refuses.

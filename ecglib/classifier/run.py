@@ -37,14 +37,8 @@ class ClassifierRun(StoredRun):
         """Targets (N, 5) of the test records."""
         return self.predictions["test_targets"]
 
-    def resampled(self, key: str, patients: bool, metric: str = "auc") -> np.ndarray:
-        """Macro-AUC of each bootstrap resample of the records that `key` names, or of whole patients: (R,).
-
-        Raises:
-            EcglibError: the metric is another one.
-        """
-        if metric != "auc":
-            raise EcglibError(f"Classifiers are resampled by their macro-AUC alone, not by {metric!r}: use 'auc'.")
+    def resampled(self, key: str, patients: bool) -> np.ndarray:
+        """Macro-AUC of each bootstrap resample of the records that `key` names, or of whole patients: (R,)."""
         if (key, patients) not in self._resampled:
             part = key.removesuffix("_last")
             members = self.predictions[f"{part}_patients"] if patients else None

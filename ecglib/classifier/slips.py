@@ -1,8 +1,8 @@
 """Where R3's 51.4 % after pruning can come from: labels beside another record's signal, or in another class's column.
 
 R3's program deleted the records without a superclass from the signals by their number, which counts from one, and from
-the labels by their position, which counts from zero; and it took the order of the labels from an unordered set (audit,
-R3 point 5). Everywhere targets are (N, C) of 0 and 1, scores (N, C), and `share` is that of wrong pairs.
+the labels by their position, which counts from zero; and it took the order of the labels from an unordered set.
+Everywhere targets are (N, C) of 0 and 1, scores (N, C), and `share` is that of wrong pairs.
 """
 
 from collections.abc import Sequence

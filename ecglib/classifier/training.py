@@ -40,7 +40,7 @@ SHORTEST = 200  # samples of a window
 
 @dataclass(frozen=True)
 class Settings(Checked):
-    """R3's settings (audit, 'Models'), and what its training did not have."""
+    """R3's settings (section 3.1 and its program), and what its training did not have."""
 
     seed: int  # of weights, order of the data and dropout
     epochs: int = 50  # at most

@@ -351,7 +351,7 @@ def scale(signals: np.ndarray) -> np.ndarray:
 
 
 def report_split(beats: Beats, fold: int = 0, seed: int = 42) -> Split:
-    """R1's split of pooled beats, in which all three parts share patients (audit, R1 point 5).
+    """R1's split of pooled beats, in which all three parts share patients (section 3.3.4.1).
 
     N is shuffled and cut into fifths, of which number `fold` is for testing. 10 % of the other N beats and 10 % of each
     abnormal class are for validation. The other 90 % of the abnormal beats are for testing in every fold.

@@ -160,7 +160,7 @@ def benchmark_split(records: Records) -> Split:
 
 
 def report_split(records: Records, fold: int = 0, seed: int = 42) -> Split:
-    """R3's split, whose parts share patients (audit, R3).
+    """The split of R3's published program, whose parts share patients.
 
     A random fifth of the records is for testing. The rest is cut into five multi-label stratified folds: fold `fold` is
     for validation, the others for training.

@@ -141,7 +141,8 @@ def detect(
     else:
         _say_pauses(peaks, first, last, found.notes)
     intervals = np.diff(peaks, prepend=np.nan) / FS
-    inside = (peaks >= first + BEFORE) & (peaks + 1 + AFTER <= last) & ~_touches(peaks, missing)
+    centres = peaks + 1  # as `mitbih.select_beats`
+    inside = (centres >= first + BEFORE) & (centres + AFTER <= last) & ~_touches(peaks, missing)
     if lost := int((~inside).sum()):
         number = "1 beat" if lost == 1 else f"{lost} beats"
         found.notes.append(f"Not judged: {number} at an end or beside missing samples.")

@@ -15,11 +15,11 @@ import pandas as pd
 from ecglib.data import mitbih
 from ecglib.detection import own_record, reference
 from ecglib.detection.own_record import QUESTIONS, Usual
+from ecglib.show.style import BEAT_MS
 
 BEATGAN = Path(__file__).with_name("beatgan.safetensors")
 RARE = 0.1  # percent of normal beats that are as far from usual
 WIDTH = 0.125  # of the shipped BeatGAN: an eighth of R1's channels
-TIMES = [1000 * (tick - (mitbih.BEFORE - 1)) / mitbih.FS for tick in range(mitbih.WINDOW)]  # ms from the annotation
 
 
 class Judge(Protocol):
@@ -73,7 +73,8 @@ class ThreeQuestions:
 class BeatGAN:
     """The shipped BeatGAN, which has learned N beats of DS1: how badly does it redraw the beat?
 
-    Its scale are the N beats of `mitbih.DS1_VALIDATION`, which it has not learned.
+    Its scale are the N beats of `mitbih.DS1_VALIDATION`. It has not learned them, but its epoch and seed were chosen by
+    them, so that other people's normal beats lie a little higher.
     """
 
     MOST = 1
@@ -85,14 +86,13 @@ class BeatGAN:
         import torch  # here: the other judge needs none
 
         from ecglib.beatgan.networks import Generator
-        from ecglib.runs.store import read_facts, read_tensors
+        from ecglib.runs.store import read_tensors
 
         tensors = read_tensors(BEATGAN)
         self.normal = np.sort(tensors.pop("normal_scores").numpy())
         self.generator = Generator(width=WIDTH)
         self.generator.load_state_dict(tensors)
         self.generator.eval()
-        self.claims = json.loads(read_facts(BEATGAN)["claims"])
         self.torch = torch
 
     def _redrawn(self, signals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -105,7 +105,7 @@ class BeatGAN:
         """See `Judge`; `why` says where the reconstruction is worst."""
         x, redrawn = self._redrawn(signals)
         errors = (redrawn - x)[:, 0] ** 2
-        worst = np.array(TIMES)[errors.argmax(axis=1)]
+        worst = np.array(BEAT_MS)[errors.argmax(axis=1)]
         why = [f"{abs(at):.0f} ms {'before' if at < 0 else 'after'} the R peak" for at in worst]
         return pd.DataFrame({"score": errors.mean(axis=1), "why": why})
 

@@ -155,12 +155,17 @@ def _flat(x: np.ndarray) -> np.ndarray:
     return x.reshape(len(x), -1)
 
 
-def all_answers(beats: Beats, usual: Usual = Usual()) -> np.ndarray:
-    """`answers` of all beats (N, 3), each record by itself."""
-    found = np.empty((len(beats), len(QUESTIONS)), dtype=np.float32)
-    for name in np.unique(beats.records):
+def all_answers(
+    beats: Beats, usual: Usual = Usual(), records: np.ndarray | None = None, leads: int | None = None
+) -> np.ndarray:
+    """`answers` of all beats (N, 3), each record by itself, by its first `leads` leads (None: by all).
+
+    Given names of `records`, the beats of all others have NaN.
+    """
+    found = np.full((len(beats), len(QUESTIONS)), np.nan, dtype=np.float32)
+    for name in np.unique(beats.records if records is None else records):
         own = beats.records == name
-        found[own] = answers(beats.signals[own], beats.intervals[own, 0], usual)
+        found[own] = answers(beats.signals[own][:, :leads], beats.intervals[own, 0], usual)
     return found
 
 
@@ -171,11 +176,11 @@ def usual_beat(signals: np.ndarray, intervals: np.ndarray, number: int, usual: U
     return np.median(signals[reference.latest], axis=0)
 
 
-def template_of(beats: Beats, position: int, usual: Usual = Usual()) -> np.ndarray:
+def template_of(beats: Beats, position: int) -> np.ndarray:
     """The usual beat (L, 320), mV, that the beat at `position` is compared with."""
     own = np.flatnonzero(beats.records == beats.records[position])
     number = int(np.flatnonzero(own == position)[0])
-    return usual_beat(beats.signals[own], beats.intervals[own, 0], number, usual)
+    return usual_beat(beats.signals[own], beats.intervals[own, 0], number)
 
 
 def score(normal: np.ndarray, judged: np.ndarray) -> np.ndarray:

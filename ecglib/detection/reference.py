@@ -50,10 +50,7 @@ def load(leads: int) -> Reference:
 def make(beats: mitbih.Beats, leads: int) -> Reference:
     """The reference from MIT-BIH's beats, of which DS1 is used."""
     members = np.flatnonzero(np.isin(beats.records, mitbih.DS1) & (beats.records != "201"))
-    found = np.zeros((len(beats), len(own_record.QUESTIONS)), dtype=np.float32)
-    for name in np.unique(beats.records[members]):
-        own = beats.records == name
-        found[own] = own_record.answers(beats.signals[own][:, :leads], beats.intervals[own, 0])
+    found = own_record.all_answers(beats, records=beats.records[members], leads=leads)
     normal = beats.labels[members] == "N"
     # In half precision from the start, so that what is stored is what was judged by.
     found = found.astype(np.float16).astype(np.float32)

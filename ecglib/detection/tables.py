@@ -19,6 +19,8 @@ from ecglib.detection.own_record import (
 from ecglib.show.words import bounds
 from ecglib.stats import metrics
 
+LEAST_BEATS = 5  # of a kind within a record, to have an AUC of its own
+
 # What was tried on the training patients for the usual beat; the first is what is used.
 TRIED = {
     "the three questions": Usual(),
@@ -38,16 +40,15 @@ def tried(beats: Beats, members: np.ndarray) -> pd.DataFrame:
     The last column is the trial of `own_record.s_auc_in_s_dominated_records`.
     """
     labels, rows = beats.labels[members], []
-    first = all_answers(beats)
+    found = {name: all_answers(beats, usual, beats.records[members]) for name, usual in TRIED.items()}
     for n, question in enumerate(QUESTIONS):
-        scores = leave_one_patient_out_scores(first[:, [n]], beats, members)
+        scores = leave_one_patient_out_scores(found[next(iter(TRIED))][:, [n]], beats, members)
         rows.append(
             {"judged by": f"{question} alone", **_shown(_aucs(labels, scores)), "S, where most beats are S": "-"}
         )
     for name, usual in TRIED.items():
-        found = first if usual == Usual() else all_answers(beats, usual)
-        scores = leave_one_patient_out_scores(found, beats, members)
-        trial = s_auc_in_s_dominated_records(found, beats, members, usual)
+        scores = leave_one_patient_out_scores(found[name], beats, members)
+        trial = s_auc_in_s_dominated_records(found[name], beats, members, usual)
         aucs = _shown(_aucs(labels, scores))
         rows.append({"judged by": name, **aucs, "S, where most beats are S": f"{trial:.3f}"})
     return pd.DataFrame(rows).set_index("judged by")
@@ -93,13 +94,13 @@ def new_patients(
     return pd.DataFrame(rows).set_index("detector")
 
 
-def of_records(scores: np.ndarray, beats: Beats, members: np.ndarray, least: int = 5) -> dict[str, float]:
-    """The AUC within each record that has at least `least` abnormal and as many N beats."""
+def of_records(scores: np.ndarray, beats: Beats, members: np.ndarray) -> dict[str, float]:
+    """The AUC within each record that has at least `LEAST_BEATS` abnormal and as many N beats."""
     found = {}
     for name in np.unique(beats.records[members]):
         own = beats.records[members] == name
         abnormal = beats.labels[members][own] != "N"
-        if min(abnormal.sum(), (~abnormal).sum()) >= least:
+        if min(abnormal.sum(), (~abnormal).sum()) >= LEAST_BEATS:
             found[str(name)] = metrics.auc(abnormal, scores[own])
     return found
 

@@ -26,7 +26,7 @@ from ecglib.data.mitbih import Beats
 from ecglib.detection import own_record
 from ecglib.runs.obtain import obtain
 from ecglib.runs.store import is_stored, stored_arrays, write_arrays
-from ecglib.simclr.distances import NEIGHBOURS, Blocks, Mahalanobis, Nearest
+from ecglib.simclr.distances import Blocks, Mahalanobis, Nearest
 from ecglib.simclr.encoder import EncoderConfig, Settings, embed
 from ecglib.simclr.networks import BaseEncoder
 from ecglib.stats import metrics
@@ -43,8 +43,6 @@ class Detector(Checked):
     blocks: tuple[str, ...]  # keys of `BLOCKS`
     leads: tuple[int, ...] = (0, 1)  # of "shape" and "own"
     distance: Literal["nearest", "mahalanobis"] = "nearest"  # to the nearest normal beats, or to their mean
-    components: int = COMPONENTS  # principal components of "shape" and "own"
-    neighbours: int = NEIGHBOURS  # nearest normal beats whose distances are averaged
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,7 +56,7 @@ class Detector(Checked):
 
     def fitted(self, normal: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         """A function from features (M, d) to scores (M,), fitted to the features (N, d) of normal beats."""
-        return Nearest(normal, self.neighbours) if self.distance == "nearest" else Mahalanobis(normal)
+        return Nearest(normal) if self.distance == "nearest" else Mahalanobis(normal)
 
 
 Features = tuple[np.ndarray, np.ndarray]  # of the training beats (N, d) and of the test beats (M, d)
@@ -91,7 +89,7 @@ class Described:
 
     def block(self, name: str, detector: Detector) -> Features:
         """The features of a block, computed once for all detectors that share them."""
-        key = (name,) if BLOCKS[name].seeded else (name, detector.leads, detector.components)
+        key = (name,) if BLOCKS[name].seeded else (name, detector.leads)
         if key not in self._blocks:
             self._blocks[key] = BLOCKS[name].features(self, detector)
         return self._blocks[key]
@@ -109,7 +107,7 @@ class Described:
     def components(self, draw: "Callable[[Beats, np.ndarray, tuple[int, ...]], np.ndarray]", by: Detector) -> Features:
         """Principal components of `draw(beats, members, leads)`."""
         normal, tested = (draw(self.beats, members, by.leads).reshape(len(members), -1) for members in self.members)
-        model = PCA(min(by.components, *normal.shape), svd_solver="covariance_eigh").fit(normal)  # nothing random
+        model = PCA(min(COMPONENTS, *normal.shape), svd_solver="covariance_eigh").fit(normal)  # nothing random
         return model.transform(normal), model.transform(tested)
 
 

@@ -1,7 +1,8 @@
 """SimCLR alone (Chen et al. 2020; report R2, section 3.3.2.1): a base encoder that learns from contrast only.
 
-It shows whether contrast detects anything by itself. Batches of at least `large_batch` beats are trained with LARS, as
-R2 describes, and smaller ones, such as a laptop's, with Adam.
+It shows whether contrast detects anything by itself. Batches of at least `large_batch` beats are trained with LARS,
+which R2 names (here without SimCLR's warm-up and decay of the learning rate), and smaller ones, such as those of all
+profiles, with Adam.
 """
 
 import math
@@ -161,6 +162,6 @@ class EncoderRun(StoredRun):
 
 
 @torch.no_grad()
-def embed(encoder: nn.Module, x: Tensor, batch_size: int = 256) -> Tensor:
+def embed(encoder: nn.Module, x: Tensor) -> Tensor:
     """Embeddings h (N, d) of beats x (N, C, 320) on the encoder's device; its mode is left as it is."""
-    return torch.cat([encoder(part) for part in x.split(batch_size)])
+    return torch.cat([encoder(part) for part in x.split(256)])

@@ -66,8 +66,8 @@ class Tested(Protocol):
     def tested(self) -> np.ndarray:
         """The labels of what it was tested on."""
 
-    def resampled(self, key: str, patients: bool, metric: str = "auc") -> np.ndarray:
-        """A metric in each bootstrap resample, of whole patients or of single beats or records: (R,)."""
+    def resampled(self, key: str, patients: bool) -> np.ndarray:
+        """The AUC in each bootstrap resample, of whole patients or of single beats or records: (R,)."""
 
 
 @dataclass(frozen=True)
@@ -155,10 +155,8 @@ def _detectable(error: float, freedom: float, questions: int) -> float:
     return error * float(optimize.brentq(lacking, 0, 3 * critical + 10))
 
 
-def compare(
-    arm: Sequence[Tested], control: Sequence[Tested], by: Rule | str = CORRECTED, metric: str = "auc"
-) -> Comparison:
-    """Pair two arms seed by seed, by the numbers of a rule or of a key (see `Tested`); the metric is "auc" or "ap".
+def compare(arm: Sequence[Tested], control: Sequence[Tested], by: Rule | str = CORRECTED) -> Comparison:
+    """Pair two arms seed by seed, by the AUC of a rule or of a key (see `Tested`).
 
     Both arms are in the order of their seeds. The control may have more runs; its first ones are the partners. Partners
     have the same seed, or those of a teacher and its student (`core.seeds.STUDENT_SEED`).
@@ -178,11 +176,11 @@ def compare(
     offsets = set(np.subtract(seeds, others).tolist())
     if len(offsets) > 1 or not offsets <= {0, STUDENT_SEED, -STUDENT_SEED}:
         raise EcglibError(f"Runs of seeds {seeds} and {others} do not pair in this order.")
-    values, control_values = ([run.metrics[key][metric] for run in runs] for runs in (arm, partners))
+    values, control_values = ([run.metrics[key]["auc"] for run in runs] for runs in (arm, partners))
     differences = _without_rounding(np.subtract(values, control_values))
     over_seeds = metrics.mean_interval(differences)
     over_beats, over_patients = (
-        metrics.percentiles(over_seeds.value, _mean(arm, key, metric, unit) - _mean(partners, key, metric, unit))
+        metrics.percentiles(over_seeds.value, _mean(arm, key, unit) - _mean(partners, key, unit))
         for unit in (False, True)
     )
     return Comparison(differences, over_seeds, over_beats, over_patients, p_value(differences))
@@ -202,8 +200,8 @@ def p_value(differences: np.ndarray) -> float:
     return float(stats.ttest_1samp(differences, 0).pvalue)
 
 
-def _mean(runs: Sequence[Tested], key: str, metric: str, patients: bool) -> np.ndarray:
-    return np.mean([run.resampled(key, patients, metric) for run in runs], axis=0)
+def _mean(runs: Sequence[Tested], key: str, patients: bool) -> np.ndarray:
+    return np.mean([run.resampled(key, patients) for run in runs], axis=0)
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:

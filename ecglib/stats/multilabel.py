@@ -59,7 +59,7 @@ def macro_auc(targets: np.ndarray, scores: np.ndarray) -> float:
 
 
 def rounded_auc(found: dict[str, float]) -> float:
-    """The macro-AUC as R3 has it: the mean of class AUCs that were first rounded to two decimals (audit, R3)."""
+    """The macro-AUC as R3 has it: the mean of class AUCs that were first rounded to two decimals (R3's program)."""
     values = [round(value, 2) for key, value in found.items() if key.startswith("auc_")]
     return float(np.mean(values))
 

@@ -1,6 +1,6 @@
 """The report's update written out step by step, as the reference for correctness and for speed.
 
-Every pass is made as often as R1's program made it (audit, 'Model and training'): G twice, D four times a batch, and
+Every pass is made as often as R1's published program made it: G twice, D four times a batch, and
 D's gradients are computed in the G step although nothing uses them.
 """
 

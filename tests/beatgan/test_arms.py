@@ -334,6 +334,9 @@ def test_the_difference_by_each_of_the_three_numbers_stands_in_its_column(tmp_pa
 
 
 def test_arms_are_left_out_by_key_but_not_the_control_of_another(grid):
+    for key in ("A", "B", "D"):
+        with pytest.raises(EcglibError, match=f"cannot do without {key}"):
+            beatgan_arms.kept(grid, f"G {key}")
     assert set(grid) - set(beatgan_arms.kept(grid, "E2 Fw")) == {"E2", "Fw"}
     assert beatgan_arms.kept(grid, "VAE") == beatgan_arms.kept(grid, "") == grid
     with pytest.raises(EcglibError, match="nothing is called E9"):

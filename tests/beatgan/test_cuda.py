@@ -12,6 +12,7 @@ from ecglib.beatgan.networks import anomaly_scores
 from ecglib.beatgan.task import BeatGANConfig
 from ecglib.classifier.task import SELF, ClassifierConfig, Distillation
 from ecglib.classifier.training import Settings
+from ecglib.core import cuda_graph
 from ecglib.data import ptbxl
 from ecglib.runs.obtain import obtain
 
@@ -34,7 +35,7 @@ def test_a_training_step_is_a_cuda_graph_and_the_training_the_same_without(base,
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # the fall-back warns
         graph = obtain(base, beats, tmp_path / "graph", "cuda")
-    monkeypatch.setattr(training, "graphed", lambda step, parts, x: step)
+    monkeypatch.setattr(cuda_graph, "graphed", lambda step, parts, x: step)
     plain = obtain(base, beats, tmp_path / "plain", "cuda")
     assert graph.history["loss_g"].to_numpy() == pytest.approx(plain.history["loss_g"].to_numpy(), rel=1e-3)
     assert graph.metrics["averaged"]["auc"] == pytest.approx(plain.metrics["averaged"]["auc"], abs=0.01)

@@ -30,18 +30,31 @@ def finished(beats, tmp_path_factory):
 
 
 def test_every_field_makes_another_run(beats):
-    base = config(beats)
-    others = [
-        config(beats, seed=1),
-        config(beats, epochs=3),
-        config(beats, split="patients"),
-        config(beats, fold=1),
-        config(beats, leads=(1,)),
-        dataclasses.replace(base, validation_beats=50),
-        dataclasses.replace(base, data="other"),
-    ]
-    assert len({base.run_id, *(other.run_id for other in others)}) == 8
+    base, lesson = config(beats), Distillation(("scores",), "teacher")
+    changes = {
+        "data": "other", "split": "patients", "fold": 1, "split_seed": 43, "leads": (1,), "width": 0.5,
+        "train_beats": 0, "validation_beats": 50, "test_beats": 10, "distillation": lesson,
+        "training": dataclasses.replace(base.training, seed=1),
+    }  # fmt: skip
+    assert changes.keys() == {field.name for field in dataclasses.fields(base)}
+    others = [dataclasses.replace(base, **{name: value}) for name, value in changes.items()]
+    settings = {
+        "seed": 1, "epochs": 3, "batch_size": 32, "learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.9,
+        "adversarial_weight": 0.0, "reset_discriminator_below": 0.5, "time_warp": True, "precision": "bfloat16",
+    }  # fmt: skip
+    assert settings.keys() == {field.name for field in dataclasses.fields(base.training)}
+    for name, value in settings.items():
+        others.append(dataclasses.replace(base, training=dataclasses.replace(base.training, **{name: value})))
+    assert len({base.run_id, *(other.run_id for other in others)}) == len(others), "seed is among them twice"
     assert base.run_id == config(beats).run_id
+
+
+def test_time_warp_is_asked_of_every_batch_and_of_no_other_beat(beats, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(task, "warp_most", lambda x: seen.append(len(x)) or x)
+    settings = dataclasses.replace(config(beats).training, time_warp=True)
+    obtain(dataclasses.replace(config(beats), training=settings), beats, tmp_path, "cpu")
+    assert seen == [16] * 8, "64 beats, two epochs"
 
 
 def test_a_run_leaves_all_its_files_and_no_working_ones(finished):

@@ -79,6 +79,20 @@ def test_the_g_step_leaves_no_gradient_in_d_and_d_trains_again():
     assert any(not torch.equal(old, new) for old, new in zip(before, state.discriminator.parameters(), strict=True))
 
 
+def test_without_an_adversary_g_learns_the_reconstruction_alone():
+    settings = Settings(seed=0, adversarial_weight=0.0, learning_rate=0.0)
+    state, x = new_state(settings, 1, CPU), beats(BATCH)
+    before = copy.deepcopy(state.discriminator.state_dict())
+    row = update(state, x, settings)
+    assert row.keys() == {"loss_g", "loss_reconstruction"}
+    assert row["loss_g"] == row["loss_reconstruction"]
+    assert all(torch.equal(tensor, before[name]) for name, tensor in state.discriminator.state_dict().items())
+    alone = new_state(settings, 1, CPU).generator
+    ((alone(x)[0] - x) ** 2).mean().backward()
+    for found, expected in zip(state.generator.parameters(), alone.parameters(), strict=True):
+        torch.testing.assert_close(found.grad, expected.grad, rtol=1e-4, atol=1e-8)
+
+
 def test_validation_judges_by_all_rules():
     settings = Settings(seed=0, batch_size=BATCH)
     validation, state = validation_set(), new_state(settings, 1, CPU)

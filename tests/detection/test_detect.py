@@ -271,11 +271,11 @@ def test_the_strip_shows_all_leads_of_the_part_that_was_judged(path, names):
 
 def test_beatgan_redraws_each_beat(path, tmp_path, capsys):
     assert main(["detect", str(path), "--model", "beatgan", "--out", str(tmp_path)]) == 0
-    assert "before the R peak" in (tmp_path / "page.html").read_text() or "after the R peak" in capsys.readouterr().out
+    for said in ((tmp_path / "page.html").read_text(), capsys.readouterr().out):
+        assert re.search(r"\d+ ms (before|after) the R peak", said)
     table = pd.read_csv(tmp_path / "beats.csv")
     assert (table["score"] > 0).all()
     judge = judges.BeatGAN()
-    assert judge.claims["AUC on DS2"] > 0.7
     assert judge.percentile(np.array([0.0, 1e9])).tolist() == [0, 100]
 
 

@@ -1,7 +1,6 @@
 """The label-free detector: its blocks against slow transcriptions, no label looked at, and kept scores."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,9 +9,11 @@ from ecglib.beatgan.task import BeatGANConfig
 from ecglib.beatgan.training import Settings as BeatGANSettings
 from ecglib.core.errors import EcglibError
 from ecglib.data import mitbih
+from ecglib.detection import own_record
+from ecglib.runs.obtain import obtain
 from ecglib.simclr import detectors
 from ecglib.simclr.detectors import Described, Detector, encoder_of
-from ecglib.simclr.encoder import Settings
+from ecglib.simclr.encoder import Settings, embed
 from ecglib.stats.metrics import auc
 
 EVERYTHING = Detector(("contrast", "shape", "own", "rhythm"))
@@ -65,18 +66,30 @@ def test_rhythm_is_as_far_for_twice_as_for_half(beats):
 
 def test_no_label_of_a_test_beat_is_looked_at(config, beats, encoder, described, tmp_path):
     """Other labels, same scores: but for the split, which is drawn before."""
-    expected = detectors.scores(EVERYTHING, described)
+    run = obtain(encoder, beats, described.store, "cpu", weights=True)
     blind = Described(config, encoder, beats, tmp_path, "cpu")
     labels, (_, test) = beats.labels.copy(), blind.members
     labels[test] = np.random.default_rng(0).permutation(labels[test])
     blind.beats = replace(beats, labels=labels)
     with pytest.MonkeyPatch.context() as patch:
-        run = SimpleNamespace(encoder=lambda: encoder.normalising(beats))
         patch.setattr(detectors, "obtain", lambda *_, **__: run)
         patched = detectors.scores(EVERYTHING, blind)
         plain = Described(config, encoder, beats, tmp_path / "plain", "cpu")
         assert np.array_equal(patched, detectors.scores(EVERYTHING, plain))
-    assert patched.shape == expected.shape
+
+
+def test_own_contrast_asks_each_record_about_its_own_usual_beats(described, beats, encoder, monkeypatch):
+    found = {trained: detectors.own_contrast(described, trained) for trained in (True, False)}
+    run = obtain(encoder, beats, described.store, "cpu", weights=True)
+    for trained, network in ((True, run.encoder()), (False, encoder.normalising(beats))):
+        for record in ("100", "200"):
+            own = np.flatnonzero(beats.records == record)
+            h = embed(network, encoder.x(beats, own)).numpy()
+            expected = own_record.embedding_answers(h, beats.intervals[own, 0])
+            assert found[trained][own] == pytest.approx(expected, rel=2e-3, abs=1e-3), "half precision"
+    assert not np.allclose(found[True], found[False])
+    monkeypatch.setattr(detectors, "obtain", lambda *_, **__: pytest.fail("computed again"))
+    assert np.array_equal(detectors.own_contrast(described), found[True])
 
 
 def test_it_finds_abnormal_beats_and_every_block_counts(beats, described, abnormal):

@@ -1,7 +1,7 @@
 """SimCLR alone: it learns, is loaded again, and takes LARS for large batches only."""
 
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from torch import nn
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import sole_process
 from ecglib.data import mitbih
-from ecglib.data.augment import random_view
+from ecglib.data.augment import Views, random_view
 from ecglib.runs import obtain as obtaining
 from ecglib.runs.obtain import obtain
 from ecglib.simclr import encoder
@@ -88,8 +88,20 @@ def test_two_processes_do_not_train_one_encoder(beats, config, tmp_path):
 
 
 def test_every_field_makes_another_encoder(config):
-    others = [replace(config, temperature=0.5), replace(config, leads=(0,))]
-    assert len({config.run_id, *(other.run_id for other in others)}) == 3
+    changes = {
+        "data": "other", "split": "patients", "fold": 1, "split_seed": 43, "leads": (0,), "width": 0.75,
+        "train_beats": 7, "temperature": 0.5, "hidden": 7, "outputs": 7, "views": Views(noise=0.9),
+        "training": replace(config.training, seed=99),
+    }  # fmt: skip
+    assert changes.keys() == {field.name for field in fields(config)}
+    others = [replace(config, **{name: value}) for name, value in changes.items()]
+    settings = {
+        "seed": 98, "epochs": 97, "batch_size": 5, "learning_rate": 0.5, "large_batch": 7, "precision": "bfloat16"
+    }  # fmt: skip
+    assert settings.keys() == {field.name for field in fields(config.training)}
+    for name, value in settings.items():
+        others.append(replace(config, training=replace(config.training, **{name: value})))
+    assert len({config.run_id, *(other.run_id for other in others)}) == 1 + len(others)
 
 
 def large(config):
