@@ -32,6 +32,8 @@ def rooms_of(source):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "ecglib":
             _, *path = node.module.split(".")
             yield from [path[0]] if path else [alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            yield from [alias.name.split(".")[1] for alias in node.names if alias.name.startswith("ecglib.")]
 
 
 @pytest.mark.parametrize("room", ROOMS)

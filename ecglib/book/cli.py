@@ -100,7 +100,7 @@ def _run(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         data_root=arguments.data_root,
         output=arguments.output,
-        jobs=_jobs(arguments),
+        jobs=_jobs(arguments, arguments.device or dict(arguments.parameters).get("device", "auto")),
     )
     return 0
 
@@ -111,10 +111,11 @@ def _train(arguments: argparse.Namespace) -> int:
 
     # The workers of a cluster choose their own devices; this machine may have none of them.
     elsewhere = arguments.scheduler is not None
-    device, jobs = arguments.device or "auto", 1 if elsewhere else _jobs(arguments)
     options = {"seeds": arguments.seeds, "device": None if elsewhere else arguments.device}
     names = arguments.notebooks or list(train.GRIDS)
     planned = plan(find_notebooks(names), arguments.profile, dict(arguments.parameters), options, here=not elsewhere)
+    device = str(next((one.values["device"] for one in planned if "device" in one.values), "auto"))
+    jobs = 1 if elsewhere else _jobs(arguments, device)
     root = data_root(arguments.profile, arguments.data_root)
     store = output_root(arguments.output).absolute() / "papermill_runs" / arguments.profile / "runs"
     trainings = train.grid(planned, root, arguments.only)
@@ -148,10 +149,10 @@ def _on_gpu(device: str) -> bool:
     return choose_device(device).type == "cuda"
 
 
-def _jobs(arguments: argparse.Namespace) -> int:
+def _jobs(arguments: argparse.Namespace, device: str) -> int:
     if arguments.jobs:
         return int(arguments.jobs)
-    if not _on_gpu(arguments.device or "auto"):
+    if not _on_gpu(device):
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     import torch
 
@@ -178,13 +179,17 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     root = find_root(arguments.data_root)
     there = [name for name in DATABASES if (root / name).is_dir() or packed(root, name)]
-    databases = [arguments.database] if arguments.database else there
-    if not databases:
-        raise EcglibError(f"{root} holds no database: 'ecglib data download mitdb' fetches one.")
-    results = [verify(name, root) for name in databases]
-    for result in results:
-        print(result.summary())
-    return 0 if all(result.ok for result in results) else 1
+    sound = True
+    for name in [arguments.database] if arguments.database else there:
+        try:
+            result = verify(name, root)
+        except EcglibError as error:  # the other database is looked at all the same
+            print(f"ecglib: {error}", file=sys.stderr)
+            sound = False
+        else:
+            print(result.summary())
+            sound = sound and result.ok
+    return 0 if sound else 1
 
 
 def _pack_data(arguments: argparse.Namespace) -> int:

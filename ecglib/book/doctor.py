@@ -8,20 +8,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import cache_dir, output_root
 from ecglib.data import physionet
 
 OLDEST_PYTHON = (3, 11)
-PACKAGES = {  # package -> module, extra
-    "numpy": ("numpy", ""), "scipy": ("scipy", ""), "pandas": ("pandas", ""), "torch": ("torch", ""),
-    "scikit-learn": ("sklearn", ""), "wfdb": ("wfdb", "data"), "pooch": ("pooch", "data"), "edfio": ("edfio", "data"),
-    "matplotlib": ("matplotlib", "notebooks"), "papermill": ("papermill", "notebooks"), "onnx": ("onnx", "compress"),
-    "onnxruntime": ("onnxruntime", "compress"), "torch-pruning": ("torch_pruning", "compress"),
-}  # fmt: skip
+OURSELVES = "ecg-paper-companion"  # as pyproject.toml calls it
+EXTRAS = ("data", "notebooks", "compress")  # that a run of all notebooks needs
+MODULES = {"scikit-learn": "sklearn", "iterative-stratification": "iterstrat", "ipython": "IPython"}  # others: by name
 DISK = 5e9  # bytes for a run of all notebooks with the databases
 MEMORY = 4e9  # bytes for one training beside the system
 
@@ -61,20 +60,26 @@ def _python() -> Finding:
 
 
 def _packages() -> Iterator[Finding]:
-    for package, (module, extra) in PACKAGES.items():
-        target = f".[{extra}]" if extra else "."
-        advice = f"pip install -c constraints.txt -e '{target}'"
+    advice = f"pip install -c constraints.txt -e '.[{','.join(EXTRAS)}]'"
+    try:
+        needed = [Requirement(line) for line in requires(OURSELVES) or ()]
+    except PackageNotFoundError:
+        yield Finding(OURSELVES, "not installed", advice)
+        return
+    for one in needed:
+        if one.marker and not any(one.marker.evaluate({"extra": extra}) for extra in EXTRAS):
+            continue
         try:
-            found = version(package)
-            importlib.import_module(module)
+            found = version(one.name)
+            importlib.import_module(MODULES.get(one.name, one.name.replace("-", "_")))
         except PackageNotFoundError:
-            yield Finding(package, "not installed", advice)
+            yield Finding(one.name, "not installed", advice)
         except Exception as error:  # a broken installation may raise anything
             yield Finding(
-                package, f"cannot be imported ({type(error).__name__}: {error})", f"{advice} --force-reinstall"
+                one.name, f"cannot be imported ({type(error).__name__}: {error})", f"{advice} --force-reinstall"
             )
         else:
-            yield Finding(package, found)
+            yield Finding(one.name, found, "" if found in one.specifier else f"{one.specifier} is needed: {advice}")
 
 
 def _device() -> Finding:
@@ -128,8 +133,8 @@ def _data(data_root: str | None) -> Iterator[Finding]:
             start = time.monotonic()
             try:
                 found = verify(name, root)
-            except EcglibError as error:
-                yield Finding(database.title, str(error), f"ecglib data download {name} --data-root {root}")
+            except EcglibError as error:  # its message says what to do
+                yield Finding(database.title, str(error), "see there")
                 continue
             spent = time.monotonic() - start
             advice = "" if found.ok else f"ecglib data download {name} --data-root {root}"

@@ -170,10 +170,11 @@ def _code(notebook: nbformat.NotebookNode) -> list[str]:
 
 
 def _library() -> str:
-    """A digest of the library's code: a finished notebook may have been made by another version of it."""
+    """A digest of the library, code and data: a finished notebook may have been made by another version of it."""
     digest = hashlib.sha256()
-    for path in sorted(Path(ecglib.__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
+    for path in sorted(Path(ecglib.__file__).parent.rglob("*.*")):
+        if path.suffix in (".py", ".csv", ".safetensors"):
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 

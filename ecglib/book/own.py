@@ -34,7 +34,9 @@ def kind_and_file(parser: argparse.ArgumentParser, arguments: argparse.Namespace
     given = [one for one in (arguments.kind, arguments.file, *rest) if one is not None]
     names = [one for one in given if not one.startswith("-")]
     wanted = 2 if arguments.run is None else 1
-    if len(names) != wanted or len(given) > len(names):
+    if unknown := [one for one in given if one.startswith("-")]:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if len(names) != wanted:
         parser.error("give ecglib export KIND FILE, or ecglib export --from RUN FILE (see ecglib export --help)")
     arguments.kind, arguments.file = (names[0] if wanted == 2 else None), names[-1]
     return []

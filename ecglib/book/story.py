@@ -47,6 +47,7 @@ VERDICTS = {
 }
 # What `comparisons.for_whom` adds to one of them.
 FOR_WHOM = ("for others not shown", (", not shown for other patients", ", 다른 환자에서는 확인되지 않음"))
+CORRECTED = (AFTER_HOLM, " (Holm 보정 후)")
 # What is not the report's, as `Study.limit` says it at the end of a verdict.
 LIMITS = {"at this budget": "이 학습량에서", "on a part of the records": "레코드 일부에서"}
 
@@ -245,13 +246,15 @@ def _verdict(text: str, language: str) -> str:
     Raises:
         EcglibError: the verdict is none of `VERDICTS`: its words have to be written first.
     """
-    words = text.rpartition("here: ")[2].replace(AFTER_HOLM, "")
+    place = LANGUAGES.index(language)
+    words, _, limits = text.rpartition("here: ")[2].removesuffix(")").partition(" (")
     for start, translated in VERDICTS.items():
-        if words.startswith(start):
-            said = translated[LANGUAGES.index(language)]
-            said += FOR_WHOM[1][LANGUAGES.index(language)] if FOR_WHOM[0] in words else ""
-            limits = [limit for limit in LIMITS if words.endswith(f"({limit})")]
-            return "".join([said, *(f" ({limit if language == 'en' else LIMITS[limit]})" for limit in limits)])
+        if words.replace(AFTER_HOLM, "").startswith(start) and set(limits.split(", ")) <= {"", *LIMITS}:
+            said = translated[place]
+            said += CORRECTED[place] if AFTER_HOLM in words else ""
+            said += FOR_WHOM[1][place] if FOR_WHOM[0] in words else ""
+            shown = ", ".join(limit if language == "en" else LIMITS[limit] for limit in limits.split(", ") if limit)
+            return f"{said} ({shown})" if shown else said
     raise EcglibError(
         f"The first screen of the README has no words for the verdict {text!r}: add it to story.VERDICTS."
     )

@@ -209,7 +209,8 @@ def train(
         scheduler: the address of a dask scheduler, whose workers then train instead of `jobs` processes.
 
     Raises:
-        EcglibError: some trainings failed; the message names them. The others have been done.
+        EcglibError: some trainings failed, or another process is doing them; the message names them. The others have
+            been done.
     """
     deadline = float("inf") if minutes is None else time.time() + 60 * minutes
     todo = [pool.Job(one.training.config, one.training.load, one.weights) for one in rest]
@@ -223,6 +224,8 @@ def train(
     if outcome.failed:
         reasons = "\n".join(f"  {run}: {reason}" for run, reason in outcome.failed.items())
         raise EcglibError(f"{len(outcome.failed)} of {len(todo)} trainings failed:\n{reasons}")
+    if outcome.busy:
+        raise EcglibError("\n".join(outcome.busy.values()))
     return not outcome.left
 
 

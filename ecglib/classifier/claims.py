@@ -25,6 +25,7 @@ from ecglib.stats.comparisons import (
     limited,
     p_value,
     unpaired,
+    without_rounding,
 )
 from ecglib.stats.metrics import Change, Interval, mean_interval
 
@@ -109,7 +110,7 @@ def of_differences(found: Change, part: str = TEST) -> Measured:
     """
     if found.differences is None or found.over_seeds is None or found.over_patients is None:
         raise EcglibError("This change has no paired differences to be judged: give one such as `deployed.change`.")
-    differences, others = found.differences, found.over_patients
+    differences, others = without_rounding(found.differences), found.over_patients
     # No table shows an interval over records beside that over patients, so that over patients stands in both places.
     test = Comparison(differences, found.over_seeds, others, others, p_value(differences))
     seeds = f"seeds: {len(differences)}"

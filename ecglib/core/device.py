@@ -54,8 +54,15 @@ def environment(device: torch.device) -> dict[str, str]:
 
 
 def _commit() -> str:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    """The commit of this checkout, with `-dirty` if the library has changes that are in none."""
+    library = Path(__file__).parents[1]
+
+    def git(*command: str) -> str:
+        whole = ["git", "-C", str(library), *command]
+        return subprocess.run(whole, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".")
+        return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return "not a checkout"

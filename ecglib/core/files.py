@@ -80,6 +80,9 @@ def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
         yield temporary
         # mkstemp makes files private, and so does safetensors; results are for whoever shares the folder.
         temporary.chmod(0o755 if folder else 0o644)
+        if not folder:  # after a power failure the new name must not stand for an empty file
+            with temporary.open("rb+") as written:
+                os.fsync(written.fileno())
         try:
             temporary.replace(path)
         except OSError:
@@ -112,16 +115,18 @@ def _about(error: OSError, path: Path) -> bool:
 
 
 @contextmanager
-def sole_process(folder: Path, name: str, busy: str) -> Iterator[None]:
-    """Make sure that no other process does what `name` stands for in a folder; `busy` says what it does then.
+def sole_process(folder: Path, name: str, busy: str | None) -> Iterator[None]:
+    """Make sure that no other process does what `name` stands for in a folder.
+
+    `busy` says what another one does; None waits until that ends.
 
     Raises:
-        Busy: another one does.
+        Busy: another one does, and `busy` was given.
         EcglibError: the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / f"{name}.lock", timeout=0)
+        lock = filelock.FileLock(folder / f"{name}.lock", timeout=-1 if busy is None else 0)
         lock.acquire()
     except filelock.Timeout as error:
         raise Busy(f"{busy}: wait until it ends and run again to use its result.") from error

@@ -62,10 +62,10 @@ PROFILES: dict[str, dict[str, dict[str, Value]]] = {
             "coded_networks": "plain inception 57K",
         },
     },
-    # Hours on 2 CPU cores: the evidence where no GPU is at hand. Full test sets, a stated part of training and epochs.
+    # The evidence: full test sets, a stated part of R1's epochs and of PTB-XL; an hour of a large GPU, days on 2 cores.
     "desk": {
         "01_data": {"profile": "desk"},
-        # All beats, a fifth of R1's epochs; the arms of 04 will follow.
+        # All beats, a fifth of R1's epochs.
         "02_beatgan_teacher": {
             "profile": "desk",
             "seeds": 5,

@@ -25,6 +25,7 @@ DATABASE = "ptb-xl"  # in `physionet.DATABASES`
 FS = 100  # Hz
 SOURCE = f"PTB-XL {physionet.DATABASES[DATABASE].version}"
 SAMPLES = 1000
+CONSTANTS = (LEADS, FS, SAMPLES)  # that decide what is cached, beside code
 FEWEST = 50  # records for R3's split: a fifth of four fifths is then 8
 
 
@@ -137,7 +138,8 @@ def load_records(root: str | Path) -> Records:
     def make() -> dict[str, np.ndarray]:
         return {"signals": load_signals(root, index)}
 
-    signals = wfdb_files.cached("records", root, DATABASE, files, (load_signals,), make)["signals"]
+    made_by = (load_signals, pack.read, *CONSTANTS)
+    signals = wfdb_files.cached("records", root, DATABASE, files, made_by, make)["signals"]
     patients, folds = (index[column].to_numpy(dtype=np.int64) for column in ("patient_id", "strat_fold"))
     ids, source = index.index.to_numpy(dtype=np.int64), f"PTB-XL {version_below(root)}"
     return Records(signals, label_matrix(index), ids, patients, folds, source)

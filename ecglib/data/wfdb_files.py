@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ecglib.core.errors import EcglibError, EcglibWarning
-from ecglib.core.files import atomic_path, cache_dir, sweep, write_json
+from ecglib.core.files import atomic_path, cache_dir, sole_process, sweep, write_json
 from ecglib.data import physionet, wfdb_header
 from ecglib.data.wfdb_header import read_header, wrong_checksums
 
@@ -157,15 +157,17 @@ def cached(
         digest.update(f"{name} {found.st_size} {found.st_mtime_ns}\n".encode())
     place = cache_dir() / kind / digest.hexdigest()
     sweep(place.parent, ".*")  # what was half made when its process was killed
-    if place.is_dir() and not _intact(place):
-        warnings.warn(f"The cache {place} is damaged and is made again.", EcglibWarning, stacklevel=3)
-        shutil.rmtree(place)
-    if not place.is_dir():
-        arrays = make()
-        with atomic_path(place, folder=True) as temporary:
-            for name, values in arrays.items():
-                np.save(temporary / f"{name}.npy", values, allow_pickle=False)
-            write_json(temporary / DIGESTS, _digests(temporary))
+    if not place.is_dir() or not _intact(place):
+        with sole_process(place.parent, f".{place.name}", None):
+            if place.is_dir() and not _intact(place):
+                warnings.warn(f"The cache {place} is damaged and is made again.", EcglibWarning, stacklevel=3)
+                shutil.rmtree(place)
+            if not place.is_dir():
+                arrays = make()
+                with atomic_path(place, folder=True) as temporary:
+                    for name, values in arrays.items():
+                        np.save(temporary / f"{name}.npy", values, allow_pickle=False)
+                    write_json(temporary / DIGESTS, _digests(temporary))
         for old in sorted(place.parent.glob("[!.]*"), key=lambda path: path.stat().st_mtime)[:-CACHED]:
             shutil.rmtree(old, ignore_errors=True)
     with suppress(OSError):  # a cache that may only be read

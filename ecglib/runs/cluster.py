@@ -22,7 +22,7 @@ from ecglib.core.extras import need
 from ecglib.core.files import atomic_path, cache_dir, write_text
 from ecglib.runs.loop import CHECKPOINT
 from ecglib.runs.pool import EPOCH, Job, Outcome, OutOfTime, Report, work
-from ecglib.runs.store import OF_PREDICTIONS, StoredRun, bundle
+from ecglib.runs.store import OF_PREDICTIONS, PUBLISHED, StoredRun, bundle
 
 SHARED = ".shared-"  # with a token: a file of the store by which a worker recognises it
 WAIT = 30  # seconds for the scheduler's answer
@@ -182,7 +182,13 @@ def _files(folder: Path) -> Files:
 
 
 def _write(folder: Path, files: Files) -> None:
-    """Write the files of a run, `metrics.json`, which marks it as finished, last."""
+    """Write the files of a run, `metrics.json`, which marks it as finished, last.
+
+    A finished run that was trained again is unfinished meanwhile.
+    """
+    if "metrics.json" in files:
+        for replaced in ("metrics.json", PUBLISHED):
+            (folder / replaced).unlink(missing_ok=True)
     for name in sorted(files, key=lambda name: name == "metrics.json"):
         with atomic_path(folder / name) as temporary:
             temporary.write_bytes(files[name])

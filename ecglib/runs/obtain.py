@@ -92,7 +92,6 @@ def obtain(
     run = config.run(store)
     if run.finished(weights):
         return run
-    run.folder.mkdir(parents=True, exist_ok=True)
     with sole_process(store, config.run_id, f"Another process is training {config.run_id}"):
         for leftover in run.folder.glob(f".*{HALF_WRITTEN}"):
             leftover.unlink()  # half-written files of a process that was killed

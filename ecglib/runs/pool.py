@@ -42,7 +42,8 @@ class Outcome:
 
     finished: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)  # and why
-    left: list[str] = field(default_factory=list)  # no time, or a parent failed
+    busy: dict[str, str] = field(default_factory=dict)  # another process is doing them, in words
+    left: list[str] = field(default_factory=list)  # no time, or a parent failed or is busy
 
 
 class OutOfTime(Exception):
@@ -101,7 +102,7 @@ def train(
 
 def _ready(pending: Mapping[str, Job], outcome: Outcome, running: set[str]) -> Iterator[str]:
     """Jobs that can start now: their parents are finished, or were before."""
-    missing = {*pending, *outcome.failed, *outcome.left}
+    missing = {*pending, *outcome.failed, *outcome.busy, *outcome.left}
     for run, job in pending.items():
         if run not in running and missing.isdisjoint(job.config.parents):
             yield run
@@ -113,13 +114,15 @@ def _settle(future: "Future[None]", run: str, outcome: Outcome, report: Report) 
         outcome.finished.append(run)
     except BrokenProcessPool:
         raise
-    except (OutOfTime, Busy):
+    except OutOfTime:
         outcome.left.append(run)
+    except Busy as error:
+        outcome.busy[run] = str(error)
     except EcglibError as error:
         outcome.failed[run] = str(error)
     except Exception as error:  # a defect: the other runs still finish
         outcome.failed[run] = f"{type(error).__name__}: {error}"
-    report(run, "finished" if run in outcome.finished else "left" if run in outcome.left else "failed")
+    report(run, "finished" if run in outcome.finished else "failed" if run in outcome.failed else "left")
 
 
 @lru_cache(maxsize=2)

@@ -171,13 +171,15 @@ class Bundle:
         if not path.exists():
             return {}
         rows: dict[str, list[dict[str, str]]] = {}
-        with path.open(newline="", encoding="utf-8") as file:
+        with _reading(path, GIT), path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 rows.setdefault(row.pop("run"), []).append(row)
-        # The file has the columns of all runs; each run's own are listed in its facts.
+        # The file has the columns of all runs; each run's own are listed in its facts. A run without facts was being
+        # packed when `pack` was killed.
         return {
             run: _csv([{name: row[name] for name in self.facts[run]["history"]} for row in of])
             for run, of in rows.items()
+            if run in self.facts
         }
 
     @cached_property
@@ -254,7 +256,8 @@ def pack(store: Path, chapter_of: Callable[[str, Mapping[str, Any], Mapping[str,
     for path in sorted(store.glob("*/metrics.json")):
         run = path.parent
         StoredRun(run).arrays()  # the bundle keeps no digest of a file, so it is checked here
-        histories[run.name] = (run / "history.csv").read_text(encoding="utf-8")
+        with _reading(run / "history.csv"):
+            histories[run.name] = (run / "history.csv").read_text(encoding="utf-8")
         columns = histories[run.name].splitlines()[0].split(",")
         facts[run.name] = {"run": run.name, "history": columns}
         facts[run.name] |= {name: read_json(run / file) for name, file in JSON.items()}

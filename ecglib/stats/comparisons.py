@@ -177,7 +177,7 @@ def compare(arm: Sequence[Tested], control: Sequence[Tested], by: Rule | str = C
     if len(offsets) > 1 or not offsets <= {0, STUDENT_SEED, -STUDENT_SEED}:
         raise EcglibError(f"Runs of seeds {seeds} and {others} do not pair in this order.")
     values, control_values = ([run.metrics[key]["auc"] for run in runs] for runs in (arm, partners))
-    differences = _without_rounding(np.subtract(values, control_values))
+    differences = without_rounding(np.subtract(values, control_values))
     over_seeds = metrics.mean_interval(differences)
     over_beats, over_patients = (
         metrics.percentiles(over_seeds.value, _mean(arm, key, unit) - _mean(partners, key, unit))
@@ -186,7 +186,7 @@ def compare(arm: Sequence[Tested], control: Sequence[Tested], by: Rule | str = C
     return Comparison(differences, over_seeds, over_beats, over_patients, p_value(differences))
 
 
-def _without_rounding(differences: np.ndarray) -> np.ndarray:
+def without_rounding(differences: np.ndarray) -> np.ndarray:
     """Differences of numbers around 1 in which those of rounding alone are exactly 0."""
     return np.where(np.abs(differences) < 1e-12, 0.0, differences)
 

@@ -160,14 +160,14 @@ def min_max(scores: np.ndarray, over: np.ndarray | None = None) -> np.ndarray:
     return (scores - low) / (high - low)
 
 
-def per_class_auc(labels: np.ndarray, scores: np.ndarray, normal: str = "N") -> dict[str, float]:
+def per_class_auc(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
     """AUC of each abnormal class against the normal beats alone; `labels` (N,) of class names."""
     if labels.shape != scores.shape:
         raise EcglibError(f"Labels {labels.shape} and scores {scores.shape} do not fit: both must be (N,).")
     result = {}
     for name in dict.fromkeys(labels.tolist()):
-        if name != normal:
-            chosen = (labels == normal) | (labels == name)
+        if name != "N":
+            chosen = (labels == "N") | (labels == name)
             result[name] = auc(labels[chosen] == name, scores[chosen])
     return result
 
@@ -284,19 +284,6 @@ def percentiles(value: float, resampled_values: np.ndarray) -> Interval:
     tail = (1 - LEVEL) / 2
     low, high = np.nanquantile(resampled_values, [tail, 1 - tail])
     return Interval(value, float(low), float(high))
-
-
-def bootstrap_mean(values: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
-    """The mean of `values` (N,) with its percentile bootstrap interval.
-
-    Raises:
-        EcglibError: there is no value, or one is not finite.
-    """
-    if len(values) == 0 or not np.isfinite(values).all():
-        raise EcglibError(f"{len(values)} values have no mean to draw an interval for: one or more, all finite.")
-    rng = np.random.default_rng(seed)
-    means = np.array([values[rng.integers(len(values), size=len(values))].mean() for _ in range(resamples)])
-    return percentiles(float(values.mean()), means)
 
 
 def mean_interval(values: np.ndarray | list[float]) -> Interval:

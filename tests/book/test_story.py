@@ -10,7 +10,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from ecglib.book import best, story
+from ecglib import reports
+from ecglib.book import best, readme, story
 from ecglib.core.errors import EcglibError
 from ecglib.show import style
 
@@ -100,6 +101,36 @@ def test_a_gain_is_said_with_what_limits_it(results):
     assert "이득, 다른 환자에서는 확인되지 않음" in story.first_screen(results, "ko")
     change(results, "03_gains", "student with KD", "verdict on the corrected", "here: a gain (at this budget)")
     assert "seeds: a gain (at this budget)" in story.first_screen(results, "en")
+
+
+def test_nothing_that_limits_a_verdict_is_lost(results):
+    said = "report: gain; here: cannot tell: the report's +0.0092 is not excluded, nor is 0 after Holm's correction"
+    limits = "(at this budget, on a part of the records)"
+    change(results, "03_gains", "student with KD", "verdict on the corrected", f"{said} {limits}")
+    english, korean = (story.first_screen(results, language) for language in story.LANGUAGES)
+    assert f"is excluded after Holm's correction {limits} |" in english
+    assert "배제되지 않음 (Holm 보정 후) (이 학습량에서, 레코드 일부에서) |" in korean
+    change(results, "03_gains", "student with KD", "verdict on the corrected", f"{said} (on Mondays)")
+    with pytest.raises(EcglibError, match="no words for the verdict"):
+        story.first_screen(results, "en")
+
+
+def test_the_caption_of_the_picture_counts_its_pairs():
+    row = story.row_of(RESULTS, "03_reruns", **{"epoch chosen": "as coded"})
+    aucs = [float(one) for one in row["AUC of each run"].split()]
+    gain = reports.value("r1.student.auc") - reports.value("r1.teacher.auc")
+    worst = int(np.argmax(np.abs(np.subtract(aucs, np.median(aucs)))))
+
+    def counted(values):
+        pairs = [abs(one - other) >= gain for one, other in combinations(values, 2)]
+        return sum(pairs), len(pairs)
+
+    all_pairs, without = counted(aucs), counted([auc for n, auc in enumerate(aucs) if n != worst])
+    english, korean = (" ".join((ROOT / page).read_text("utf-8").split()) for page in readme.HOME)
+    assert f"{all_pairs[0]} of {all_pairs[1]} pairs lie at least as far apart" in english
+    assert f"of the other {without[1]} pairs {without[0]} do" in english
+    assert f"{all_pairs[1]}쌍 가운데 {all_pairs[0]}쌍에서" in korean
+    assert f"나머지 {without[1]}쌍 가운데서는 {without[0]}쌍이" in korean
 
 
 def test_verdicts_that_differ_do_not_share_a_line(results):

@@ -12,7 +12,7 @@ import torch
 
 from ecglib.book import cli, parameters, train
 from ecglib.core.errors import EcglibError
-from ecglib.core.files import project_root
+from ecglib.core.files import project_root, sole_process
 from ecglib.core.profiles import PROFILES
 from ecglib.data import mitbih, ptbxl
 from ecglib.runs import cluster, pool
@@ -103,6 +103,27 @@ def test_the_list_says_what_is_left_and_trains_nothing(tmp_path, simulated_root,
     assert cli.main(command) == 0
     assert cli.main([*command, "--list"]) == 0
     assert "0 of 4 trainings are left: about 0.0 hours" in capsys.readouterr().out
+
+
+def test_a_training_of_another_process_is_named_and_is_no_lack_of_time(tmp_path, simulated_root, capsys):
+    command = ["train", "03", *TINY, "--only", "B", "--output", str(tmp_path), "--jobs", "1"]
+    store = tmp_path / "papermill_runs" / "smoke" / "runs"
+    values = {"epochs": "2", "train_beats": "128", "validation_beats": "200", "width": "0.125", "batch_size": "64"}
+    (one,) = train.grid(planned("smoke", "03", **values), simulated_root, ["B"])
+    with sole_process(store, one.config.run_id, "as another process would"):
+        assert cli.main(command) == 1
+    said = capsys.readouterr()
+    assert f"Another process is training {one.config.run_id}: wait" in said.err and "out of time" not in said.out
+    assert cli.main(command) == 0
+
+
+def test_a_device_among_the_parameters_is_used(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(train, "train", lambda *_, device, **__: asked.append(device) or True)
+    command = ["train", "03", *TINY, "--only", "B", "--output", str(tmp_path)]
+    for options in (["-p", "device=cpu"], ["--device", "cpu"], []):
+        assert cli.main([*command, *options]) == 0
+    assert asked == ["cpu", "cpu", "auto"]
 
 
 def test_a_failed_training_is_named_and_the_exit_code_is_1(tmp_path, simulated_root, capsys):

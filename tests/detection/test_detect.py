@@ -79,6 +79,16 @@ def test_a_part_a_lead_and_a_threshold_of_ones_own(path):
         judged(path, names=["MLII", "V1", "V1"])
 
 
+def test_the_first_beat_whose_window_is_inside_is_judged(path):
+    """As `mitbih.select_beats`: 140 samples before the sample after the annotation."""
+    times, _ = read_beats(path, "atr")
+    first = round(times[5] * mitbih.FS)
+    start = (first + 1 - mitbih.BEFORE) / mitbih.FS
+    assert round(judged(path, start=start).beats["time"].iloc[0] * mitbih.FS) == first
+    later = judged(path, start=start + 1 / mitbih.FS)
+    assert round(later.beats["time"].iloc[0] * mitbih.FS) > first
+
+
 def rewritten(path, folder, change, rate=360):
     """A copy of a record in 16 bits, its signals (T, 2) in mV changed."""
     found = wfdb.rdrecord(str(path))

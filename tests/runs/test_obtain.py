@@ -18,6 +18,7 @@ from ecglib.beatgan.distillation import SELF, Distillation
 from ecglib.beatgan.task import BeatGANConfig, BeatGANRun
 from ecglib.beatgan.training import Settings
 from ecglib.core.errors import EcglibError
+from ecglib.runs import store as stores
 from ecglib.runs.obtain import obtain
 from ecglib.runs.store import PUBLISHED, pack, read_tensors, write_arrays, write_tensors
 
@@ -193,6 +194,27 @@ def test_a_killed_run_resumes_and_ends_like_an_uninterrupted_one(beats, simulate
     first, second = BeatGANRun(whole / folder.name), BeatGANRun(folder)
     assert_same_run(first, second)
     assert json.loads((folder / "config.json").read_text())["training"]["seed"] == 4
+
+
+def test_packing_goes_on_where_it_was_killed(tiny, beats, tmp_path, monkeypatch):
+    """The histories are written before the facts, which say what is finished."""
+    store = tmp_path / "runs"
+    first = obtain(tiny, beats, store, "cpu")
+    pack(store, lambda *_: "all")
+    obtain(dataclasses.replace(tiny, training=dataclasses.replace(tiny.training, seed=7)), beats, store, "cpu")
+
+    def killed(path, text, write=stores.write_text):
+        if path.name == "runs.jsonl":
+            raise KeyboardInterrupt
+        write(path, text)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(stores, "write_text", killed)
+        pack(store, lambda *_: "all")
+    stores.bundle.cache_clear()
+    assert list(stores.bundle(store).histories) == [first.folder.name]
+    pack(store, lambda *_: "all")
+    assert len(stores.bundle(store).histories) == len(stores.bundle(store).facts) == 2
 
 
 def test_a_bundle_takes_only_what_a_run_has_written_and_drops_files_that_it_left(tiny, beats, tmp_path):

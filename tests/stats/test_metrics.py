@@ -112,11 +112,13 @@ def test_mean_interval_is_students():
     assert metrics.mean_interval([0.9]).high == np.inf
 
 
-def test_bootstrap_mean_covers_the_mean():
-    values = np.random.default_rng(0).normal(3, 2, size=2000)
-    interval = metrics.bootstrap_mean(values)
-    assert interval.value == pytest.approx(values.mean())
-    assert (interval.high - interval.low) / 3.92 == pytest.approx(2 / np.sqrt(2000), rel=0.1)
+def test_a_mean_is_resampled_by_whole_groups():
+    """Ten equal beats a patient say no more of other patients than one beat does."""
+    patients = np.repeat(np.arange(200), 10)
+    values = np.random.default_rng(0).normal(3, 2, size=200)[patients]
+    drawn = metrics.resampled_mean(values, patients)
+    assert drawn.mean() == pytest.approx(values.mean(), abs=0.02)
+    assert drawn.std() == pytest.approx(values.std() / np.sqrt(200), rel=0.1)
 
 
 def test_anomaly_metrics_takes_the_corrected_threshold_from_validation():
