@@ -263,7 +263,7 @@ def ruled_run(folder, coded, averaged):
         config={"data": "x", "training": {"seed": 0}},
         tested=np.array(["N", "V"]),
         metrics=rules,
-        resampled=lambda rule, patients, metric: np.full(10, rules[rule][metric]),
+        resampled=lambda rule, patients: np.full(10, rules[rule]["auc"]),
     )
 
 

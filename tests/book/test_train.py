@@ -109,11 +109,11 @@ def test_a_training_of_another_process_is_named_and_is_no_lack_of_time(tmp_path,
     command = ["train", "03", *TINY, "--only", "B", "--output", str(tmp_path), "--jobs", "1"]
     store = tmp_path / "papermill_runs" / "smoke" / "runs"
     values = {"epochs": "2", "train_beats": "128", "validation_beats": "200", "width": "0.125", "batch_size": "64"}
-    (one,) = train.grid(planned("smoke", "03", **values), simulated_root, ["B"])
-    with sole_process(store, one.config.run_id, "as another process would"):
+    first = train.grid(planned("smoke", "03", **values), simulated_root, ["B"])[0].config.run_id
+    with sole_process(store, first, "as another process would"):
         assert cli.main(command) == 1
     said = capsys.readouterr()
-    assert f"Another process is training {one.config.run_id}: wait" in said.err and "out of time" not in said.out
+    assert f"Another process is training {first}: wait" in said.err and "out of time" not in said.out
     assert cli.main(command) == 0
 
 
