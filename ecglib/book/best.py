@@ -47,8 +47,6 @@ def _facts(results: Path) -> dict[str, str]:
         "warp": f"{reports.value('beatgan.warp.auc'):.3f}",
         "r1_student": f"{reports.value('r1.student.auc'):.3f}",
         "anobeat": f"{reports.value('anobeat.auc'):.3f}",
-        "lead_low": f"{reports.value('ptbxl.lead_one.low'):.2f}",
-        "lead_high": f"{reports.value('ptbxl.lead_one.high'):.2f}",
         "ensemble": f"{reports.value('ptbxl.ensemble'):.3f}",
         "resnet_published": f"{reports.value('ptbxl.resnet1d_wang'):.3f}",
         "r3_student": f"{reports.value('r3.kd.auc') / 100:.3f}",

@@ -115,6 +115,7 @@ def _train(arguments: argparse.Namespace) -> int:
     names = arguments.notebooks or list(train.GRIDS)
     planned = plan(find_notebooks(names), arguments.profile, dict(arguments.parameters), options, here=not elsewhere)
     device = str(next((one.values["device"] for one in planned if "device" in one.values), "auto"))
+    device = arguments.device if elsewhere and arguments.device else device
     jobs = 1 if elsewhere else _jobs(arguments, device)
     root = data_root(arguments.profile, arguments.data_root)
     store = output_root(arguments.output).absolute() / "papermill_runs" / arguments.profile / "runs"
@@ -184,6 +185,8 @@ def _verify(arguments: argparse.Namespace) -> int:
         try:
             result = verify(name, root)
         except EcglibError as error:  # the other database is looked at all the same
+            if arguments.debug:
+                raise
             print(f"ecglib: {error}", file=sys.stderr)
             sound = False
         else:

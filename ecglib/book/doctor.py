@@ -79,7 +79,11 @@ def _packages() -> Iterator[Finding]:
                 one.name, f"cannot be imported ({type(error).__name__}: {error})", f"{advice} --force-reinstall"
             )
         else:
-            yield Finding(one.name, found, "" if found in one.specifier else f"{one.specifier} is needed: {advice}")
+            yield Finding(
+                one.name,
+                found,
+                "" if one.specifier.contains(found, prereleases=True) else f"{one.specifier} is needed: {advice}",
+            )
 
 
 def _device() -> Finding:

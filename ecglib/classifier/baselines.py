@@ -171,7 +171,7 @@ def baseline_results(
 
     The baselines have no seed; a network's numbers are means over its runs on the data set's own split. Differences are
     paired: same records, same resampled patients. Seconds are those of training on the machine that did it; those of
-    the baselines include description and test.
+    the baselines include description, validation and test.
 
     Raises:
         EcglibError: a network was tested on other records.

@@ -172,12 +172,12 @@ class ClassifierConfig(Checked):
         return parent
 
     def _check_split(self, other: "ClassifierRun") -> None:
-        """Refuse a run that may have learned from records that are tested here."""
+        """Refuse a run that may have learned from records that validate or test here."""
         split, fold = other.config.get("split", "benchmark"), other.config.get("fold", 0)
         if (other.config["data"], split, fold) != (self.data, self.split, self.fold):
             raise EcglibError(
                 f"{other.folder.name} was trained on other records or by another split than {self.run_id}, and may "
-                "know what is tested here: train it again with these."
+                "know what is validated or tested here: train it again with these."
             )
 
     def _load_convolutions(self, model: nn.Module, run: PretrainingRun) -> None:

@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -53,16 +54,18 @@ def environment(device: torch.device) -> dict[str, str]:
     }
 
 
+@cache
 def _commit() -> str:
     """The commit of this checkout, with `-dirty` if the library has changes that are in none."""
     library = Path(__file__).parents[1]
 
     def git(*command: str) -> str:
-        whole = ["git", "-C", str(library), *command]
+        # Without optional locks: the reader may be committing at this moment.
+        whole = ["git", "--no-optional-locks", "-C", str(library), *command]
         return subprocess.run(whole, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
     try:
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".")
-        return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
+        commit = git("rev-parse", "--short", "HEAD")
+        return commit + ("-dirty" if git("status", "--porcelain", "--untracked-files=no", "--", ".") else "")
     except (OSError, subprocess.SubprocessError):
         return "not a checkout"

@@ -168,11 +168,20 @@ def cached(
                     for name, values in arrays.items():
                         np.save(temporary / f"{name}.npy", values, allow_pickle=False)
                     write_json(temporary / DIGESTS, _digests(temporary))
-        for old in sorted(place.parent.glob("[!.]*"), key=lambda path: path.stat().st_mtime)[:-CACHED]:
-            shutil.rmtree(old, ignore_errors=True)
+                _evict(place.parent)
     with suppress(OSError):  # a cache that may only be read
         os.utime(place)
     return {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in sorted(place.glob("*.npy"))}
+
+
+def _evict(folder: Path) -> None:
+    """Remove all caches of a kind but the latest ones."""
+    found = {}
+    for path in folder.glob("[!.]*"):
+        with suppress(OSError):  # another process has removed it
+            found[path] = path.stat().st_mtime
+    for old in sorted(found, key=lambda path: found[path])[:-CACHED]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _digests(place: Path) -> dict[str, str]:
@@ -185,7 +194,7 @@ def _digests(place: Path) -> dict[str, str]:
 
 
 def _intact(place: Path) -> bool:
-    """Whether a cache holds what was written: a disk that was full or lost its power may have kept less."""
+    """Whether a cache holds what was written: a disk that lost its power may have kept less."""
     try:
         return bool(json.loads((place / DIGESTS).read_text(encoding="utf-8")) == _digests(place))
     except (OSError, ValueError):

@@ -15,7 +15,6 @@ import pandas as pd
 from ecglib.data import mitbih
 from ecglib.detection import own_record, reference
 from ecglib.detection.own_record import QUESTIONS, Usual
-from ecglib.show.style import BEAT_MS
 
 BEATGAN = Path(__file__).with_name("beatgan.safetensors")
 RARE = 0.1  # percent of normal beats that are as far from usual
@@ -103,6 +102,8 @@ class BeatGAN:
 
     def judge(self, signals: np.ndarray, intervals: np.ndarray) -> pd.DataFrame:
         """See `Judge`; `why` says where the reconstruction is worst."""
+        from ecglib.show.style import BEAT_MS  # here: the other judge needs no figures
+
         x, redrawn = self._redrawn(signals)
         errors = (redrawn - x)[:, 0] ** 2
         worst = np.array(BEAT_MS)[errors.argmax(axis=1)]

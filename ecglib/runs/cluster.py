@@ -26,8 +26,9 @@ from ecglib.runs.store import OF_PREDICTIONS, PUBLISHED, StoredRun, bundle
 
 SHARED = ".shared-"  # with a token: a file of the store by which a worker recognises it
 WAIT = 30  # seconds for the scheduler's answer
+BUSY = "busy: "  # begins the answer that another process is training the run
 Files = dict[str, bytes]  # name -> content
-Answer = tuple[str, str, Files]  # run id; "finished", "left" or the reason of a failure; files
+Answer = tuple[str, str, Files]  # run id; "finished", "left", or the reason why neither; files
 
 
 def train_on(
@@ -76,6 +77,9 @@ def train_on(
                 continue
             if future.status == "finished":
                 _, event, files = future.result()
+                if "metrics.json" in files:  # a run that was trained again is unfinished while its files are replaced
+                    for replaced in ("metrics.json", PUBLISHED):
+                        (store / run / replaced).unlink(missing_ok=True)
                 _write(store / run, files)
             else:
                 event = f"its workers died: give them more memory or time ({future.exception()})"
@@ -83,6 +87,8 @@ def train_on(
                 outcome.finished.append(run)
             elif event == "left":
                 outcome.left.append(run)
+            elif event.startswith(BUSY):
+                outcome.busy[run], event = event.removeprefix(BUSY), "left"
             else:
                 outcome.failed[run] = event
                 event = "failed"
@@ -143,7 +149,8 @@ def remote(
     if not shared:
         store = _own_store(token)
         for name, _, sent in (*before, *parents):
-            _write(store / name, sent)
+            if not (store / name / "metrics.json").exists():  # a sibling may be reading it
+                _write(store / name, sent)
         if not (store / run).exists():
             _write(store / run, files)
     task = worker.get_current_task()
@@ -156,8 +163,10 @@ def remote(
     try:
         work(job, root, store, device, deadline, epoch)
         event = "finished"
-    except (OutOfTime, Busy):
+    except OutOfTime:
         event = "left"
+    except Busy as error:
+        return run, f"{BUSY}{error}", {}
     except EcglibError as error:
         return run, str(error), {}
     except Exception as error:  # a defect: dask would try it again
@@ -182,13 +191,7 @@ def _files(folder: Path) -> Files:
 
 
 def _write(folder: Path, files: Files) -> None:
-    """Write the files of a run, `metrics.json`, which marks it as finished, last.
-
-    A finished run that was trained again is unfinished meanwhile.
-    """
-    if "metrics.json" in files:
-        for replaced in ("metrics.json", PUBLISHED):
-            (folder / replaced).unlink(missing_ok=True)
+    """Write the files of a run, `metrics.json`, which marks it as finished, last."""
     for name in sorted(files, key=lambda name: name == "metrics.json"):
         with atomic_path(folder / name) as temporary:
             temporary.write_bytes(files[name])

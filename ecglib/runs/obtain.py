@@ -103,6 +103,7 @@ def obtain(
 
 def _train(config: Config, data: Any, folder: Path, device: str, watchers: Sequence[Watcher]) -> None:
     place, settings = choose_device(device), config.training
+    machine = environment(place)  # before the training: meanwhile the checkout may be changed
     write_json(folder / "config.json", differences(config))
     loop = Loop(folder, settings.seed, settings.epochs, place, watchers, resolved(settings.precision, place))
     result = config.train(data, loop)
@@ -117,7 +118,7 @@ def _train(config: Config, data: Any, folder: Path, device: str, watchers: Seque
     spent = {"seconds": round(float(history["seconds"].sum()), 1), **(result.facts or {})}
     kept = {OF_PREDICTIONS: digest_of_file(folder / "predictions.npz")}
     trained = {"precision": ", ".join(loop.precisions), "trained_on": ", ".join(loop.places)}
-    write_json(folder / "env.json", {**environment(place), **trained, **kept, **spent})
+    write_json(folder / "env.json", {**machine, **trained, **kept, **spent})
     write_json(folder / "metrics.json", result.measure(config.run(folder.parent).predictions))
     loop.checkpoint.unlink(missing_ok=True)
 

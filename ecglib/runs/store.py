@@ -174,13 +174,13 @@ class Bundle:
         with _reading(path, GIT), path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 rows.setdefault(row.pop("run"), []).append(row)
-        # The file has the columns of all runs; each run's own are listed in its facts. A run without facts was being
-        # packed when `pack` was killed.
-        return {
-            run: _csv([{name: row[name] for name in self.facts[run]["history"]} for row in of])
-            for run, of in rows.items()
-            if run in self.facts
-        }
+            # The file has the columns of all runs; each run's own are listed in its facts. A run without facts was
+            # being packed when `pack` was killed.
+            return {
+                run: _csv([{name: row[name] for name in self.facts[run]["history"]} for row in of])
+                for run, of in rows.items()
+                if run in self.facts
+            }
 
     @cached_property
     def groups(self) -> dict[str, dict[str, tuple[Path, str]]]:
@@ -349,11 +349,14 @@ def _widened(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: v.astype(np.float32) if v.dtype == np.float16 else v for name, v in arrays.items()}
 
 
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, csv.Error, zipfile.BadZipFile, zlib.error, SafetensorError)
+
+
 @contextmanager
 def _reading(path: Path, remedy: str = "delete it and run again") -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, SafetensorError) as error:
+    except UNREADABLE as error:
         raise EcglibError(f"{path} cannot be read ({error}): {remedy.format(path)}.") from error
 
 

@@ -187,6 +187,11 @@ def test_a_clusters_devices_are_not_looked_for_here(tmp_path, simulated_root, mo
     command = ["train", "03", "--only", "B", "--output", str(tmp_path), "--device", "cuda"]
     assert cli.main([*command, "--scheduler", "tcp://127.0.0.1:1"]) == 1
     assert "No dask scheduler answers" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        asked = []
+        patch.setattr(cluster, "train_on", lambda *given: asked.append(given[4]) or pool.Outcome())
+        assert cli.main([*command, "--scheduler", "tcp://127.0.0.1:1"]) == 0
+        assert asked == ["cuda"]
     if not torch.cuda.is_available():
         assert cli.main(command) == 1
         assert "Device 'cuda' cannot be used here" in capsys.readouterr().err

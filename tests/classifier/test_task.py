@@ -197,7 +197,7 @@ def test_teachers_that_are_missing_or_know_nothing_are_refused(run, config, reco
 def test_what_may_have_learned_from_the_test_records_is_refused(way, run, config, records, store):
     """A run on the data set's own folds has seen records that R3's split tests."""
     origin = {"distillation": Distillation(run.folder.name)} if way == "teacher" else {way: run.folder.name}
-    with pytest.raises(EcglibError, match="may know what is tested here"):
+    with pytest.raises(EcglibError, match="may know what is validated or tested here"):
         obtain(replace(config, split="report", **origin), records, store, "cpu")
 
 

@@ -123,22 +123,6 @@ def test_a_parent_that_only_the_bundle_has_is_sent_whole(tmp_path, scheduler, fa
     assert outcome.finished == [child.run_id]
 
 
-def test_a_run_whose_files_are_being_replaced_is_unfinished(tmp_path, monkeypatch):
-    folder, new = tmp_path / "run", {"env.json": b"{}", "metrics.json": b"{}"}
-    cluster._write(folder, new)
-    assert {path.name for path in folder.iterdir()} == set(new)
-
-    def full(path, content=cluster.atomic_path):
-        if path.name == "env.json":
-            raise EcglibError("the disk is full")
-        return content(path)
-
-    monkeypatch.setattr(cluster, "atomic_path", full)
-    with pytest.raises(EcglibError, match="full"):
-        cluster._write(folder, new)
-    assert not (folder / "metrics.json").exists()
-
-
 def test_no_scheduler_is_one_clear_error(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "WAIT", 1)
     with pytest.raises(EcglibError, match="No dask scheduler answers"):
