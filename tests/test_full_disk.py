@@ -1,6 +1,8 @@
 """A disk that is really full or read-only: one clear error, nothing half written; afterwards the command goes on."""
 
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +45,15 @@ def test_a_page_on_a_full_disk_is_one_error(disk, simulated_root, capsys):
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ecglib: ")]
     assert "No space left on device. Free disk space" in line
     assert not [path.name for path in (folder / "out").iterdir() if path.name.startswith(".")]
+
+
+def test_output_for_which_there_is_no_room_is_one_error(simulated_root):
+    command = [sys.executable, "-m", "ecglib.book.cli", "data", "verify", "mitdb", "--data-root", str(simulated_root)]
+    with Path("/dev/full").open("w") as full:
+        found = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert found.returncode == 1
+    (line,) = found.stderr.splitlines()
+    assert line.startswith("ecglib: The output, or a temporary file in") and "No space left on device" in line
 
 
 def test_a_disk_that_is_read_only_is_one_error(disk, simulated_root, capsys):

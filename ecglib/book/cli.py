@@ -5,8 +5,10 @@ Exit codes: 0 done; 1 something is wrong and the message on stderr says what to 
 """
 
 import argparse
+import errno
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     shown, warnings.showwarning = warnings.showwarning, _show
     try:
-        return arguments.command(arguments)
+        code: int = arguments.command(arguments)
+        sys.stdout.flush()  # so that a full disk is met here
+        return code
     except EcglibError as error:
         if arguments.debug:
             raise
@@ -43,13 +47,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"ecglib: {error.name} is not installed: pip install -e '.[data,notebooks,compress]'", file=sys.stderr)
         return 1
     except BrokenPipeError:  # `| head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say_nothing_more()
         return 141  # as a shell says it of a process that ends by SIGPIPE
+    except OSError as error:
+        if error.errno != errno.ENOSPC or arguments.debug:
+            raise
+        _say_nothing_more()
+        where = f"The output, or a temporary file in {tempfile.gettempdir()}, cannot be written"
+        print(f"ecglib: {where}: {error.strerror}. Free disk space, then run again.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("ecglib: interrupted; what is finished is kept, and the same command goes on from there", file=sys.stderr)
         return 130
     finally:
         warnings.showwarning = shown
+
+
+def _say_nothing_more() -> None:
+    """What is left for the standard output would be tried once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show(
