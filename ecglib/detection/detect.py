@@ -20,7 +20,7 @@ from ecglib.detection import own_record
 from ecglib.detection.judges import Judge
 from ecglib.detection.own_record import BLOCK
 
-FLAGGED = 99.0  # percent of normal beats have a lower score; the best F1 on DS1, where it finds 92 % of the others
+THRESHOLD = 99.0  # percent of normal beats have a lower score; the best F1 on DS1, where it finds 92 % of the others
 FEWEST = 30  # beats: with fewer, there is no usual one
 PIECE = 60 * FS  # R peaks are looked for in a minute at a time, so that noise costs a minute and not the rest
 OVERLAP = 5 * FS
@@ -29,16 +29,16 @@ SHORTEST = 3 * FS  # samples of a stretch in which R peaks are looked for
 MARGIN = 3 * FILTER_TAPS + 1  # samples that the band-pass needs on both sides
 # Hamilton's usual 0.475 misses broad beats beside steep ones: of record 208 it finds 74 %, with 0.3 98 %. Chosen on
 # records 106, 108, 203 and 208 of DS1.
-LOW = 0.3
-CLOSEST = 0.2  # s between two R peaks
+HEIGHT = 0.3  # see `r_peaks.HEIGHT`
+REFRACTORY = 0.2  # s between two R peaks, at least
 LONGEST_PAUSE = 3.0  # s without an R peak; a longer one is said
-WINDOW = 10 * FS  # samples whose quality is judged together
+QUALITY_WINDOW = 10 * FS  # samples whose quality is judged together
 MOST_BAD = 0.5  # share of windows that are no ECG, from which on nothing is judged
 MANY = 0.3  # share of flagged beats, from which on what is usual is in doubt
 RATES = (25, 220)  # beats a minute; outside the rate of the recording may be wrong
 SHOWN = 40  # most unusual flagged beats that are drawn
 # Names of leads that are known, those that are taken first at the beginning.
-FIRST = (
+USUAL_LEADS = (
     *("MLII", "II", "I", "MCL1", "V5", "V1", "V2", "V4", "V6", "V3", "III", "aVF", "aVL", "aVR", "ECG", "EKG"),
     *("ECG1", "ECG2", "CM1", "CM5", "MLI", "MLIII", "CH1", "CH2"),
 )
@@ -61,7 +61,7 @@ class Detection:
     beats: pd.DataFrame  # see `detect`
     leads: tuple[str, ...]
     annotated: bool  # the beats are those of an annotation file
-    least: float  # percent of normal beats that a flagged beat's score is above
+    threshold: float  # percent of normal beats that a flagged beat's score is above
     part: tuple[float, float]  # s, from where to where the recording was judged
     notes: list[str] = field(default_factory=list)  # what was not judged, and why
     shown: list[Shown] = field(default_factory=list)  # the most unusual flagged beats, the most unusual first
@@ -78,7 +78,7 @@ def choose_leads(recording: Recording, names: Sequence[str] | None, most: int) -
             raise EcglibError(f"{len(names)} leads were named: this detector takes {most} at most.")
         return recording.choose(names)
     there = {lead.casefold(): row for row, lead in enumerate(recording.leads)}
-    known = [there[name.casefold()] for name in FIRST if name.casefold() in there]
+    known = [there[name.casefold()] for name in USUAL_LEADS if name.casefold() in there]
     rows = known or list(range(len(recording.leads)))  # a column of another name may be a counter
     same = [row for row in rows if recording.rates[row] == recording.rates[rows[0]]]
     if left := [recording.leads[row] for row in rows[:most] if row not in same]:
@@ -100,12 +100,13 @@ def detect(
     annotations: tuple[np.ndarray, np.ndarray] | None = None,
     start: float = 0.0,
     stop: float | None = None,
-    flagged: float = FLAGGED,
+    threshold: float = THRESHOLD,
     progress: Callable[[float], object] = lambda share: None,
 ) -> Detection:
     """Judge the beats of a recording with the leads that `choose_leads` chose, from `start` to `stop` in s.
 
     `annotations` are times (A,) in s and symbols (A,), of which the beats are judged; without, R peaks are detected.
+    A beat is flagged if its percentile is at least `threshold`.
     `progress` is called with the share of the work that is done.
 
     `Detection.beats` has a row a beat: `time` in s, `class` ("" without annotations), `score`, `percentile` (the share
@@ -119,8 +120,8 @@ def detect(
         raise EcglibError(f"{recording.title} lasts {recording.seconds:g} s: {start:g} to {stop:g} s is no part of it.")
     first, last = round(start * FS), min(round(stop * FS), length)
     peaks, missing, bad = _survey(recording, first, last, annotations is None, lambda share: progress(share / 2))
-    found = Detection(pd.DataFrame(), recording.leads, annotations is not None, flagged, (start, stop))
-    _say_what_is_bad(recording, bad, (last - first) / WINDOW, found.notes)
+    found = Detection(pd.DataFrame(), recording.leads, annotations is not None, threshold, (start, stop))
+    _say_what_is_bad(recording, bad, (last - first) / QUALITY_WINDOW, found.notes)
     symbols = np.full(len(peaks), "")
     if annotations is not None:
         times, all_symbols = annotations
@@ -158,7 +159,7 @@ def detect(
     judged.insert(0, "time", peaks / FS)
     judged.insert(1, "class", [CLASS_OF_SYMBOL.get(symbol, "") for symbol in symbols])
     judged.insert(3, "percentile", judge.percentile(judged["score"].to_numpy()))
-    judged.insert(4, "flagged", judged["percentile"] >= flagged)
+    judged.insert(4, "flagged", judged["percentile"] >= threshold)
     judged["why"] = judged["why"].where(judged["flagged"], "")
     if (share := float(judged["flagged"].mean())) > MANY:
         found.notes.append(
@@ -183,9 +184,9 @@ def _survey(
         end = min(begin + PIECE, last)
         low, high = max(first, begin - OVERLAP), min(last, end + OVERLAP)
         x = recording.resampled(FS, low, high)
-        for window in range(begin, end - WINDOW + 1, WINDOW):
-            part = x[:, window - low : window - low + WINDOW]
-            if part.shape[1] == WINDOW and np.isfinite(part).all():  # gaps are told apart
+        for window in range(begin, end - QUALITY_WINDOW + 1, QUALITY_WINDOW):
+            part = x[:, window - low : window - low + QUALITY_WINDOW]
+            if part.shape[1] == QUALITY_WINDOW and np.isfinite(part).all():  # gaps are told apart
                 why = quality.faults(part, recording.leads) or quality.oddities(part, FS)
                 bad += [(window / FS, why[0])] if why else []
         gaps = ~np.isfinite(x).all(axis=0)
@@ -195,7 +196,7 @@ def _survey(
             peaks.append(found[(found >= begin) & (found < end)])
         progress((end - first) / (last - first))
     together = np.unique(np.concatenate(peaks))
-    apart = np.diff(together, prepend=-FS) >= CLOSEST * FS
+    apart = np.diff(together, prepend=-FS) >= REFRACTORY * FS
     return together[apart], np.unique(np.concatenate(missing)), bad
 
 
@@ -209,7 +210,7 @@ def _r_peaks(x: np.ndarray) -> np.ndarray:
     found = [np.empty(0, dtype=int)]
     for begin, end in edges.reshape(-1, 2):
         if end - begin > SHORTEST:
-            found.append(begin + r_peaks.find_r_peaks(mitbih.bandpass(filled[lead, begin:end]), FS, LOW))
+            found.append(begin + r_peaks.find_r_peaks(mitbih.bandpass(filled[lead, begin:end]), FS, HEIGHT))
     return np.concatenate(found)
 
 
@@ -267,7 +268,7 @@ def _judged(
         signals = _cut(recording, peaks[low:high])
         part = judge.judge(signals, known[low:high])[begin - low : end - low]
         scores = part["score"].to_numpy()
-        unusual = np.flatnonzero(judge.percentile(scores) >= found.least)
+        unusual = np.flatnonzero(judge.percentile(scores) >= found.threshold)
         for number in unusual[np.argsort(-scores[unusual])][:SHOWN]:
             pair = judge.against(signals, known[low:high], begin - low + int(number))
             # Copies: a view would keep the whole chunk in memory.

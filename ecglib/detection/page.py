@@ -149,7 +149,7 @@ img {{ max-width: 100%; }}
 <p class="note">{NO_DEVICE}</p>
 <p>From {found.part[0]:.0f} to {found.part[1]:.0f} of {recording.seconds:.0f} s, leads
 {html.escape(", ".join(found.leads))}; the beats are those of {source}. A beat is flagged if its score is above those of
-{found.least:g} % of normal beats of other people.</p>
+{found.threshold:g} % of normal beats of other people.</p>
 <ul>{notes}</ul>
 <h2>Where they are</h2>
 <img alt="Scores over time, and strips with flagged beats" src="data:image/png;base64,{_base64(picture)}">

@@ -67,7 +67,7 @@ def test_r_peaks_are_found_where_beats_are_annotated(path):
 
 
 def test_a_part_a_lead_and_a_threshold_of_ones_own(path):
-    found = judged(path, start=20.0, stop=60.0, names=["v1"], flagged=95.0)
+    found = judged(path, start=20.0, stop=60.0, names=["v1"], threshold=95.0)
     assert found.leads == ("V1",)
     assert found.beats["time"].between(20, 60).all()
     assert (found.beats["flagged"] == (found.beats["percentile"] >= 95)).all()
