@@ -20,6 +20,7 @@ import ecglib
 from ecglib.book import own
 from ecglib.core.errors import EcglibError, EcglibWarning
 from ecglib.core.files import output_root
+from ecglib.core.processors import ON_GPU, on_gpu, side_by_side
 from ecglib.core.profiles import PROFILES, SMOKE
 
 
@@ -82,8 +83,6 @@ def _show(
 
 
 OUT_OF_TIME = 75  # EX_TEMPFAIL of sysexits.h: try again
-ON_GPU = 8  # trainings share a GPU; more than eight make nothing faster on an H200
-A_TRAINING = 2e9  # bytes that one needs there
 
 
 EXAMPLES = """\
@@ -116,7 +115,7 @@ def _run(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         data_root=arguments.data_root,
         output=arguments.output,
-        jobs=_jobs(arguments, arguments.device or dict(arguments.parameters).get("device", "auto")),
+        jobs=arguments.jobs or side_by_side(arguments.device or dict(arguments.parameters).get("device", "auto")),
     )
     return 0
 
@@ -130,9 +129,8 @@ def _train(arguments: argparse.Namespace) -> int:
     options = {"seeds": arguments.seeds, "device": None if elsewhere else arguments.device}
     names = arguments.notebooks or list(train.GRIDS)
     planned = plan(find_notebooks(names), arguments.profile, dict(arguments.parameters), options, here=not elsewhere)
-    device = str(next((one.values["device"] for one in planned if "device" in one.values), "auto"))
-    device = arguments.device if elsewhere and arguments.device else device
-    jobs = 1 if elsewhere else _jobs(arguments, device)
+    device = arguments.device or str(next((one.values["device"] for one in planned if "device" in one.values), "auto"))
+    jobs = 1 if elsewhere else arguments.jobs or side_by_side(device)
     root = data_root(arguments.profile, arguments.data_root)
     store = output_root(arguments.output).absolute() / "papermill_runs" / arguments.profile / "runs"
     trainings = train.grid(planned, root, arguments.only)
@@ -142,7 +140,7 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.list:
         hours = sum(one.epochs * one.seconds for one in rest) / 3600
         print(train.listing(trainings, rest).to_string(float_format="{:.2f}".format))
-        beside = f"; with --jobs {jobs} about {hours / jobs:.1f}" if jobs > 1 and not _on_gpu(device) else ""
+        beside = f"; with --jobs {jobs} about {hours / jobs:.1f}" if jobs > 1 and not on_gpu(device) else ""
         print(f"{len(rest)} of {len(trainings)} trainings are left: about {hours:.1f} hours one after another{beside}")
         return 0
     print(f"{len(rest)} of {len(trainings)} trainings are left", flush=True)
@@ -158,23 +156,6 @@ def _train(arguments: argparse.Namespace) -> int:
     if not done:
         print("out of time; the same command goes on from here", flush=True)
     return 0 if done else OUT_OF_TIME
-
-
-def _on_gpu(device: str) -> bool:
-    from ecglib.core.device import choose_device
-
-    return choose_device(device).type == "cuda"
-
-
-def _jobs(arguments: argparse.Namespace, device: str) -> int:
-    if arguments.jobs:
-        return int(arguments.jobs)
-    if not _on_gpu(device):
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    import torch
-
-    free, _ = torch.cuda.mem_get_info()
-    return max(1, min(ON_GPU, int(free / A_TRAINING)))
 
 
 def _download(arguments: argparse.Namespace) -> int:

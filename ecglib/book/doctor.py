@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import cache_dir, output_root
+from ecglib.core.processors import cores
 from ecglib.data import physionet
 
 OLDEST_PYTHON = (3, 11)
@@ -91,8 +92,9 @@ def _device() -> Finding:
 
     if torch.cuda.is_available():
         return Finding("device", f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Finding("device", f"CPU, {cores} cores, {torch.get_num_threads()} threads (paper takes weeks without a GPU)")
+    return Finding(
+        "device", f"CPU, {cores()} cores, {torch.get_num_threads()} threads (paper takes weeks without a GPU)"
+    )
 
 
 def _bfloat16() -> Finding:

@@ -5,7 +5,8 @@
 - `config`: frozen, checked settings and the digest that is a run's id
 - `seeds`: the one function that seeds everything
 - `precision`: training with hidden layers in bfloat16
-- `device`: choosing a device, and the facts about a machine that a run records
+- `device`: choosing a device, and the facts about a machine that a run records; `processors`: how many trainings it
+  does side by side
 - `compiled`, `cuda_graph`, `convolution`: the same trainings faster on a GPU, and on a CPU
 - `graph`: a network as an ONNX graph
 - `cost`: parameters of a network, time of a call
