@@ -20,7 +20,8 @@ from ecglib import reports
 from ecglib.core.errors import EcglibError
 from ecglib.show import style
 from ecglib.show.marks import dot_plot
-from ecglib.stats.comparisons import AFTER_HOLM, EQUAL_MARGIN, pairwise_distances
+from ecglib.stats.comparisons import AFTER_HOLM, pairwise_distances
+from ecglib.stats.margins import EQUAL_MARGIN
 
 PICTURE = "figures/story.png"
 LANGUAGES = ("en", "ko")

@@ -148,7 +148,6 @@ def recipe_arms(base: ClassifierConfig, main_seeds: int, other_seeds: int) -> di
             replace(one, distillation=lessons[seed % len(lessons)]) for seed, one in enumerate(begun[leads])
         ]
     return {
-        "resnet steps": Arm("resnet1d_wang, four steps", "windows, trained through, mixed, averaged", resnets),
         "windows": Arm("student, windows", "trains on random windows of 2.5 s", steps["windows"], "alone"),
         "through": Arm(
             "+ trained through",
@@ -159,6 +158,7 @@ def recipe_arms(base: ClassifierConfig, main_seeds: int, other_seeds: int) -> di
         "mixed": Arm("+ mixed records", "mixup: records and labels mixed in pairs", steps["mixed"], "through"),
         "averaged": Arm("+ moving average", "that of the weights is tested", steps["averaged"], "mixed"),
         "pretrained": Arm("+ pretrained", "convolutions that contrast has trained", begun[base.leads], "averaged"),
+        "resnet steps": Arm("resnet1d_wang, four steps", "windows, trained through, mixed, averaged", resnets),
         "committee": Arm("+ committee", "taught by boosted trees and that resnet", taught[base.leads], "pretrained"),
         "lead I steps": Arm("lead I, five steps", "one lead, from windows to pretrained", begun[LEAD_I], "lead I"),
         "lead I committee": Arm(
@@ -231,7 +231,7 @@ def every_arm(
     main_seeds: int,
     other_seeds: int,
 ) -> dict[str, Arm]:
-    """All trainings of notebook 05, and those of `recipe_arms`, which it does not show yet."""
+    """All trainings of notebook 05."""
     others = network_arms(base, [teacher, *networks], other_seeds)
     coded = report_arms(base, [teacher, "614K", *coded_networks], other_seeds)
     pupils = student_arms(base, teacher, main_seeds, other_seeds)

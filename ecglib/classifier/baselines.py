@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from ecglib.classifier.run import ClassifierRun
 from ecglib.core.errors import EcglibError
 from ecglib.data.ptbxl import FS, SUPERCLASSES, Records, benchmark_split
-from ecglib.show.words import shown
+from ecglib.show.words import bounds, shown
 from ecglib.stats import metrics, multilabel
 
 BEFORE, AFTER = 36, 60  # samples of the median beat before and after the R peak: 360 and 600 ms
@@ -121,8 +121,7 @@ def cross_fitted(records: Records, members: np.ndarray) -> np.ndarray:
     """What boosted trees say of records that they have not seen: logits (N, 5) float32 of `members`.
 
     The trees that judge the members of a fold have learned from the members of all other folds, which are other
-    patients. A probability of 0 or 1 would be an infinite logit, so they end at `SUREST`. On all of PTB-XL this takes
-    minutes.
+    patients. On all of PTB-XL this takes minutes.
 
     Raises:
         EcglibError: the members are of one fold, or the others of a fold all have, or all lack, a class.
@@ -135,11 +134,16 @@ def cross_fitted(records: Records, members: np.ndarray) -> np.ndarray:
     for fold in np.unique(folds):
         own = folds == fold
         found[own] = boosted(numbers[~own], targets[~own])(numbers[own])
-    found = found.clip(1 - SUREST, SUREST)
-    return logit(found).astype(np.float32)
+    return log_odds(found)
 
 
-TREES = "boosted trees, all leads"
+def log_odds(probabilities: np.ndarray) -> np.ndarray:
+    """Logits of trees, float32: a probability of 0 or 1 would be an infinite one, so they end at `SUREST`."""
+    return logit(probabilities.clip(1 - SUREST, SUREST)).astype(np.float32)
+
+
+ALL = "all of these together"
+TREES, TREES_LEAD_I = "boosted trees, all leads", "boosted trees, lead I"
 
 
 def baselines(records: Records) -> dict[str, Answered]:
@@ -154,7 +158,7 @@ def baselines(records: Records) -> dict[str, Answered]:
     for name, leads, strengths in (
         (TREES, all_leads, ()),
         ("logistic regression, all leads", all_leads, STRENGTHS),
-        ("boosted trees, lead I", (0,), ()),
+        (TREES_LEAD_I, (0,), ()),
     ):
         started = time.perf_counter()
         train, validation, test = (describe_all(records.signals[members], leads) for _, members in split)
@@ -178,9 +182,7 @@ def baseline_results(
     """
     test = benchmark_split(records).test
     targets, patients = records.targets[test], records.patients[test]
-    for name, runs in networks.items():
-        if any(not np.array_equal(run.predictions["test_patients"], patients) for run in runs):
-            raise EcglibError(f"{name} was tested on other records than the {len(test)} here: train it on these.")
+    _check_tested(networks, patients)
     answers = {name: [answered.scores] for name, answered in found.items()}
     answers |= {name: [run.predictions["test_logits"] for run in runs] for name, runs in networks.items()}
     facts = {name: (answered.numbers, "no seed", answered.seconds) for name, answered in found.items()}
@@ -210,3 +212,50 @@ def baseline_results(
             }
         )
     return pd.DataFrame(rows).set_index("method")
+
+
+def beside_trees(
+    found: Mapping[str, Answered], records: Records, networks: Mapping[str, Sequence[ClassifierRun]]
+) -> pd.DataFrame:
+    """Trees, networks, and both together: test macro-AUC with both intervals, and minus that of the trees.
+
+    Together they say the mean of the trees' log odds and of the networks' logits, seed by seed.
+
+    Raises:
+        EcglibError: a network was tested on other records.
+    """
+    test = benchmark_split(records).test
+    targets, patients = records.targets[test], records.patients[test]
+    _check_tested(networks, patients)
+    trees = log_odds(found[TREES].scores)
+    logits = {name: [run.predictions["test_logits"] for run in runs] for name, runs in networks.items()}
+    answers = {TREES: [trees]} | logits
+    answers |= {f"{name} and trees": [(one + trees) / 2 for one in members] for name, members in logits.items()}
+    sides = zip(*logits.values(), strict=False)
+    answers[ALL] = [np.mean([trees, *members], axis=0) for members in sides]
+    drawn = {
+        name: np.mean([multilabel.resampled_auc(targets, one, patients) for one in members], axis=0)
+        for name, members in answers.items()
+    }
+    rows = []
+    for name, members in answers.items():
+        aucs = [multilabel.macro_auc(targets, one) for one in members]
+        ahead = np.mean(aucs) - multilabel.macro_auc(targets, trees)
+        rows.append(
+            {
+                "who answers": name,
+                "seeds": "no seed" if name == TREES else str(len(members)),
+                "macro-AUC, 95 % over seeds": f"{aucs[0]:.4f}" if name == TREES else shown(metrics.mean_interval(aucs)),
+                "over patients": bounds(metrics.percentiles(float(np.mean(aucs)), drawn[name])),
+                "minus trees, over patients": "-"
+                if name == TREES
+                else shown(metrics.percentiles(float(ahead), drawn[name] - drawn[TREES]), signed=True),
+            }
+        )
+    return pd.DataFrame(rows).set_index("who answers")
+
+
+def _check_tested(networks: Mapping[str, Sequence[ClassifierRun]], patients: np.ndarray) -> None:
+    for name, runs in networks.items():
+        if any(not np.array_equal(run.predictions["test_patients"], patients) for run in runs):
+            raise EcglibError(f"{name} was tested on other records than the {len(patients)} here: train it on these.")

@@ -20,13 +20,13 @@ from ecglib.stats.comparisons import (
     Comparison,
     Unpaired,
     compare,
-    equivalence_table,
     family,
     limited,
     p_value,
     unpaired,
     without_rounding,
 )
+from ecglib.stats.margins import equivalence_table
 from ecglib.stats.metrics import Change, Interval, mean_interval
 
 SOURCES = ("report", "as coded", "corrected")
@@ -39,6 +39,13 @@ class Measured(Change):
     part: str = field(kw_only=True)  # of the data, "validation" or "test"
     test: Comparison | Unpaired = field(kw_only=True)  # after minus before
     trained: str = field(kw_only=True)  # the number of trainings, in words
+
+
+@dataclass(frozen=True)
+class Paired(Measured):
+    """A measured change of the same seeds."""
+
+    test: Comparison = field(kw_only=True)
 
 
 def change(before: Sequence[ClassifierRun], after: Sequence[ClassifierRun], part: str = TEST) -> Measured:
@@ -88,7 +95,7 @@ def change_of_answers(
     before: Sequence[np.ndarray],
     after: Sequence[np.ndarray],
     part: str = VALIDATION,
-) -> Measured:
+) -> Paired:
     """Mean macro-AUC before and after something was done to networks, from logits (N, 5), one a seed."""
     aucs = [[multilabel.macro_auc(targets, one) for one in side] for side in (before, after)]
     drawn = [
@@ -102,7 +109,7 @@ def change_of_answers(
     )
 
 
-def of_differences(found: Change, part: str = TEST) -> Measured:
+def of_differences(found: Change, part: str = TEST) -> Paired:
     """A change with its paired differences (seeds,), such as `deployed.change`, as one that can be judged.
 
     Raises:
@@ -114,7 +121,7 @@ def of_differences(found: Change, part: str = TEST) -> Measured:
     # No table shows an interval over records beside that over patients, so that over patients stands in both places.
     test = Comparison(differences, found.over_seeds, others, others, p_value(differences))
     seeds = f"seeds: {len(differences)}"
-    return Measured(found.before, found.after, found.over_seeds, others, part=part, test=test, trained=seeds)
+    return Paired(found.before, found.after, found.over_seeds, others, part=part, test=test, trained=seeds)
 
 
 def published(before: str, after: str) -> Change:
@@ -204,7 +211,7 @@ def claims(claimed: Mapping[str, Claimed], limit: str) -> pd.DataFrame:
 
 
 def equal(found: Mapping[str, Claimed | Measured], limit: str = "") -> pd.DataFrame:
-    """Whether before and after are equal (`comparisons.equivalence_table`), judged by the corrected change of a claim.
+    """Whether before and after are equal (`margins.equivalence_table`), judged by the corrected change of a claim.
 
     Raises:
         EcglibError: a change is not paired.

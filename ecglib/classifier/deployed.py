@@ -17,8 +17,10 @@ import torch
 from ecglib.classifier import export, measure, onnx
 from ecglib.classifier.run import ClassifierRun
 from ecglib.classifier.task import ClassifierConfig
+from ecglib.core.errors import EcglibError
 from ecglib.core.files import write_json
 from ecglib.data.ptbxl import SAMPLES, Records, benchmark_split
+from ecglib.runs.grid import Arm
 from ecglib.runs.obtain import obtain
 from ecglib.runs.store import digest_of_file, is_stored, stored_arrays, write_arrays
 from ecglib.stats import metrics, multilabel
@@ -50,17 +52,24 @@ def over_patients(models: Sequence[Exported], form: str) -> Interval:
     return metrics.percentiles(mean, np.mean([model.resampled(form) for model in models], axis=0))
 
 
-def differences(models: Sequence[Exported]) -> np.ndarray:
-    """INT8 minus float, test macro-AUC on the same records: (seeds,)."""
-    return np.array([model.auc("int8") - model.auc("float") for model in models])
+def change(models: Sequence[Exported], smaller: Sequence[Exported] | None = None) -> Change:
+    """From float to INT8 (of `smaller` ones, if given, with the same seeds): mean test macro-AUC over seeds.
 
+    The difference has both intervals.
 
-def change(models: Sequence[Exported]) -> Change:
-    """From float to INT8: mean test macro-AUC over seeds, and the difference with both intervals."""
-    ends = [float(np.mean([model.auc(form) for model in models])) for form in FORMS]
-    drawn = np.mean([model.resampled("int8") - model.resampled("float") for model in models], axis=0)
-    lost = metrics.mean_interval(differences(models))
-    return Change(ends[0], ends[1], lost, metrics.percentiles(lost.value, drawn), differences(models))
+    Raises:
+        EcglibError: seeds do not pair, or the two were tested on other records.
+    """
+    cut = models if smaller is None else smaller
+    seeds = [[one.run.config["training"]["seed"] for one in members] for members in (models, cut)]
+    if seeds[0] != seeds[1] or not np.array_equal(models[0].run.tested, cut[0].run.tested):
+        raise EcglibError(f"Seeds {seeds[0]} and {seeds[1]}, or the records that they were tested on, do not pair.")
+    aucs = [np.array([one.auc(form) for one in side]) for side, form in ((models, "float"), (cut, "int8"))]
+    pairs = zip(models, cut, strict=True)
+    drawn = np.mean([after.resampled("int8") - before.resampled("float") for before, after in pairs], axis=0)
+    found = aucs[1] - aucs[0]
+    lost, others = metrics.mean_interval(found), metrics.percentiles(float(found.mean()), drawn)
+    return Change(float(aucs[0].mean()), float(aucs[1].mean()), lost, others, found)
 
 
 def exported(
@@ -88,6 +97,19 @@ def exported(
         write_arrays(answers, found)
         write_json(made, {key: digest_of_file(path) for key, path in together.items()})
     return Exported(run, paths, stored_arrays(store, name))
+
+
+def exported_arms(
+    arms: Mapping[str, Arm], records: Records, store: Path, profile: str, device: str = "auto"
+) -> dict[str, list[Exported]]:
+    """All models of arms, one a seed, with files of the first: see `exported`."""
+    return {
+        name: [
+            exported(config, records, store, profile, device, files=number == 0)
+            for number, config in enumerate(arm.configs)
+        ]
+        for name, arm in arms.items()
+    }
 
 
 def _belong_together(files: Mapping[str, Path], made: Path) -> bool:

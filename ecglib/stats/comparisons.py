@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-import pandas as pd
 from scipy import optimize, stats
 
 from ecglib.core.errors import EcglibError
@@ -21,10 +20,6 @@ from ecglib.stats import metrics
 from ecglib.stats.metrics import Interval
 
 POWER = 0.8  # of "the smallest difference that so many runs could have shown"
-# Two macro-AUCs count as equal within this. It is R3's own resolution: R3 rounds class AUCs to two decimals, so that a
-# reported number may lie 0.005 beside the true one. It is also the half-width of a 90 % bootstrap on all of PTB-XL's
-# fold 10, as the published benchmark has it: smaller differences cannot be told there.
-EQUAL_MARGIN = 0.005
 IDENTICAL = "the same number in every seed"
 AFTER_HOLM = " after Holm's correction"  # in the words for a difference that an uncorrected interval would show
 TESTED_ON = ("data", "split", "fold", "split_seed", "test_beats")  # settings that decide what is tested
@@ -215,7 +210,7 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return adjusted
 
 
-def _counted(adjusted: np.ndarray) -> int:
+def counted(adjusted: np.ndarray) -> int:
     """How many questions a family has: those with a p, or all if none has."""
     return int(np.isfinite(adjusted).sum()) or len(adjusted)
 
@@ -305,7 +300,7 @@ def family(
     The family is those that can be tested: with fewer than `metrics.MIN_SEEDS` seeds there is no p to correct.
     """
     adjusted = holm([one.p for one in questions.values()])
-    tested = _counted(adjusted)
+    tested = counted(adjusted)
     # A report that says "no change" claims no difference that an interval could exclude.
     claims, others = {name: one or None for name, one in (claimed or {}).items()}, over_patients or {}
     return {
@@ -328,50 +323,3 @@ def shown_detectable(comparison: Comparison | Unpaired, questions: int = 1, digi
     """`Comparison.detectable` as a table shows it; "-" above 1, as no two AUCs lie that far apart."""
     smallest = comparison.detectable(questions)
     return f"{smallest:.{digits}f}" if smallest <= 1 else "-"
-
-
-def equivalence(differences: np.ndarray, margin: float) -> float:
-    """p of two one-sided t tests (Schuirmann 1987), small if the mean of the differences (seeds,) is within ±margin.
-
-    It is the larger p of the two; NaN below `metrics.MIN_SEEDS` seeds.
-    """
-    count, mean = len(differences), float(np.mean(differences))
-    if count < metrics.MIN_SEEDS:
-        return float("nan")
-    error = float(stats.sem(differences))
-    if error == 0:
-        return 0.0 if abs(mean) < margin else 1.0
-    return float(max(stats.t.sf((mean + margin) / error, count - 1), stats.t.cdf((mean - margin) / error, count - 1)))
-
-
-def equivalence_table(
-    questions: Mapping[str, tuple[np.ndarray, Interval]], margin: float = EQUAL_MARGIN
-) -> pd.DataFrame:
-    """Whether pairs are equal within half, once and double the margin: seeds by TOST after Holm, patients by interval.
-
-    `questions` maps what is claimed to be equal to the differences (seeds,) and their mean's interval over patients.
-    """
-    rows = {
-        name: {
-            "seeds": str(len(differences)),
-            "difference": f"{differences.mean():+.4f}",
-            "over patients": f"[{over_patients.low:+.4f}, {over_patients.high:+.4f}]",
-        }
-        for name, (differences, over_patients) in questions.items()
-    }
-    for factor in (0.5, 1, 2):
-        limit = factor * margin
-        adjusted = holm([equivalence(differences, limit) for differences, _ in questions.values()])
-        for (name, (_, over_patients)), p in zip(questions.items(), adjusted, strict=True):
-            within = max(-over_patients.low, over_patients.high) < limit
-            rows[name][f"within {limit:g}: {p_header(_counted(adjusted))}"] = shown_p(p)
-            rows[name][f"within {limit:g}"] = _equal(float(p), within)
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("equal?")
-
-
-def _equal(adjusted_p: float, within_over_patients: bool) -> str:
-    if np.isnan(adjusted_p):
-        return f"fewer than {metrics.MIN_SEEDS} seeds: no verdict"
-    if adjusted_p >= 1 - metrics.LEVEL:
-        return "not shown"
-    return "equal" if within_over_patients else "equal on these patients; for others not shown"

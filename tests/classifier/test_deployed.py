@@ -179,10 +179,8 @@ def test_costs_and_their_table(small, runs, records, store):
     aucs = [model.auc("int8") for model in models["alone"]]
     assert costs.loc["alone, INT8", "auc"] == pytest.approx(np.mean(aucs))
     assert costs.loc["alone, INT8", "seeds_low"] == pytest.approx(metrics.mean_interval(aucs).low)
-    assert deployed.differences(models["alone"]) == pytest.approx(
-        [m.auc("int8") - m.auc("float") for m in models["alone"]]
-    )
     losses = {name: deployed.change(seeds) for name, seeds in models.items()}
+    assert losses["alone"].differences == pytest.approx([m.auc("int8") - m.auc("float") for m in models["alone"]])
     assert losses["alone"].after - losses["alone"].before == pytest.approx(losses["alone"].over_seeds.value)
     table = tables.compression(costs, losses)
     assert table.loc["alone", "INT8 - float, over seeds"] == "-"

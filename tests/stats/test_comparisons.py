@@ -67,31 +67,6 @@ def test_too_few_runs_have_no_welch_interval(one, other):
     assert np.isnan(found.p) and np.isinf(found.over_seeds.low) and found.detectable() == float("inf")
 
 
-def test_equivalence_is_a_90_percent_interval_within_the_margin():
-    rng = np.random.default_rng(2)
-    for _ in range(50):
-        differences = rng.normal(0.001, 0.003, 5)
-        low, high = stats.t.interval(0.90, 4, differences.mean(), stats.sem(differences))
-        within = max(-low, high) < 0.005
-        assert (comparisons.equivalence(differences, 0.005) < 0.05) == within
-
-
-def test_half_and_double_the_margin_move_the_verdict():
-    near = Interval(0.0, -0.001, 0.001)
-    questions = {
-        "tight": (np.array([0.0001, -0.0001, 0.0002]), near),
-        "loose": (np.array([0.006, -0.006, 0.002, 0.0]), near),
-        "tight, other patients": (np.array([0.0001, -0.0001, 0.0002]), Interval(0.0, -0.02, 0.01)),
-        "two seeds": (np.array([0.0, 0.0001]), near),
-    }
-    table = comparisons.equivalence_table(questions)
-    assert list(table.loc["tight", ["within 0.0025", "within 0.005", "within 0.01"]]) == ["equal"] * 3
-    assert list(table.loc["loose", ["within 0.0025", "within 0.005", "within 0.01"]]) == ["not shown"] * 2 + ["equal"]
-    assert "others not shown" in table.loc["tight, other patients", "within 0.005"]
-    assert "no verdict" in table.loc["two seeds", "within 0.01"]
-    assert "within 0.005: p (Holm, 3 questions)" in table.columns, "two seeds have no p"
-
-
 def test_a_verdict_tells_whether_the_reports_difference_is_excluded():
     small = compared([-0.001, 0.001, 0.002, -0.002, 0.0005])
     wide = compared([-0.02, 0.03, 0.01, -0.02, 0.005])

@@ -1,0 +1,82 @@
+"""Is a difference smaller than a margin, and is a number above a goal?
+
+That no difference is shown does not say that there is none. Everywhere differences (seeds,) are paired, and an answer
+needs both: other trainings of these records would give it, and so would other people.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ecglib.stats.comparisons import counted, holm, p_header, shown_p
+from ecglib.stats.metrics import LEVEL, MIN_SEEDS, Interval
+
+# Two macro-AUCs count as equal within this. It is R3's own resolution: R3 rounds class AUCs to two decimals, so that a
+# reported number may lie 0.005 beside the true one. It is also the half-width of a 90 % bootstrap on all of PTB-XL's
+# fold 10, as the published benchmark has it: smaller differences cannot be told there.
+EQUAL_MARGIN = 0.005
+FEW = f"fewer than {MIN_SEEDS} seeds: no verdict"
+
+
+def above(differences: np.ndarray, bound: float) -> float:
+    """p of the one-sided t test whether the mean of the differences (seeds,) lies above `bound`.
+
+    NaN below `metrics.MIN_SEEDS` seeds.
+    """
+    if len(differences) < MIN_SEEDS:
+        return float("nan")
+    if np.ptp(differences) < 1e-12:  # the same difference in every seed: t is infinite
+        return 0.0 if float(np.mean(differences)) > bound else 1.0
+    return float(stats.ttest_1samp(differences, bound, alternative="greater").pvalue)
+
+
+def equivalence(differences: np.ndarray, margin: float) -> float:
+    """p of two one-sided t tests (Schuirmann 1987), small if the mean of the differences (seeds,) is within ±margin.
+
+    It is the larger p of the two; NaN below `metrics.MIN_SEEDS` seeds.
+    """
+    return max(above(differences, -margin), above(-differences, -margin))
+
+
+def equivalence_table(
+    questions: Mapping[str, tuple[np.ndarray, Interval]], margin: float = EQUAL_MARGIN
+) -> pd.DataFrame:
+    """Whether pairs are equal within half, once and double the margin: seeds by TOST after Holm, patients by interval.
+
+    `questions` maps what is claimed to be equal to the differences (seeds,) and their mean's interval over patients.
+    """
+    rows = {
+        name: {
+            "seeds": str(len(differences)),
+            "difference": f"{differences.mean():+.4f}",
+            "over patients": f"[{over_patients.low:+.4f}, {over_patients.high:+.4f}]",
+        }
+        for name, (differences, over_patients) in questions.items()
+    }
+    for factor in (0.5, 1, 2):
+        limit = factor * margin
+        adjusted = holm([equivalence(differences, limit) for differences, _ in questions.values()])
+        for (name, (_, over_patients)), p in zip(questions.items(), adjusted, strict=True):
+            within = max(-over_patients.low, over_patients.high) < limit
+            rows[name][f"within {limit:g}: {p_header(counted(adjusted))}"] = shown_p(p)
+            rows[name][f"within {limit:g}"] = _equal(float(p), within)
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("equal?")
+
+
+def _equal(adjusted_p: float, within_over_patients: bool) -> str:
+    if np.isnan(adjusted_p):
+        return FEW
+    if adjusted_p >= 1 - LEVEL:
+        return "not shown"
+    return "equal" if within_over_patients else "equal on these patients; for others not shown"
+
+
+def reached(goal: float, over_seeds: Interval, over_patients: Interval) -> str:
+    """Whether a number is above a goal: "reached" or "missed" if both intervals say so, else "open"."""
+    if not np.isfinite(over_seeds.high - over_seeds.low):
+        return FEW
+    if min(over_seeds.low, over_patients.low) > goal:
+        return "reached"
+    return "missed" if max(over_seeds.high, over_patients.high) < goal else "open"
