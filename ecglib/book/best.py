@@ -29,9 +29,12 @@ def _facts(results: Path) -> dict[str, str]:
     teacher = row_of(results, "02_teacher", metric="AUC", **{"epoch chosen": "corrected"})
     all_four = row_of(results, "04_detectors", detector="all four")
     questions = row_of(results, "04_own_record", detector="three questions")
-    trees, resnet = (row_of(results, "05_baseline", method=name) for name in ("boosted trees, all leads", "resnet"))
+    trees = row_of(results, "05_baseline", method="boosted trees, all leads")
+    resnet = row_of(results, "05_steps", arm="resnet1d_wang, four steps")
+    together = row_of(results, "05_steps_together", **{"who answers": "resnet1d_wang, four steps and trees"})
     pruned, lead = (
-        row_of(results, "05_compression", model=name) for name in ("pruned, INT8", "lead I + KD, pruned, INT8")
+        row_of(results, "05_steps_compressed", model=f"{name}, pruned, INT8")
+        for name in ("student, six steps", "lead I, five steps")
     )
     facts = {
         "all_four": rounded(all_four["AUC, 95 % over seeds"]),
@@ -43,7 +46,11 @@ def _facts(results: Path) -> dict[str, str]:
         "questions_patients": questions["over patients"],
         "trees": trees["macro-AUC, over patients"],
         "trees_seconds": trees["seconds"],
-        "resnet": resnet["macro-AUC, over patients"],
+        "resnet": rounded(resnet["fold 10, 95 % over seeds"]),
+        "resnet_patients": rounded(resnet["over patients"]),
+        "resnet_epochs": resnet["epochs"],
+        "together": rounded(together["macro-AUC, 95 % over seeds"]),
+        "together_patients": rounded(together["over patients"]),
         "warp": f"{reports.value('beatgan.warp.auc'):.3f}",
         "r1_student": f"{reports.value('r1.student.auc'):.3f}",
         "anobeat": f"{reports.value('anobeat.auc'):.3f}",

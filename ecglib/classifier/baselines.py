@@ -31,6 +31,7 @@ BASELINE = slice(BEFORE - 10, BEFORE - 6)  # before the QRS complex, behind the 
 ST = slice(BEFORE + 8, BEFORE + 13)  # 80 to 120 ms after the R peak
 T_WAVE = slice(BEFORE + 16, BEFORE + 45)  # 160 to 440 ms after it
 SUREST = 0.999  # the largest probability that trees may teach
+CERTAIN = 1 - 1e-9  # no trees are surer
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # of logistic regression, chosen on the validation fold
 
 
@@ -121,7 +122,8 @@ def cross_fitted(records: Records, members: np.ndarray) -> np.ndarray:
     """What boosted trees say of records that they have not seen: logits (N, 5) float32 of `members`.
 
     The trees that judge the members of a fold have learned from the members of all other folds, which are other
-    patients. On all of PTB-XL this takes minutes.
+    patients. A probability of 0 or 1 would be an infinite logit, so they end at `SUREST`. On all of PTB-XL this takes
+    minutes.
 
     Raises:
         EcglibError: the members are of one fold, or the others of a fold all have, or all lack, a class.
@@ -134,12 +136,7 @@ def cross_fitted(records: Records, members: np.ndarray) -> np.ndarray:
     for fold in np.unique(folds):
         own = folds == fold
         found[own] = boosted(numbers[~own], targets[~own])(numbers[own])
-    return log_odds(found)
-
-
-def log_odds(probabilities: np.ndarray) -> np.ndarray:
-    """Logits of trees, float32: a probability of 0 or 1 would be an infinite one, so they end at `SUREST`."""
-    return logit(probabilities.clip(1 - SUREST, SUREST)).astype(np.float32)
+    return logit(found.clip(1 - SUREST, SUREST)).astype(np.float32)
 
 
 ALL = "all of these together"
@@ -227,7 +224,7 @@ def beside_trees(
     test = benchmark_split(records).test
     targets, patients = records.targets[test], records.patients[test]
     _check_tested(networks, patients)
-    trees = log_odds(found[TREES].scores)
+    trees = logit(found[TREES].scores.clip(1 - CERTAIN, CERTAIN))  # finite, and in the same order
     logits = {name: [run.predictions["test_logits"] for run in runs] for name, runs in networks.items()}
     answers = {TREES: [trees]} | logits
     answers |= {f"{name} and trees": [(one + trees) / 2 for one in members] for name, members in logits.items()}
