@@ -218,3 +218,6 @@ def test_the_tables_of_05_follow_from_the_committed_runs(profile):
             students = [name for name, arm in added.items() if arm.configs[0].leads == leads and name != "resnet steps"]
             judged = {name: classifier_tables.values(runs[name], "validation").mean() for name in students}
             assert max(judged, key=judged.get) == final
+        said = stored_table(profile, "05_steps_goals", 2)["macro-AUC, 95 % over seeds"].str.split().str[0].astype(float)
+        for final, name in steps.NAMES.items():  # ONNX answers, which are not committed, are those of the stored runs
+            assert said[name, "whole, float"] == pytest.approx(classifier_tables.values(runs[final]).mean(), abs=0.001)

@@ -31,10 +31,10 @@ def _facts(results: Path) -> dict[str, str]:
     questions = row_of(results, "04_own_record", detector="three questions")
     trees = row_of(results, "05_baseline", method="boosted trees, all leads")
     resnet = row_of(results, "05_steps", arm="resnet1d_wang, four steps")
-    together = row_of(results, "05_steps_together", **{"who answers": "resnet1d_wang, four steps and trees"})
+    together = row_of(results, "05_steps_together", **{"who answers": "trees + resnet1d_wang, four steps"})
     pruned, lead = (
         row_of(results, "05_steps_compressed", model=f"{name}, pruned, INT8")
-        for name in ("student, six steps", "lead I, five steps")
+        for name in ("12 leads, six steps", "lead I, five steps")
     )
     facts = {
         "all_four": rounded(all_four["AUC, 95 % over seeds"]),
@@ -46,9 +46,9 @@ def _facts(results: Path) -> dict[str, str]:
         "questions_patients": questions["over patients"],
         "trees": trees["macro-AUC, over patients"],
         "trees_seconds": trees["seconds"],
-        "resnet": rounded(resnet["fold 10, 95 % over seeds"]),
-        "resnet_patients": rounded(resnet["over patients"]),
-        "resnet_epochs": resnet["epochs"],
+        "resnet": rounded(resnet["macro-AUC, fold 10, 95 % over seeds"]),
+        "resnet_patients": rounded(resnet["fold 10, over patients"]),
+        "resnet_epochs": resnet["epochs, mean"],
         "together": rounded(together["macro-AUC, 95 % over seeds"]),
         "together_patients": rounded(together["over patients"]),
         "warp": f"{reports.value('beatgan.warp.auc'):.3f}",

@@ -60,7 +60,7 @@ TABLES = {
     "05_equivalence": Shown("Which of R3's pairs, INT8 and pruned networks are equal: two one-sided tests"),
     "05_calibration": Shown("Whether probabilities mean what they say"),
     "05_baseline": Shown("What it takes without a network"),
-    "05_steps": Shown("R3's student, trained better step by step"),
+    "05_steps": Shown("R3's student, one step of training more each"),
     "05_steps_differences": Shown("Each step minus its control with the same seeds"),
     "05_steps_total": Shown("The student that goes on minus the student that took no step"),
     "05_steps_together": Shown("Trees and networks, alone and together; not announced, so without a verdict"),

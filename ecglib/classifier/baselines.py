@@ -31,7 +31,8 @@ BASELINE = slice(BEFORE - 10, BEFORE - 6)  # before the QRS complex, behind the 
 ST = slice(BEFORE + 8, BEFORE + 13)  # 80 to 120 ms after the R peak
 T_WAVE = slice(BEFORE + 16, BEFORE + 45)  # 160 to 440 ms after it
 SUREST = 0.999  # the largest probability that trees may teach
-CERTAIN = 1 - 1e-9  # no trees are surer
+CERTAIN = 1 - 1e-9  # keeps logits finite
+TOGETHER = "all of them together"
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # of logistic regression, chosen on the validation fold
 
 
@@ -139,7 +140,6 @@ def cross_fitted(records: Records, members: np.ndarray) -> np.ndarray:
     return logit(found.clip(1 - SUREST, SUREST)).astype(np.float32)
 
 
-ALL = "all of these together"
 TREES, TREES_LEAD_I = "boosted trees, all leads", "boosted trees, lead I"
 
 
@@ -216,10 +216,11 @@ def beside_trees(
 ) -> pd.DataFrame:
     """Trees, networks, and both together: test macro-AUC with both intervals, and minus that of the trees.
 
-    Together they say the mean of the trees' log odds and of the networks' logits, seed by seed.
+    Together they say the mean of the trees' log odds and of the networks' logits, seed by seed; with two or more
+    networks a last row has all of them. Networks pair in the order of their seeds, as in `comparisons.compare`.
 
     Raises:
-        EcglibError: a network was tested on other records.
+        EcglibError: a network was tested on other records, or there are not as many runs of each.
     """
     test = benchmark_split(records).test
     targets, patients = records.targets[test], records.patients[test]
@@ -227,9 +228,11 @@ def beside_trees(
     trees = logit(found[TREES].scores.clip(1 - CERTAIN, CERTAIN))  # finite, and in the same order
     logits = {name: [run.predictions["test_logits"] for run in runs] for name, runs in networks.items()}
     answers = {TREES: [trees]} | logits
-    answers |= {f"{name} and trees": [(one + trees) / 2 for one in members] for name, members in logits.items()}
-    sides = zip(*logits.values(), strict=False)
-    answers[ALL] = [np.mean([trees, *members], axis=0) for members in sides]
+    answers |= {f"trees + {name}": [(one + trees) / 2 for one in members] for name, members in logits.items()}
+    if len({len(members) for members in logits.values()}) > 1:
+        raise EcglibError("Networks answer together seed by seed: give as many runs of each.")
+    if len(logits) > 1:
+        answers[TOGETHER] = [np.mean([trees, *members], axis=0) for members in zip(*logits.values(), strict=True)]
     drawn = {
         name: np.mean([multilabel.resampled_auc(targets, one, patients) for one in members], axis=0)
         for name, members in answers.items()

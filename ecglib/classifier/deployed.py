@@ -20,8 +20,8 @@ from ecglib.classifier.task import ClassifierConfig
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import write_json
 from ecglib.data.ptbxl import SAMPLES, Records, benchmark_split
-from ecglib.runs.grid import Arm
-from ecglib.runs.obtain import obtain
+from ecglib.runs.grid import Arm, obtain_with_weights
+from ecglib.runs.obtain import Config
 from ecglib.runs.store import digest_of_file, is_stored, stored_arrays, write_arrays
 from ecglib.stats import metrics, multilabel
 from ecglib.stats.metrics import Change, Interval
@@ -46,45 +46,57 @@ class Exported:
         return multilabel.resampled_auc(self.run.tested, self.logits[form], self.run.predictions["test_patients"])
 
 
-def over_patients(models: Sequence[Exported], form: str) -> Interval:
+def mean_over_patients(models: Sequence[Exported], form: str) -> Interval:
     """Mean test macro-AUC of a form over seeds, with its interval over patients."""
     mean = float(np.mean([model.auc(form) for model in models]))
     return metrics.percentiles(mean, np.mean([model.resampled(form) for model in models], axis=0))
 
 
-def change(models: Sequence[Exported], smaller: Sequence[Exported] | None = None) -> Change:
-    """From float to INT8 (of `smaller` ones, if given, with the same seeds): mean test macro-AUC over seeds.
+def change(models: Sequence[Exported]) -> Change:
+    """From float to INT8: mean test macro-AUC over seeds, and the difference with both intervals."""
+    return _change(models, "float", models, "int8")
 
-    The difference has both intervals.
+
+def shrunk(whole: Sequence[Exported], small: Sequence[Exported]) -> Change:
+    """From whole networks in float to those that were cut from them, in INT8; otherwise as `change`.
 
     Raises:
-        EcglibError: seeds do not pair, or the two were tested on other records.
+        EcglibError: a small network was not cut from the whole one in its place.
     """
-    cut = models if smaller is None else smaller
-    seeds = [[one.run.config["training"]["seed"] for one in members] for members in (models, cut)]
-    if seeds[0] != seeds[1] or not np.array_equal(models[0].run.tested, cut[0].run.tested):
-        raise EcglibError(f"Seeds {seeds[0]} and {seeds[1]}, or the records that they were tested on, do not pair.")
-    aucs = [np.array([one.auc(form) for one in side]) for side, form in ((models, "float"), (cut, "int8"))]
-    pairs = zip(models, cut, strict=True)
-    drawn = np.mean([after.resampled("int8") - before.resampled("float") for before, after in pairs], axis=0)
-    found = aucs[1] - aucs[0]
-    lost, others = metrics.mean_interval(found), metrics.percentiles(float(found.mean()), drawn)
-    return Change(float(aucs[0].mean()), float(aucs[1].mean()), lost, others, found)
+    for one, cut in zip(whole, small, strict=True):
+        if cut.run.config.get("tuned") != one.run.folder.name:
+            raise EcglibError(f"{cut.run.folder.name} was not cut from {one.run.folder.name}: give them in one order.")
+    return _change(whole, "float", small, "int8")
+
+
+def _change(before: Sequence[Exported], form: str, after: Sequence[Exported], other: str) -> Change:
+    aucs = [np.array([one.auc(kind) for one in side]) for side, kind in ((before, form), (after, other))]
+    drawn = [np.mean([one.resampled(kind) for one in side], axis=0) for side, kind in ((before, form), (after, other))]
+    over_seeds = metrics.mean_interval(aucs[1] - aucs[0])
+    over_patients = metrics.percentiles(over_seeds.value, drawn[1] - drawn[0])
+    return Change(float(aucs[0].mean()), float(aucs[1].mean()), over_seeds, over_patients, aucs[1] - aucs[0])
 
 
 def exported(
-    config: ClassifierConfig, records: Records, store: Path, profile: str, device: str = "auto", files: bool = True
+    config: ClassifierConfig,
+    records: Records,
+    store: Path,
+    profile: str,
+    device: str = "auto",
+    files: bool = True,
+    others: Sequence[Config] = (),
 ) -> Exported:
     """A config's ONNX files and answers: from the store, or made and kept there after training if need be.
 
     The config has the data set's own split. `profile` is written into the contract. Answers without files
-    (`files=False`) need no stored weights.
+    (`files=False`) need no stored weights. If it must be trained, and needs another run's weights, it is among
+    `others`.
     """
     name = f"onnx/{config.run_id}"
     if not files and is_stored(store, name) and config.run(store).finished():
         return Exported(config.run(store), {}, stored_arrays(store, name))
     answers = store / f"{name}.npz"
-    run = obtain(config, records, store, device, weights=True)
+    run = obtain_with_weights(config, others, records, store, device)
     paths = {form: store / "onnx" / f"{run.folder.name}.{form}.onnx" for form in FORMS}
     # They belong together: answers may come from elsewhere, and files may be those of weights since replaced.
     made = store / f"{name}.json"
@@ -96,19 +108,29 @@ def exported(
         found = {form: onnx.run(onnx.open_model(path), x).astype(np.float16) for form, path in paths.items()}
         write_arrays(answers, found)
         write_json(made, {key: digest_of_file(path) for key, path in together.items()})
+        run.publish()  # whoever has the answers can make the files again
     return Exported(run, paths, stored_arrays(store, name))
 
 
 def exported_arms(
-    arms: Mapping[str, Arm], records: Records, store: Path, profile: str, device: str = "auto"
+    names: Mapping[str, str],
+    arms: Mapping[str, Arm],
+    records: Records,
+    store: Path,
+    profile: str,
+    device: str = "auto",
 ) -> dict[str, list[Exported]]:
-    """All models of arms, one a seed, with files of the first: see `exported`."""
+    """What a table calls a model -> its networks, one a seed, with files of the first: see `exported`.
+
+    `names` says which key of `arms` a model is; `arms` have all runs whose weights these need.
+    """
+    others = [config for arm in arms.values() for config in arm.configs]
     return {
         name: [
-            exported(config, records, store, profile, device, files=number == 0)
-            for number, config in enumerate(arm.configs)
+            exported(config, records, store, profile, device, number == 0, others)
+            for number, config in enumerate(arms[key].configs)
         ]
-        for name, arm in arms.items()
+        for name, key in names.items()
     }
 
 
@@ -141,7 +163,7 @@ def costs(models: Mapping[str, Sequence[Exported]], repeats: int = 30) -> pd.Dat
         network, size = model.run.model(), {form: model.files[form].stat().st_size for form in FORMS}
         for form in FORMS:
             over_seeds = metrics.mean_interval([seed.auc(form) for seed in models[name]])
-            auc, spent = over_patients(models[name], form), 1000 * seconds[f"{name}|{form}"]
+            auc, spent = mean_over_patients(models[name], form), 1000 * seconds[f"{name}|{form}"]
             rows.append(
                 {
                     "model": name if form == "float" else f"{name}, INT8",

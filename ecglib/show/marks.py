@@ -56,7 +56,7 @@ def arm_forest(
     band: str,
     number: str = "epoch chosen without labels",
 ) -> Figure:
-    """All arms' AUC (seeds,): a point a seed, the mean with its interval; the report's numbers as vertical lines.
+    """All arms' AUC (seeds,): a point a seed, the mean with its interval; `published` numbers, or goals, as lines.
 
     The range of `plain`, the AUCs of runs without distillation at full width, is a band with the label `band`. `number`
     says which AUC of a run it is. A run that lies far out (`fence`) is written at the edge.

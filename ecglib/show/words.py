@@ -9,7 +9,7 @@ from ecglib.stats.metrics import Interval
 def reproduction_verdict(published: float, interval: Interval, seeds: int) -> str:
     """Whether a further training of ours could give the published number, which comes from one training."""
     if seeds < metrics.MIN_SEEDS:
-        return f"fewer than {metrics.MIN_SEEDS} seeds: no verdict"
+        return metrics.FEW
     reach = (interval.high - interval.value) * np.sqrt(seeds + 1)  # from the mean's interval to a single value's
     if abs(published - interval.value) <= reach:
         return "reproduced: a further training could give it"

@@ -237,7 +237,7 @@ def verdict(
             return IDENTICAL
         over_patients = comparison.over_patients
     if np.isnan(adjusted_p):
-        return f"fewer than {metrics.MIN_SEEDS} seeds: no verdict"
+        return metrics.FEW
     found = comparison.over_seeds
     if adjusted_p < 1 - metrics.LEVEL:
         word = "better" if found.value > 0 else "worse"

@@ -1,7 +1,7 @@
 """Is a difference smaller than a margin, and is a number above a goal?
 
-That no difference is shown does not say that there is none. Everywhere differences (seeds,) are paired, and an answer
-needs both: other trainings of these records would give it, and so would other people.
+That no difference is shown does not say that there is none. Everywhere differences (seeds,) are paired. p asks other
+trainings of these records; a verdict also needs an interval over patients, which asks other people.
 """
 
 from collections.abc import Mapping
@@ -11,13 +11,12 @@ import pandas as pd
 from scipy import stats
 
 from ecglib.stats.comparisons import counted, holm, p_header, shown_p
-from ecglib.stats.metrics import LEVEL, MIN_SEEDS, Interval
+from ecglib.stats.metrics import FEW, LEVEL, MIN_SEEDS, Interval
 
 # Two macro-AUCs count as equal within this. It is R3's own resolution: R3 rounds class AUCs to two decimals, so that a
 # reported number may lie 0.005 beside the true one. It is also the half-width of a 90 % bootstrap on all of PTB-XL's
 # fold 10, as the published benchmark has it: smaller differences cannot be told there.
 EQUAL_MARGIN = 0.005
-FEW = f"fewer than {MIN_SEEDS} seeds: no verdict"
 
 
 def above(differences: np.ndarray, bound: float) -> float:
@@ -61,22 +60,26 @@ def equivalence_table(
         for (name, (_, over_patients)), p in zip(questions.items(), adjusted, strict=True):
             within = max(-over_patients.low, over_patients.high) < limit
             rows[name][f"within {limit:g}: {p_header(counted(adjusted))}"] = shown_p(p)
-            rows[name][f"within {limit:g}"] = _equal(float(p), within)
+            rows[name][f"within {limit:g}"] = verdict("equal", float(p), within)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("equal?")
 
 
-def _equal(adjusted_p: float, within_over_patients: bool) -> str:
+def verdict(word: str, adjusted_p: float, over_patients: bool) -> str:
+    """`word` if p over seeds shows it, and whether other people would show it, too: `over_patients` says that."""
     if np.isnan(adjusted_p):
         return FEW
     if adjusted_p >= 1 - LEVEL:
         return "not shown"
-    return "equal" if within_over_patients else "equal on these patients; for others not shown"
+    return word if over_patients else f"{word} on these patients; for others not shown"
 
 
 def reached(goal: float, over_seeds: Interval, over_patients: Interval) -> str:
-    """Whether a number is above a goal: "reached" or "missed" if both intervals say so, else "open"."""
-    if not np.isfinite(over_seeds.high - over_seeds.low):
+    """Whether a number is above a goal: "reached" if both intervals lie above it, "missed" if both lie below.
+
+    Otherwise it is "open".
+    """
+    if np.isinf(over_seeds.low):
         return FEW
-    if min(over_seeds.low, over_patients.low) > goal:
+    if np.min([over_seeds.low, over_patients.low]) > goal:
         return "reached"
-    return "missed" if max(over_seeds.high, over_patients.high) < goal else "open"
+    return "missed" if np.max([over_seeds.high, over_patients.high]) < goal else "open"

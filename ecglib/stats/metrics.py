@@ -18,6 +18,7 @@ from ecglib.core.errors import EcglibError
 
 LEVEL = 0.95
 MIN_SEEDS = 3  # two trainings have an interval in theory, 25 times as wide as their spread: it says nothing
+FEW = f"fewer than {MIN_SEEDS} seeds: no verdict"
 RESAMPLES = 1000
 BLOCK = 1_400_000  # weights of beats at once, 11 MB of float64: more would leave the processor's cache
 

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import stats
 
-from ecglib.stats import margins
+from ecglib.stats import margins, metrics
 from ecglib.stats.metrics import Interval
 
 
@@ -51,4 +51,5 @@ def test_a_goal_is_reached_or_missed_by_both_intervals_and_else_open():
     assert margins.reached(0.9, below, below) == "missed"
     for pair in ((above, around), (below, around), (around, above), (below, above)):
         assert margins.reached(0.9, *pair) == "open"
-    assert margins.reached(0.9, Interval(0.95, -np.inf, np.inf), above) == margins.FEW, "one seed has no interval"
+    assert margins.reached(0.91, above, above) == "open", "on the goal is not above it"
+    assert margins.reached(0.9, Interval(0.95, -np.inf, np.inf), above) == metrics.FEW, "one seed has no interval"
