@@ -133,6 +133,20 @@ def test_the_caption_of_the_picture_counts_its_pairs():
     assert f"나머지 {without[1]}쌍 가운데서는 {without[0]}쌍이" in korean
 
 
+def test_what_is_said_beyond_the_claims_is_shown(results):
+    change(results, "05_steps", "+ committee (goes on)", "macro-AUC, fold 10, 95 % over seeds", "0.7771 [0.7, 0.8]")
+    change(results, "05_steps_compressed", "12 leads, six steps, pruned, INT8", "file (kB)", "77")
+    change(results, "05_steps_goals", "12 leads, six steps", "verdict", "missed (on a part of the records)")
+    english, korean = (story.first_screen(results, language) for language in story.LANGUAGES)
+    assert "to 0.777, by" in english and "0.90 is missed" in english and "77 kB" in english
+    assert "0.777로" in korean and "0.90은 미달" in korean and "77 kB" in korean
+    change(
+        results, "05_steps_total", "12 leads, six steps", "verdict", "better on these patients; for others not shown"
+    )
+    with pytest.raises(EcglibError, match="is not shown to be better"):
+        story.first_screen(results, "en")
+
+
 def test_verdicts_that_differ_do_not_share_a_line(results):
     change(results, "05_claims", "float -> pruned", "verdict", "report: loss; here: loss")
     with pytest.raises(EcglibError, match="differ"):
