@@ -49,6 +49,7 @@ VERDICTS = {
 # What `comparisons.for_whom` adds to one of them.
 FOR_WHOM = ("for others not shown", (", not shown for other patients", ", 다른 환자에서는 확인되지 않음"))
 CORRECTED = (AFTER_HOLM, " (Holm 보정 후)")
+NOT_SHOWN = ("no difference shown", "차이가 확인되지 않")
 # What `margins.reached` says.
 GOALS = {"reached": ("reached", "달성"), "missed": ("missed", "미달"), "open": ("open", "미결")}
 # What is not the report's, as `Study.limit` says it at the end of a verdict.
@@ -161,7 +162,8 @@ def facts(results: Path, language: str) -> dict[str, str]:
         "pruned": _change(pruned["as coded"]),
         "int8": _change(int8["corrected"]),
         "pruned_seeds": _seeds(pruned["as coded"]),
-        "pruned_verdict": _shared({_verdict(row["verdict"], language) for row in (pruned, int8)}),
+        "pruned_verdict": _verdict(pruned["verdict"], language),
+        "int8_verdict": _verdict(int8["verdict"], language),
         "student_coded": _change(student["as coded"]),
         "student": _change(student["corrected"]),
         "student_seeds": _seeds(student["corrected"]),
@@ -248,7 +250,7 @@ def _equal(row: Mapping[str, str], language: str) -> str:
         EcglibError: there is none: the words have to be changed first.
     """
     for name, verdict in row.items():
-        if name.startswith("within 0") and ":" not in name and verdict.startswith("equal"):
+        if name.startswith("within 0") and ":" not in name and verdict.split(" (")[0] == "equal":
             smallest = name.removeprefix("within ")
             if float(smallest) <= EQUAL_MARGIN:
                 return f"equal within {smallest}" if language == "en" else f"{smallest} 이내로 같음"
@@ -280,14 +282,20 @@ def _verdict(text: str, language: str) -> str:
     words, _, limits = text.rpartition("here: ")[2].removesuffix(")").partition(" (")
     for start, translated in VERDICTS.items():
         if words.replace(AFTER_HOLM, "").startswith(start) and set(limits.split(", ")) <= {"", *LIMITS}:
-            said = translated[place]
-            said += CORRECTED[place] if AFTER_HOLM in words else ""
+            said = _corrected(translated[place], place) if AFTER_HOLM in words else translated[place]
             said += FOR_WHOM[1][place] if FOR_WHOM[0] in words else ""
             shown = ", ".join(limit if language == "en" else LIMITS[limit] for limit in limits.split(", ") if limit)
             return f"{said} ({shown})" if shown else said
     raise EcglibError(
         f"The first screen of the README has no words for the verdict {text!r}: add it to story.VERDICTS."
     )
+
+
+def _corrected(said: str, place: int) -> str:
+    """A verdict, which says behind what Holm's correction has changed that it has."""
+    if said.startswith(shown := NOT_SHOWN[place]):
+        return f"Holm 보정 후 {said}" if LANGUAGES[place] == "ko" else f"{shown}{AFTER_HOLM}{said.removeprefix(shown)}"
+    return said + CORRECTED[place]
 
 
 def _shared(verdicts: set[str]) -> str:

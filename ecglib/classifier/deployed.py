@@ -108,7 +108,8 @@ def exported(
         found = {form: onnx.run(onnx.open_model(path), x).astype(np.float16) for form, path in paths.items()}
         write_arrays(answers, found)
         write_json(made, {key: digest_of_file(path) for key, path in together.items()})
-        run.publish()  # whoever has the answers can make the files again
+        if files:
+            run.publish()  # so that the files can be made again where the run's weights are gone
     return Exported(run, paths, stored_arrays(store, name))
 
 

@@ -110,6 +110,11 @@ def test_nothing_that_limits_a_verdict_is_lost(results):
     english, korean = (story.first_screen(results, language) for language in story.LANGUAGES)
     assert f"is excluded after Holm's correction {limits} |" in english
     assert "배제되지 않음 (Holm 보정 후) (이 학습량에서, 레코드 일부에서) |" in korean
+    none = "report: gain; here: no difference shown after Holm's correction: excludes the report's +0.0092"
+    change(results, "03_gains", "student with KD", "verdict on the corrected", f"{none} (at this budget)")
+    english, korean = (story.first_screen(results, language) for language in story.LANGUAGES)
+    assert "no difference shown after Holm's correction; the report's value is excluded (at this budget) |" in english
+    assert "Holm 보정 후 차이가 확인되지 않고, 보고서의 값은 배제됨 (이 학습량에서) |" in korean
     change(results, "03_gains", "student with KD", "verdict on the corrected", f"{said} (on Mondays)")
     with pytest.raises(EcglibError, match="no words for the verdict"):
         story.first_screen(results, "en")
@@ -148,7 +153,7 @@ def test_what_is_said_beyond_the_claims_is_shown(results):
 
 
 def test_verdicts_that_differ_do_not_share_a_line(results):
-    change(results, "05_claims", "float -> pruned", "verdict", "report: loss; here: loss")
+    change(results, "04_scenarios", "scenario 2", "verdict", "higher than reported")
     with pytest.raises(EcglibError, match="differ"):
         story.first_screen(results, "en")
 
@@ -203,6 +208,11 @@ def test_the_best_needs_its_rows(results):
 
 
 def test_numbers_that_are_not_shown_to_be_equal_need_other_words(results):
+    change(results, "05_equivalence", "teacher -> student with KD", "within 0.005", "equal (on a part of the records)")
+    assert "equal within 0.005" in story.first_screen(results, "en")
+    on_these = "equal on these patients; for others not shown (on a part of the records)"
+    change(results, "05_equivalence", "teacher -> student with KD", "within 0.005", on_these)
+    assert "equal within 0.01; within 0.005, the margin that was set, not shown" in story.first_screen(results, "en")
     change(results, "05_equivalence", "teacher -> student with KD", "within 0.01", "not shown")
     with pytest.raises(EcglibError, match="is shown to be equal"):
         story.first_screen(results, "en")
