@@ -143,8 +143,8 @@ def test_what_is_said_beyond_the_claims_is_shown(results):
     change(results, "05_steps_compressed", "12 leads, six steps, pruned, INT8", "file (kB)", "77")
     change(results, "05_steps_goals", "12 leads, six steps", "verdict", "missed (on a part of the records)")
     english, korean = (story.first_screen(results, language) for language in story.LANGUAGES)
-    assert "to 0.777, by" in english and "0.90 is missed" in english and "77 kB" in english
-    assert "0.777로" in korean and "0.90은 미달" in korean and "77 kB" in korean
+    assert "to 0.777, +" in english and "0.90 is missed" in english and "77 kB" in english
+    assert "0.777까지" in korean and "0.90은 미달" in korean and "77 kB" in korean
     change(
         results, "05_steps_total", "12 leads, six steps", "verdict", "better on these patients; for others not shown"
     )
@@ -212,6 +212,10 @@ def test_numbers_that_are_not_shown_to_be_equal_need_other_words(results):
     assert "equal within 0.005" in story.first_screen(results, "en")
     on_these = "equal on these patients; for others not shown (on a part of the records)"
     change(results, "05_equivalence", "teacher -> student with KD", "within 0.005", on_these)
+    english, korean = (story.first_screen(results, language) for language in story.LANGUAGES)
+    assert "equal within 0.01; within 0.005, the margin that was set, on these patients alone" in english
+    assert "0.005 이내로 같다는 것은 이 환자들에서만 확인됨" in korean
+    change(results, "05_equivalence", "teacher -> student with KD", "within 0.005", "not shown")
     assert "equal within 0.01; within 0.005, the margin that was set, not shown" in story.first_screen(results, "en")
     change(results, "05_equivalence", "teacher -> student with KD", "within 0.01", "not shown")
     with pytest.raises(EcglibError, match="is shown to be equal"):
