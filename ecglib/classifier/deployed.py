@@ -89,8 +89,8 @@ def exported(
     """A config's ONNX files and answers: from the store, or made and kept there after training if need be.
 
     The config has the data set's own split. `profile` is written into the contract. Answers without files
-    (`files=False`) need no stored weights. If it must be trained, and needs another run's weights, it is among
-    `others`.
+    (`files=False`) need no stored weights; with files the weights are published, too. If it must be trained and needs
+    another run's weights, that run is among `others`.
     """
     name = f"onnx/{config.run_id}"
     if not files and is_stored(store, name) and config.run(store).finished():
