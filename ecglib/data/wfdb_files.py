@@ -8,6 +8,7 @@ import inspect
 import json
 import os
 import shutil
+import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ecglib.core.errors import EcglibError, EcglibWarning
-from ecglib.core.files import atomic_path, cache_dir, sole_process, sweep, write_json
+from ecglib.core.files import HALF_WRITTEN, atomic_path, cache_dir, sole_process, sweep, write_json
 from ecglib.data import physionet, wfdb_header
 from ecglib.data.wfdb_header import read_header, wrong_checksums
 
@@ -156,7 +157,9 @@ def cached(
             raise EcglibError(f"{title} has no readable {name} in {path.parent}: {mend(root, database)}.") from error
         digest.update(f"{name} {found.st_size} {found.st_mtime_ns}\n".encode())
     place = cache_dir() / kind / digest.hexdigest()
-    sweep(place.parent, ".*")  # what was half made when its process was killed
+    sweep(place.parent, ".*")  # what was half made or half removed when its process was killed
+    with suppress(OSError):  # not made yet, or a cache that may only be read
+        os.utime(place)  # before it is read, so that no other process takes it for the one used longest ago
     if not place.is_dir() or not _intact(place):
         with sole_process(place.parent, f".{place.name}", None):
             if place.is_dir() and not _intact(place):
@@ -169,19 +172,20 @@ def cached(
                         np.save(temporary / f"{name}.npy", values, allow_pickle=False)
                     write_json(temporary / DIGESTS, _digests(temporary))
                 _evict(place.parent)
-    with suppress(OSError):  # a cache that may only be read
-        os.utime(place)
     return {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in sorted(place.glob("*.npy"))}
 
 
 def _evict(folder: Path) -> None:
-    """Remove all caches of a kind but the latest ones."""
+    """Remove all caches of a kind but the latest ones; each loses its name first, so that nobody finds half of one."""
     found = {}
     for path in folder.glob("[!.]*"):
         with suppress(OSError):  # another process has removed it
             found[path] = path.stat().st_mtime
     for old in sorted(found, key=lambda path: found[path])[:-CACHED]:
-        shutil.rmtree(old, ignore_errors=True)
+        with suppress(OSError):  # another process has removed it
+            gone = Path(tempfile.mkdtemp(HALF_WRITTEN, f".{old.name}.", folder))
+            old.rename(gone / old.name)
+            shutil.rmtree(gone, ignore_errors=True)
 
 
 def _digests(place: Path) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """R1's beats: the window, the R-peak rule, the scale, the splits, the cache; on real records the published counts."""
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -201,6 +202,22 @@ def test_a_changed_file_is_another_cache_entry_and_the_one_used_longest_ago_goes
         time.sleep(0.01)
     assert len(set(files)) == 3
     assert [file.exists() for file in files] == [True, False, True, True]
+
+
+def test_a_cache_that_is_removed_is_never_found_by_half(copy_of_208, tmp_path, monkeypatch):
+    """Another process may look for it while its files go one by one; it would call it damaged."""
+    root, path = copy_of_208
+    monkeypatch.setenv("ECGLIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(wfdb_files, "CACHED", 1)
+    removed, remove = [], shutil.rmtree
+    monkeypatch.setattr(shutil, "rmtree", lambda place, **how: (removed.append(Path(place)), remove(place, **how)))
+    before = Path(mitbih.load_beats(root, records=("208",)).signals.filename).parent
+    path.with_suffix(".hea").write_text(path.with_suffix(".hea").read_text() + "# a comment\n")
+    mitbih.load_beats(root, records=("208",))
+    beside = [place for place in removed if place.parent == before.parent]
+    assert [place.name.startswith(f".{before.name}.") for place in beside] == [True]
+    assert not before.exists()
+    assert not beside[0].exists()
 
 
 def test_a_changed_sample_does_not_fit_the_checksum_of_the_header(copy_of_208):
