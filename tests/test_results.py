@@ -26,7 +26,7 @@ from ecglib.data import mitbih
 from ecglib.runs.store import stored_arrays
 from ecglib.show.study import EVIDENCE
 from ecglib.simclr import arms as simclr_arms
-from ecglib.simclr import detectors, encoder
+from ecglib.simclr import detectors
 from ecglib.simclr import tables as simclr_tables
 from ecglib.simclr.detectors import Scored
 from ecglib.stats import metrics
@@ -119,7 +119,9 @@ def test_the_tables_of_04_follow_from_the_committed_runs_and_scores(profile, mon
     values = PROFILES[profile]["04_simclr"]
     parts = {name: values[name] for name in ("train_beats", "validation_beats", "test_beats", "width")}
     base = BeatGANConfig(REAL_BEATS, Settings(0, epochs=values["epochs"]), **parts)
-    grid = simclr_arms.contrast_arms(base, values["seeds"])
+    shorter = {name: values[f"scenario_{name}"] for name in ("train_beats", "validation_beats")}
+    scenario_base = replace(base, training=Settings(0, epochs=values["scenario_epochs"]), **shorter)
+    grid = simclr_arms.contrast_arms(scenario_base, values["seeds"])
     runs = runs_of(profile, grid)
     for name, table in (
         ("04_scenarios", simclr_tables.scenarios(grid, runs, limit="at this budget")),
@@ -127,19 +129,19 @@ def test_the_tables_of_04_follow_from_the_committed_runs_and_scores(profile, mon
     ):
         pd.testing.assert_frame_equal(table.astype(str), stored_table(profile, name))
     store = project_root() / "papermill_runs" / profile / "runs"
-    for split, suffix in (("report", ""), ("patients", "_new_patients")):
-        encoders = [
-            detectors.encoder_of(replace(base, split=split), encoder.Settings(seed, values["encoder_epochs"]))
-            for seed in range(values["seeds"])
-        ]
-        if split == "report":
-            plain = [*runs["A"], *runs["B"]]
-        else:
-            strangers = beatgan_arms.protocol_arms(base, values["other_seeds"])["patients"]
-            plain = runs_of(profile, {"patients": strangers})["patients"]
+    needed = simclr_arms.detector_arms(base, values["encoder_epochs"], values["seeds"], values["other_seeds"])
+    for of_encoders, of_beatgans, suffix in (
+        ("encoder", "BeatGAN", ""),
+        ("encoder, patients", "patients", "_new_patients"),
+    ):
+        encoders = needed[of_encoders].configs
+        plain = runs_of(profile, {of_beatgans: needed[of_beatgans]})[of_beatgans]
         scores = {"BeatGAN": [run.predictions["scores_corrected"] for run in plain]}
         scores |= {
-            step: [stored_arrays(store, Scored(detector, one, base.test_beats).name)["scores"] for one in encoders]
+            step: [
+                stored_arrays(store, Scored(detector, one, base.test_beats).name)["scores"]
+                for one in (encoders if detector.seeded else encoders[:1])
+            ]
             for step, detector in detectors.LADDER.items()
         }
         stored = plain[0].predictions

@@ -33,7 +33,7 @@ from ecglib.runs import pool
 from ecglib.runs.grid import Arm, needed_weights
 from ecglib.runs.loop import epochs_done
 from ecglib.runs.obtain import Config
-from ecglib.simclr.arms import contrast_arms, encoder_arms, sweep_arms
+from ecglib.simclr.arms import contrast_arms, detector_arms, sweep_arms
 
 Values = Mapping[str, Value]  # the parameters of a notebook
 
@@ -65,11 +65,11 @@ def _students(values: Values, data: str) -> dict[str, Arm]:
 
 
 def _contrast(values: Values, data: str) -> dict[str, Arm]:
-    base = _beatgan(values, data)
     seeds, others, swept, epochs = _numbers(values, "seeds", "other_seeds", "sweep_seeds", "encoder_epochs")
-    sweep = {f"sweep: {name}": arm for name, arm in sweep_arms(base, swept).items()}
-    strangers = {"patients": protocol_arms(base, others)["patients"]}
-    return contrast_arms(base, seeds) | encoder_arms(base, epochs, seeds) | sweep | strangers
+    shorter = {name: values[f"scenario_{name}"] for name in ("epochs", "train_beats", "validation_beats")}
+    scenarios = _beatgan({**values, **shorter}, data)
+    sweep = {f"sweep: {name}": arm for name, arm in sweep_arms(scenarios, swept).items()}
+    return contrast_arms(scenarios, seeds) | detector_arms(_beatgan(values, data), epochs, seeds, others) | sweep
 
 
 def _classifiers(values: Values, data: str) -> dict[str, Arm]:

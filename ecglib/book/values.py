@@ -18,10 +18,12 @@ BOUNDS = {  # name -> smallest and largest value
     "sweep_seeds": (1, SEEDS),
     "epochs": (1, 10_000),
     "encoder_epochs": (1, 10_000),
+    "scenario_epochs": (1, 10_000),
     "batch_size": (2, 65_536),  # BatchNorm needs two
     "width": (1 / 32, 4),  # of one channel in R1's narrowest layer, to 16 times R1's weights
 }
-TRAINED, JUDGED = ("train_beats", "train_records"), ("validation_beats", "test_beats")  # 0 means all
+TRAINED = ("train_beats", "scenario_train_beats", "train_records")  # 0 means all, as in the next line
+JUDGED = ("validation_beats", "scenario_validation_beats", "test_beats")
 FEWEST = 100  # beats to judge by: with fewer, a class is missing, and with it the AUC
 ONE, SEVERAL = ("teacher_network", "student_network"), ("networks", "coded_networks")
 

@@ -34,12 +34,20 @@ def contrast_arms(base: BeatGANConfig, seeds: int) -> dict[str, Arm]:
     }
 
 
-def encoder_arms(base: BeatGANConfig, epochs: int, seeds: int) -> dict[str, Arm]:
-    """SimCLR alone, for the detectors: on R1's split, and on patients that are not tested."""
-    strangers = protocol_arms(base, 1)["patients"].configs[0]
+def detector_arms(base: BeatGANConfig, epochs: int, seeds: int, other_seeds: int) -> dict[str, Arm]:
+    """What the detectors need: SimCLR alone and BeatGAN, on R1's split and on patients that are not tested.
+
+    `epochs` are those of SimCLR. BeatGAN's runs are A and B on R1's split, which differ only in their seeds, and
+    `other_seeds` runs on DS1.
+    """
+    known, strangers = distillation_arms(base, seeds, seeds), protocol_arms(base, other_seeds)["patients"]
+    plain = [*known["A"].configs, *known["B"].configs]
+    new = strangers.configs[0]
     return {
         "encoder": Arm("SimCLR alone", "an encoder that learns contrast only", encoders(base, epochs, seeds)),
-        "encoder, patients": Arm("SimCLR alone, new patients", "the same on DS1", encoders(strangers, epochs, seeds)),
+        "encoder, patients": Arm("SimCLR alone, new patients", "the same on DS1", encoders(new, epochs, seeds)),
+        "BeatGAN": Arm("BeatGAN", "A and B, runs of one program", plain),
+        "patients": strangers,
     }
 
 

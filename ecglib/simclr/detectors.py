@@ -255,7 +255,7 @@ def encoders(config: BeatGANConfig, epochs: int, seeds: int) -> list[EncoderConf
 def ladder_scores(
     config: BeatGANConfig, epochs: int, seeds: int, beats: Beats, store: Path, device: str = "auto"
 ) -> dict[str, list[np.ndarray]]:
-    """Scores (M,) of every detector of `LADDER`, one for each encoder seed.
+    """Scores (M,) of every detector of `LADDER`, one for each encoder seed; of a detector without a seed, one.
 
     `epochs` and `seeds` are the encoder's; see `encoders`.
     """
@@ -263,7 +263,8 @@ def ladder_scores(
     for encoder in encoders(config, epochs, seeds):
         described = Described(config, encoder, beats, store, device)
         for step, detector in LADDER.items():
-            found[step].append(scores(detector, described))
+            if detector.seeded or not found[step]:
+                found[step].append(scores(detector, described))
     return found
 
 

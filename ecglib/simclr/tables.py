@@ -1,8 +1,8 @@
 """The tables of notebook 04: what R2 proposed and what was measured, made from stored runs and scores alone.
 
-Everywhere: a sequence of runs or scores (M,) has one a seed, and `limit` says what of data and budget is not the
-report's, "" for nothing. `labels`, `patients` and `near_peak` (an R peak was found near the annotation) are those of
-the M test beats.
+Everywhere: a sequence of runs or scores (M,) has one a seed, and a single one of a detector without a seed. `limit`
+says what of data and budget is not the report's, "" for nothing. `labels`, `patients` and `near_peak` (an R peak was
+found near the annotation) are those of the M test beats.
 """
 
 from collections.abc import Mapping, Sequence
@@ -124,8 +124,7 @@ def detectors(
     R1 applies its R-peak rule to N beats only; "R-peak rule on all" is the AUC if it also drops abnormal beats.
     """
     rows = []
-    for name, given in scores.items():
-        members = _members(name, given)
+    for name, members in scores.items():
         found = [aucs(labels, one) for one in members]
         mean = {key: float(np.mean([row[key] for row in found])) for key in found[0]}
         drawn = np.mean([metrics.resampled_auc(labels != "N", one, patients) for one in members], axis=0)
@@ -151,14 +150,9 @@ def _has_seed(name: str) -> bool:
     return name not in LADDER or LADDER[name].seeded
 
 
-def _members(name: str, scores: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-    """The distinct scores: those of a detector without a seed are the same in all runs."""
-    return scores if _has_seed(name) else scores[:1]
-
-
 def seed_aucs(scores: Mapping[str, Sequence[np.ndarray]], labels: np.ndarray) -> dict[str, dict[str, list[float]]]:
     """Detector -> "all" or a class -> AUC of each run, for `figures.detector_ladder`."""
-    found = {name: [aucs(labels, one) for one in _members(name, given)] for name, given in scores.items()}
+    found = {name: [aucs(labels, one) for one in members] for name, members in scores.items()}
     return {name: {key: [row[key] for row in rows] for key in rows[0]} for name, rows in found.items()}
 
 
@@ -195,7 +189,7 @@ def detector_differences(
         abnormal, whose = labels[chosen] != "N", patients[chosen]
         asked = {}
         for name in dict.fromkeys(name for pair in COMPARED for name in pair):
-            members = [one[chosen] for one in _members(name, scores[name])]
+            members = [one[chosen] for one in scores[name]]
             drawn = np.mean([metrics.resampled_auc(abnormal, one, whose) for one in members], axis=0)
             asked[name] = _Asked(name, np.array([metrics.auc(abnormal, one) for one in members]), drawn)
         for one, other in COMPARED:

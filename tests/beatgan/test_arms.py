@@ -118,6 +118,17 @@ def test_scenarios_add_contrast_to_the_corrected_student_alone(base, grid):
     assert len({config.run_id for arm in found.values() for config in arm.configs}) == 14
 
 
+def test_detectors_are_beside_beatgans_of_their_own_beats(base, grid):
+    found = simclr_arms.detector_arms(base, 7, 2, 1)
+    plain = [config.run_id for name in "AB" for config in grid[name].configs]
+    assert [config.run_id for config in found["BeatGAN"].configs] == plain
+    for name, beatgan, split in (("encoder", "BeatGAN", "report"), ("encoder, patients", "patients", "patients")):
+        assert [(config.split, config.training.seed) for config in found[name].configs] == [(split, 0), (split, 1)]
+        assert {config.training.epochs for config in found[name].configs} == {7}
+        assert {config.split for config in found[beatgan].configs} == {split}
+    assert len(found["patients"].configs) == 1
+
+
 def test_as_coded_ends_where_no_distillation_ends_and_corrected_does_not(base, grid, runs, beats, store, monkeypatch):
     monkeypatch.setattr(task, "check_teacher", lambda *_: None)  # too short a training to beat chance
     twins = beatgan_arms.as_coded_twins(base, grid["A"].configs[0].run_id)

@@ -16,7 +16,9 @@ WRONG = [
     ("02", "train_beats", "-5"), ("02", "train_beats", "10"), ("02", "validation_beats", "1"),
     ("02", "precision", "float16"), ("03", "width", "nan"), ("03", "width", "inf"), ("03", "width", "0"),
     ("03", "width", "-1"), ("03", "test_beats", "1"), ("03", "other_seeds", "0"), ("03", "left_out", "Z"),
-    ("03", "left_out", "H8"), ("04", "sweep_seeds", "0"), ("04", "encoder_epochs", "0"), ("05", "batch_size", "1"),
+    ("03", "left_out", "H8"), ("04", "sweep_seeds", "0"), ("04", "encoder_epochs", "0"),
+    ("04", "scenario_epochs", "0"), ("04", "scenario_train_beats", "10"), ("04", "scenario_validation_beats", "1"),
+    ("05", "batch_size", "1"),
     ("05", "networks", ""), ("05", "networks", "resnet resnett"), ("05", "networks", "plain plain"),
     ("05", "teacher_network", "teecher"), ("05", "student_network", ""), ("05", "train_records", "3"),
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from ecglib.data import mitbih
 from ecglib.data.augment import Views, random_view
 from ecglib.runs import obtain as obtaining
 from ecglib.runs.obtain import obtain
+from ecglib.runs.store import PUBLISHED
 from ecglib.simclr import encoder
 from ecglib.simclr.encoder import EncoderConfig, Settings, embed, new_optimizer
 from ecglib.simclr.networks import BaseEncoder
@@ -58,6 +59,21 @@ def test_an_encoder_is_loaded_not_trained_again(beats, config, tmp_path, monkeyp
     folder = tmp_path / config.run_id
     left = {"config.json", "history.csv", "env.json", "encoder.safetensors", "metrics.json", "predictions.npz"}
     assert {path.name for path in folder.iterdir()} == left, "no checkpoint is left behind"
+
+
+def test_published_weights_suffice_and_are_half_precision(beats, config, tmp_path, monkeypatch):
+    run = obtain(config, beats, tmp_path, "cpu")
+    expected, own = run.encoder().state_dict(), run.folder / "encoder.safetensors"
+    run.publish()
+    assert (run.folder / PUBLISHED).stat().st_size < 0.6 * own.stat().st_size
+    own.unlink()
+    monkeypatch.setattr(obtaining, "_train", lambda *_: pytest.fail("trained again"))
+    found = obtain(config, beats, tmp_path, "cpu", weights=True).encoder().state_dict()
+    for name, tensor in expected.items():
+        assert torch.allclose(tensor.float(), found[name].float(), rtol=1e-3, atol=1e-6), name
+    (run.folder / PUBLISHED).unlink()
+    with pytest.raises(EcglibError, match=r"encoder\.safetensors is not in .*train the run again"):
+        run.encoder()
 
 
 def test_an_interrupted_training_goes_on_to_the_same_end(beats, config, tmp_path):
