@@ -23,7 +23,7 @@ from ecglib.core.config import Checked
 from ecglib.core.errors import EcglibError
 from ecglib.data.mitbih import BEFORE, FS, WINDOW, Beats
 from ecglib.stats import metrics
-from ecglib.stats.surprise import fisher
+from ecglib.stats.surprise import fisher, surprise
 
 QUESTIONS = ("P wave", "QRS complex", "timing")
 LEAST_SPREAD = 0.1  # added to the spread of the usual beats, which a clean record has hardly any of
@@ -186,6 +186,11 @@ def template_of(beats: Beats, position: int) -> np.ndarray:
 def score(normal: np.ndarray, judged: np.ndarray) -> np.ndarray:
     """Scores (M,) of answers `judged` (M, Q), by answers `normal` (N, Q) of other people's normal beats."""
     return fisher({str(n): (normal[:, n], judged[:, n]) for n in range(normal.shape[1])})
+
+
+def share_above(normal: np.ndarray, judged: np.ndarray) -> np.ndarray:
+    """For each answer (M, Q) the share of the normal beats (N, Q) at least as far from usual, as an empirical p."""
+    return np.exp(-np.stack([surprise(normal[:, n], judged[:, n]) for n in range(normal.shape[1])], axis=1))
 
 
 def leave_one_patient_out_scores(found: np.ndarray, beats: Beats, members: np.ndarray) -> np.ndarray:

@@ -13,7 +13,6 @@ from safetensors.numpy import load_file, save_file
 from ecglib.core.files import atomic_path
 from ecglib.data import mitbih
 from ecglib.detection import own_record
-from ecglib.stats.surprise import surprise
 
 FILE = Path(__file__).with_name("normal_beats.safetensors")
 LEADS = (1, 2)  # judged by lead 1 alone, or by both
@@ -31,8 +30,8 @@ class Reference:
         return own_record.score(self.answers, answers)
 
     def share_above(self, answers: np.ndarray) -> np.ndarray:
-        """For each answer (M, 3) the share of normal beats that are at least as far from usual, as an empirical p."""
-        return np.exp(-np.stack([surprise(self.answers[:, n], answers[:, n]) for n in range(answers.shape[1])], axis=1))
+        """Of answers (M, 3), see `own_record.share_above`."""
+        return own_record.share_above(self.answers, answers)
 
     def percentile(self, scores: np.ndarray) -> np.ndarray:
         """For each score (M,) the share of normal beats with a lower one, in percent."""
