@@ -119,8 +119,8 @@ def test_the_tables_of_04_follow_from_the_committed_runs_and_scores(profile, mon
     values = PROFILES[profile]["04_simclr"]
     parts = {name: values[name] for name in ("train_beats", "validation_beats", "test_beats", "width")}
     base = BeatGANConfig(REAL_BEATS, Settings(0, epochs=values["epochs"]), **parts)
-    shorter = {name: values[f"scenario_{name}"] for name in ("train_beats", "validation_beats")}
-    scenario_base = replace(base, training=Settings(0, epochs=values["scenario_epochs"]), **shorter)
+    of_scenarios = {name: values[f"scenario_{name}"] for name in ("train_beats", "validation_beats")}
+    scenario_base = replace(base, training=Settings(0, epochs=values["scenario_epochs"]), **of_scenarios)
     grid = simclr_arms.contrast_arms(scenario_base, values["seeds"])
     runs = runs_of(profile, grid)
     for name, table in (

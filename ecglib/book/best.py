@@ -62,7 +62,7 @@ def _facts(results: Path) -> dict[str, str]:
         "r3_weights": f"{reports.value('r3.student.parameters'):,}",
         "epochs": f"{budgets['02_beatgan_teacher']['epochs']}",
         "encoder_epochs": f"{budgets['04_simclr']['encoder_epochs']}",
-        "encoder_beats": f"{budgets['04_simclr']['train_beats']:,}",
+        "encoder_beats": f"{budgets['04_simclr']['train_beats'] or reports.value('r1.train_beats'):,}",
     }
     for name, row in (("pruned", pruned), ("lead", lead)):
         facts |= {

@@ -39,7 +39,7 @@ Values = Mapping[str, Value]  # the parameters of a notebook
 
 
 def _beatgan(values: Values, data: str) -> BeatGANConfig:
-    """The budget of notebooks 02 to 04; 02 has the report's width and tests on all beats."""
+    """The budget of notebooks 02 and 03, and of 04's detectors; 02 has the report's width and tests on all beats."""
     settings = BeatGANSettings(
         seed=0,
         epochs=values["epochs"],  # type: ignore[arg-type]
@@ -66,8 +66,8 @@ def _students(values: Values, data: str) -> dict[str, Arm]:
 
 def _contrast(values: Values, data: str) -> dict[str, Arm]:
     seeds, others, swept, epochs = _numbers(values, "seeds", "other_seeds", "sweep_seeds", "encoder_epochs")
-    shorter = {name: values[f"scenario_{name}"] for name in ("epochs", "train_beats", "validation_beats")}
-    scenarios = _beatgan({**values, **shorter}, data)
+    of_scenarios = {name: values[f"scenario_{name}"] for name in ("epochs", "train_beats", "validation_beats")}
+    scenarios = _beatgan({**values, **of_scenarios}, data)
     sweep = {f"sweep: {name}": arm for name, arm in sweep_arms(scenarios, swept).items()}
     return contrast_arms(scenarios, seeds) | detector_arms(_beatgan(values, data), epochs, seeds, others) | sweep
 

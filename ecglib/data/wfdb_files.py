@@ -164,7 +164,7 @@ def cached(
         with sole_process(place.parent, f".{place.name}", None):
             if place.is_dir() and not _intact(place):
                 warnings.warn(f"The cache {place} is damaged and is made again.", EcglibWarning, stacklevel=3)
-                shutil.rmtree(place)
+                shutil.rmtree(place, ignore_errors=True)  # or another process has just removed it
             if not place.is_dir():
                 arrays = make()
                 with atomic_path(place, folder=True) as temporary:
@@ -183,9 +183,9 @@ def _evict(folder: Path) -> None:
             found[path] = path.stat().st_mtime
     for old in sorted(found, key=lambda path: found[path])[:-CACHED]:
         with suppress(OSError):  # another process has removed it
-            gone = Path(tempfile.mkdtemp(HALF_WRITTEN, f".{old.name}.", folder))
-            old.rename(gone / old.name)
-            shutil.rmtree(gone, ignore_errors=True)
+            if old.stat().st_mtime == found[old]:  # else it is being used again
+                with tempfile.TemporaryDirectory(HALF_WRITTEN, f".{old.name}.", folder) as gone:
+                    old.rename(Path(gone) / old.name)
 
 
 def _digests(place: Path) -> dict[str, str]:

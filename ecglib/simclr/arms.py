@@ -1,6 +1,6 @@
-"""The arms that answer R2's question: what does contrast add to R1's student?
+"""The arms that answer R2's question, what contrast adds to R1's student, and the runs that the detectors need.
 
-Everywhere: `base` gives the budget (its seed is ignored), and every arm has `seeds` runs.
+Everywhere: `base` gives the budget (its seed is ignored), and an arm has `seeds` runs unless its function says else.
 """
 
 from dataclasses import replace
@@ -37,8 +37,8 @@ def contrast_arms(base: BeatGANConfig, seeds: int) -> dict[str, Arm]:
 def detector_arms(base: BeatGANConfig, epochs: int, seeds: int, other_seeds: int) -> dict[str, Arm]:
     """What the detectors need: SimCLR alone and BeatGAN, on R1's split and on patients that are not tested.
 
-    `epochs` are those of SimCLR. BeatGAN's runs are A and B on R1's split, which differ only in their seeds, and
-    `other_seeds` runs on DS1.
+    `epochs` are those of SimCLR. "BeatGAN" is A and B with the budget of `base`, 2 x `seeds` runs that differ in
+    nothing but their seeds; "patients" are `other_seeds` runs on DS1.
     """
     known, strangers = distillation_arms(base, seeds, seeds), protocol_arms(base, other_seeds)["patients"]
     plain = [*known["A"].configs, *known["B"].configs]

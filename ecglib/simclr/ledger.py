@@ -15,7 +15,7 @@ def measured_r2(
 ) -> tuple[dict[str, float | str], dict[str, str]]:
     """Our values of the numbers that R2 quotes (key -> value), and the reasons where there is none (key -> reason).
 
-    `plain` are all BeatGANs without a teacher; `milliseconds` is the time that BeatGAN needs to score a beat.
+    `plain` are the BeatGANs beside the detectors; `milliseconds` is the time that BeatGAN needs to score a beat.
     """
     batch = config.training.batch_size
     found: dict[str, float | str] = {

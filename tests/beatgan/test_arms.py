@@ -28,6 +28,7 @@ from ecglib.runs.grid import Arm, obtain_arms
 from ecglib.runs.obtain import obtain
 from ecglib.show import ledger as show_ledger
 from ecglib.simclr import arms as simclr_arms
+from ecglib.simclr.detectors import encoder_of
 from ecglib.stats import comparisons, metrics
 
 
@@ -125,7 +126,10 @@ def test_detectors_are_beside_beatgans_of_their_own_beats(base, grid):
     for name, beatgan, split in (("encoder", "BeatGAN", "report"), ("encoder, patients", "patients", "patients")):
         assert [(config.split, config.training.seed) for config in found[name].configs] == [(split, 0), (split, 1)]
         assert {config.training.epochs for config in found[name].configs} == {7}
-        assert {config.split for config in found[beatgan].configs} == {split}
+        for config in found[name].configs:
+            for other in found[beatgan].configs:
+                assert encoder_of(other, config.training) == config
+                assert config.training.batch_size == other.training.batch_size
     assert len(found["patients"].configs) == 1
 
 

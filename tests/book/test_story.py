@@ -13,7 +13,9 @@ import pytest
 from ecglib import reports
 from ecglib.book import best, readme, story
 from ecglib.core.errors import EcglibError
+from ecglib.core.profiles import PROFILES
 from ecglib.show import style
+from ecglib.show.study import EVIDENCE
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "papermill_runs" / "desk" / "results"
@@ -199,6 +201,11 @@ def test_the_best_on_each_task_is_read_from_the_tables(results, table, key, colu
     rows = best.leaderboard(results).splitlines()
     assert shown in "\n".join(rows)
     assert {row.count("|") for row in rows} == {6}
+
+
+def test_where_all_beats_are_used_the_best_says_how_many(results):
+    assert PROFILES[EVIDENCE]["04_simclr"]["train_beats"] == 0
+    assert f" epochs on {reports.value('r1.train_beats'):,} beats" in best.leaderboard(results)
 
 
 def test_the_best_needs_its_rows(results):

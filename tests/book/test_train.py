@@ -53,6 +53,19 @@ def test_the_grid_has_every_committed_run_and_no_other(profile, monkeypatch):
     assert len(twins) == 2
 
 
+def test_scenarios_and_detectors_have_budgets_of_their_own(simulated_root):
+    changes = {"epochs": "3", "train_beats": "320", "scenario_epochs": "4", "scenario_train_beats": "400"}
+    found = {}
+    for one in train.grid(planned("smoke", "04", **changes), simulated_root):
+        found.setdefault(one.arm, set()).add((one.config.training.epochs, one.config.train_beats))
+    of_encoders = {name: found.pop(name) for name in ("encoder", "encoder, patients")}
+    assert set.union(*of_encoders.values()) == {(6, 320)}
+    of_detectors = {name: found.pop(name) for name in ("BeatGAN", "patients")}
+    assert set.union(*of_detectors.values()) == {(3, 320)}
+    assert {"A", "B", "D", "1", "1p", "2", "12"} < set(found)
+    assert set.union(*found.values()) == {(4, 400)}
+
+
 def test_first_seeds_come_first_and_parents_before_their_children(simulated_root):
     grid = train.grid(planned("smoke", "03", seeds="2", other_seeds="2"), simulated_root)
     position = {one.config.run_id: number for number, one in enumerate(grid)}
