@@ -60,8 +60,8 @@ BEYOND = {
     " usual beats of the same heart, in its P wave, its QRS complex and its timing. AUC **{questions}**"
     " {questions_patients} (interval over patients; the idea came from a trial that saw these patients' labels, and a"
     " first version fell short on them; the P wave, the small wave before the beat, alone reads {p_wave}); on the same"
-    " patients BeatGAN reads {strangers} ({strangers_seeds} seeds), a difference of {strangers_minus} over patients. And"
-    " R3's student gets better by its training, with as many weights, on the same records: six steps together take it"
+    " patients BeatGAN reads {strangers} ({strangers_seeds} seeds), a difference of {strangers_minus} over patients."
+    " And R3's student gets better by its training, with as many weights, on the same records: six steps together take it"
     " from {without} to {steps}, {steps_gain} ({steps_seeds} seeds; +0.0155 before one seed was trained again,"
     " RESULTS.md); its goal of 0.90 is {goal}. Cut to {small_kb} kB it reads {small}.",
     "ko": "처음 보는 환자의 비정상 박동에서는 학습이 필요 없는 더 간단한 방법의 AUC가 더 높게 나왔습니다. 박동마다 P파,"
