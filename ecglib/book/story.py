@@ -61,8 +61,8 @@ BEYOND = {
     " {questions_patients} (interval over patients; the idea came from a trial that saw these patients' labels, and a"
     " first version fell short on them; the P wave, the small wave before the beat, alone reads {p_wave}); on the same"
     " patients BeatGAN reads {strangers} ({strangers_seeds} seeds), a difference of {strangers_minus} over patients."
-    " And R3's student gets better by its training, with as many weights, on the same records: six steps together take it"
-    " from {without} to {steps}, {steps_gain} ({steps_seeds} seeds; +0.0155 before one seed was trained again,"
+    " And R3's student gets better by its training, with as many weights, on the same records: six steps together take"
+    " it from {without} to {steps}, {steps_gain} ({steps_seeds} seeds; +0.0155 before one seed was trained again,"
     " RESULTS.md); its goal of 0.90 is {goal}. Cut to {small_kb} kB it reads {small}.",
     "ko": "처음 보는 환자의 비정상 박동에서는 학습이 필요 없는 더 간단한 방법의 AUC가 더 높게 나왔습니다. 박동마다 P파,"
     " QRS군, 나타난 시점을 같은 심장의 평소 박동과 비교하는 것입니다. AUC는 **{questions}** {questions_patients}이고"
