@@ -3,10 +3,10 @@
 Each of these four is a block of features, which can also be used alone. `distances.Blocks` gives all blocks the same
 weight, and `distances.Nearest` measures the distance to the nearest normal training beats.
 
-The encoder, principal components, scales and distances are fitted only to the N beats of R1's training set. Two blocks
-use other beats too, abnormal test beats included, but no labels: own shape subtracts the median beat of the record, and
-rhythm takes the RR intervals around the beat. The blocks, leads, distance and scaling were chosen with a view of
-labelled test beats (notebook 04, "What limits these numbers").
+The encoder, principal components, scales and distances are fitted only to the N beats of the split's training set. Two
+blocks use other beats too, abnormal test beats included, but no labels: own shape subtracts the median beat of the
+record, and rhythm takes the RR intervals around the beat. The blocks, leads, distance and scaling were chosen with a
+view of labelled test beats (notebook 04, "What limits these numbers").
 """
 
 from collections.abc import Callable, Sequence
