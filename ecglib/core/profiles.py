@@ -35,7 +35,7 @@ PROFILES: dict[str, dict[str, dict[str, Value]]] = {
             "width": 1.0,
             "left_out": "E2 E3 Fc Fw G S H2 H2+ H2f H4 H4+ H4f H8f",
         },
-        # The controls are runs of 03. An encoder's step is a third of BeatGAN's, so it gets more of them.
+        # The controls are runs of 03. An encoder's step takes two fifths of BeatGAN's time, so it gets more of them.
         "04_simclr": {
             "profile": "quick",
             "seeds": 2,
