@@ -16,7 +16,7 @@ from ecglib.classifier.contract import Contract, open_model
 from ecglib.core.errors import EcglibError
 from ecglib.data import pack, wfdb_files
 from ecglib.data.ptbxl import LEADS, Scaler
-from ecglib.runs import store
+from ecglib.runs import formats
 
 
 class Poison:
@@ -57,7 +57,7 @@ def torch_file(witness):
 def test_no_file_of_a_run_can_run_code(tmp_path, witness, content):
     path = tmp_path / "file"
     path.write_bytes(content(witness))
-    for read in (store.read_arrays, store.read_tensors, store.read_facts):
+    for read in (formats.read_arrays, formats.read_tensors, formats.read_facts):
         with pytest.raises(EcglibError, match="cannot be read"):
             read(path)
 

@@ -25,7 +25,8 @@ from ecglib.core.device import choose_device
 from ecglib.core.errors import EcglibError
 from ecglib.core.seeds import seed_everything
 from ecglib.data.mitbih import Beats
-from ecglib.runs.store import is_stored, stored_arrays, write_arrays
+from ecglib.runs.formats import write_arrays
+from ecglib.runs.store import is_stored, stored_arrays
 from ecglib.stats import metrics
 
 # (train (N, 320), test (M, 320), config, device) -> scores (M,)

@@ -22,9 +22,10 @@ from ecglib.data import mitbih
 from ecglib.data.augment import warp_most
 from ecglib.data.mitbih import CLASSES, RECORDS, Beats
 from ecglib.data.split import Split
+from ecglib.runs.formats import digest_of_file, read_tensors
 from ecglib.runs.loop import Best, Loop, copied
 from ecglib.runs.obtain import Clock, Result
-from ecglib.runs.store import PUBLISHED, StoredRun, digest_of_file, publish, read_tensors
+from ecglib.runs.store import StoredRun
 from ecglib.stats import metrics
 from ecglib.stats.comparisons import AVERAGED, LATE
 
@@ -282,21 +283,5 @@ class BeatGANRun(StoredRun):
             EcglibError: the store has no such weights, or they are damaged.
         """
         generator = Generator(len(self.config.get("leads", (0,))), self.config.get("width", 1.0))
-        generator.load_state_dict(read_tensors(self.weights_file(rule)))
+        generator.load_state_dict(read_tensors(self.weights_file(f"weights_{rule}")))
         return generator.eval()
-
-    def weights_file(self, rule: str = "corrected") -> Path:
-        """Where the weights of the epoch that `rule` chose are; those of "corrected" may be the published ones.
-
-        Raises:
-            EcglibError: the store came without them.
-        """
-        names = [f"weights_{rule}.safetensors", *([PUBLISHED] if rule == "corrected" else [])]
-        for name in names:
-            if (self.folder / name).exists():
-                return self.folder / name
-        raise EcglibError(f"{names[0]} is not in {self.folder.name}: train the run again with weights=True.")
-
-    def publish(self) -> None:
-        """Keep the generator of the corrected rule in half precision, small enough to be committed."""
-        publish(self.folder / "weights_corrected.safetensors", self.generator().state_dict())

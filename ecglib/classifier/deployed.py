@@ -20,9 +20,10 @@ from ecglib.classifier.task import ClassifierConfig
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import write_json
 from ecglib.data.ptbxl import SAMPLES, Records, benchmark_split
+from ecglib.runs.formats import digest_of_file, write_arrays
 from ecglib.runs.grid import Arm, obtain_with_weights
 from ecglib.runs.obtain import Config
-from ecglib.runs.store import digest_of_file, is_stored, stored_arrays, write_arrays
+from ecglib.runs.store import is_stored, stored_arrays
 from ecglib.stats import metrics, multilabel
 from ecglib.stats.metrics import Change, Interval
 
@@ -100,7 +101,7 @@ def exported(
     paths = {form: store / "onnx" / f"{run.folder.name}.{form}.onnx" for form in FORMS}
     # They belong together: answers may come from elsewhere, and files may be those of weights since replaced.
     made = store / f"{name}.json"
-    together = {path.name: path for path in (run.weights_file, *paths.values(), answers)}
+    together = {path.name: path for path in (run.weights_file(), *paths.values(), answers)}
     if not _belong_together(together, made):
         export.export(run, profile, paths["float"])
         export.quantise(run, records, profile, paths["float"], paths["int8"])

@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -13,9 +12,9 @@ from ecglib.classifier.networks import build
 from ecglib.classifier.prune import without_channels
 from ecglib.classifier.quantise import fake_quantised
 from ecglib.core import cost
-from ecglib.core.errors import EcglibError
 from ecglib.data.ptbxl import LEADS, Scaler
-from ecglib.runs.store import PUBLISHED, StoredRun, publish, read_facts, read_tensors
+from ecglib.runs.formats import read_facts, read_tensors
+from ecglib.runs.store import StoredRun
 from ecglib.stats import multilabel
 
 ALL_LEADS = tuple(range(len(LEADS)))
@@ -58,7 +57,7 @@ class ClassifierRun(StoredRun):
         Raises:
             EcglibError: the store came without weights, or they are damaged.
         """
-        facts = json.loads(read_facts(self.weights_file)["scaler"])
+        facts = json.loads(read_facts(self.weights_file())["scaler"])
         return Scaler(tuple(facts["mean"]), tuple(facts["deviation"]))
 
     @property
@@ -89,7 +88,7 @@ class ClassifierRun(StoredRun):
             EcglibError: the store came without weights, or they are damaged.
         """
         model = self._network()
-        model.load_state_dict(read_tensors(self.weights_file))
+        model.load_state_dict(read_tensors(self.weights_file()))
         return model.eval()
 
     @cached_property
@@ -104,22 +103,6 @@ class ClassifierRun(StoredRun):
             return fake_quantised(model)
         # Which channels went is in the weights; how many, and so all shapes, follow from the share alone.
         return without_channels(model, len(self.leads), self.pruned) if self.pruned else model
-
-    def publish(self) -> None:
-        """Keep the best weights in half precision, small enough to be committed."""
-        publish(self.weights_file, read_tensors(self.weights_file), read_facts(self.weights_file))
-
-    @property
-    def weights_file(self) -> Path:
-        """Where the best weights are.
-
-        Raises:
-            EcglibError: the store came without them.
-        """
-        for name in ("weights.safetensors", PUBLISHED):
-            if (self.folder / name).exists():
-                return self.folder / name
-        raise EcglibError(f"weights.safetensors is not in {self.folder.name}: train the run again.")
 
 
 class PretrainingRun(StoredRun):

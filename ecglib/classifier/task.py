@@ -27,9 +27,9 @@ from ecglib.core.seeds import seed_everything
 from ecglib.data import ptbxl
 from ecglib.data.ptbxl import SUPERCLASSES, Records, Scaler
 from ecglib.data.split import Split
+from ecglib.runs.formats import read_tensors
 from ecglib.runs.loop import Best, Loop, copied
 from ecglib.runs.obtain import Clock, Result
-from ecglib.runs.store import read_tensors
 from ecglib.stats import metrics, multilabel
 
 KIND = re.compile(r"[A-Za-z0-9._]+(?:-1lead)?")  # of run: a network, and its leads if it has not all

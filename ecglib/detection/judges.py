@@ -85,7 +85,7 @@ class BeatGAN:
         import torch  # here: the other judge needs none
 
         from ecglib.beatgan.networks import Generator
-        from ecglib.runs.store import read_tensors
+        from ecglib.runs.formats import read_tensors
 
         tensors = read_tensors(BEATGAN)
         self.normal = np.sort(tensors.pop("normal_scores").numpy())
@@ -132,8 +132,8 @@ def write_beatgan(root: str | Path, store: Path, seeds: int = 3, epochs: int = 2
     from ecglib.beatgan.networks import anomaly_scores
     from ecglib.beatgan.task import BeatGANConfig
     from ecglib.beatgan.training import Settings
+    from ecglib.runs.formats import half, write_tensors
     from ecglib.runs.obtain import obtain
-    from ecglib.runs.store import half, write_tensors
 
     beats = mitbih.load_beats(root)
     configs = [

@@ -5,6 +5,7 @@
 - `grid`: arms with several seeds, trained parents first
 - `pool`, `cluster`: many trainings side by side, on this machine or by dask
 - `store`: what is kept of a run, in its own folder or in the bundle of a profile
+- `formats`: the files of the store
 
 A config (`core.config.Checked`) says what decides a run; its method `train(data, loop)` is the chapter's own.
 """

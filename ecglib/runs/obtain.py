@@ -15,8 +15,9 @@ from ecglib.core.config import differences
 from ecglib.core.device import choose_device, environment
 from ecglib.core.files import HALF_WRITTEN, sole_process, write_json, write_text
 from ecglib.core.precision import Precision, resolved
+from ecglib.runs.formats import digest_of_file, write_arrays, write_tensors
 from ecglib.runs.loop import Loop
-from ecglib.runs.store import OF_PREDICTIONS, PUBLISHED, StoredRun, digest_of_file, write_arrays, write_tensors
+from ecglib.runs.store import OF_PREDICTIONS, PUBLISHED, StoredRun
 
 SHOWN = ("auc", "auc_eval_mode", "loss")  # on a progress bar: the first of these that an epoch has
 Watcher = Callable[[Loop], object]

@@ -10,9 +10,7 @@ import hashlib
 import io
 import json
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -20,14 +18,24 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from ecglib.core.config import digest_of
 from ecglib.core.errors import EcglibError
 from ecglib.core.files import atomic_path, write_text
+from ecglib.runs.formats import (
+    arrays_as_stored,
+    digest_of_file,
+    half,
+    in_float32,
+    read_arrays,
+    read_entry,
+    read_facts,
+    read_json,
+    read_tensors,
+    reading,
+    write_entry,
+    write_tensors,
+)
 
 PUBLISHED = "weights_float16.safetensors"  # in half precision, small enough to be committed
 CONTENTS = "contents.json"  # in a file of predictions: group -> array -> entry
@@ -41,7 +49,8 @@ class StoredRun:
     """A run, read from its folder below the store or else from the bundle of its profile."""
 
     folder: Path
-    WEIGHTS: ClassVar[tuple[str, ...]] = ()  # files without suffix that a finished training leaves
+    # Files without suffix that a finished training leaves. The first can be published.
+    WEIGHTS: ClassVar[tuple[str, ...]] = ()
 
     def finished(self, weights: bool = False) -> bool:
         """Whether all files of a finished training exist; `weights` asks for weights, too, published ones suffice."""
@@ -51,6 +60,25 @@ class StoredRun:
         if (self.folder / "predictions.npz").exists():  # without metrics, which come last, a training was stopped
             return (self.folder / "metrics.json").exists()
         return self.folder.name in bundle(self.folder.parent).facts
+
+    def weights_file(self, name: str | None = None) -> Path:
+        """The file of the weights `name`, or of the first of `WEIGHTS`: the training's own, or else the published one.
+
+        Raises:
+            EcglibError: the store came without them.
+        """
+        first = self.WEIGHTS[0]
+        own = self.folder / f"{name or first}.safetensors"
+        for path in (own, *([self.folder / PUBLISHED] if own.stem == first else [])):
+            if path.exists():
+                return path
+        raise EcglibError(f"{own.name} is not in {self.folder.name}: train the run again with weights=True.")
+
+    def publish(self) -> None:
+        """Keep the first of `WEIGHTS` in half precision, small enough to be committed."""
+        if not (self.folder / PUBLISHED).exists():  # a training that replaces the weights removes it
+            path = self.weights_file()
+            write_tensors(self.folder / PUBLISHED, half(read_tensors(path)), read_facts(path) or None)
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self.folder / JSON[name]
@@ -93,7 +121,7 @@ class StoredRun:
         path = self.folder / "history.csv"
         if not path.exists() and self.folder.name in (histories := bundle(self.folder.parent).histories):
             return pd.read_csv(io.StringIO(histories[self.folder.name]))
-        with _reading(path):
+        with reading(path):
             return pd.read_csv(path)
 
     @cached_property
@@ -171,7 +199,7 @@ class Bundle:
         if not path.exists():
             return {}
         rows: dict[str, list[dict[str, str]]] = {}
-        with _reading(path, GIT), path.open(newline="", encoding="utf-8") as file:
+        with reading(path, GIT), path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 rows.setdefault(row.pop("run"), []).append(row)
             # The file has the columns of all runs; each run's own are listed in its facts. A run without facts was
@@ -187,7 +215,7 @@ class Bundle:
         """Name of a group of arrays -> name of an array -> the file and the entry that have it."""
         found: dict[str, dict[str, tuple[Path, str]]] = {}
         for path in sorted(self.folder.glob("predictions_*.npz")):
-            with _reading(path, GIT), zipfile.ZipFile(path) as archive:
+            with reading(path, GIT), zipfile.ZipFile(path) as archive:
                 for name, members in json.loads(archive.read(CONTENTS)).items():
                     found[name] = {key: (path, entry) for key, entry in members.items()}
         return found
@@ -197,7 +225,7 @@ class Bundle:
         found = 0
         for path in {path for path, _ in self.groups[name].values()}:
             entries = {entry for of, entry in self.groups[name].values() if of == path}
-            with _reading(path, GIT), zipfile.ZipFile(path) as archive:
+            with reading(path, GIT), zipfile.ZipFile(path) as archive:
                 found += sum(archive.getinfo(entry).compress_size for entry in entries)
         return found
 
@@ -205,8 +233,8 @@ class Bundle:
         """The arrays of a group, as they are stored."""
         found = {}
         for key, (path, entry) in self.groups[name].items():
-            with _reading(path, GIT), zipfile.ZipFile(path) as archive:
-                found[key] = _read(archive, entry)
+            with reading(path, GIT), zipfile.ZipFile(path) as archive:
+                found[key] = read_entry(archive, entry)
         return found
 
 
@@ -224,17 +252,7 @@ def stored_arrays(store: Path, name: str) -> dict[str, np.ndarray]:
     """
     path = store / f"{name}.npz"
     packed = bundle(store)
-    return read_arrays(path) if path.exists() or name not in packed.groups else _widened(packed.arrays(name))
-
-
-def digest_of_file(path: Path) -> str:
-    """Sixteen hexadecimal digits of a file's content.
-
-    Raises:
-        EcglibError: it cannot be read.
-    """
-    with _reading(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()[:16]
+    return read_arrays(path) if path.exists() or name not in packed.groups else in_float32(packed.arrays(name))
 
 
 def is_stored(store: Path, name: str) -> bool:
@@ -256,14 +274,14 @@ def pack(store: Path, chapter_of: Callable[[str, Mapping[str, Any], Mapping[str,
     for path in sorted(store.glob("*/metrics.json")):
         run = path.parent
         StoredRun(run).arrays()  # the bundle keeps no digest of a file, so it is checked here
-        with _reading(run / "history.csv"):
+        with reading(run / "history.csv"):
             histories[run.name] = (run / "history.csv").read_text(encoding="utf-8")
         columns = histories[run.name].splitlines()[0].split(",")
         facts[run.name] = {"run": run.name, "history": columns}
         facts[run.name] |= {name: read_json(run / file) for name, file in JSON.items()}
     groups = {name: before.arrays(name) for name in before.groups}
     groups |= {
-        path.relative_to(store).with_suffix("").as_posix(): _load(path)
+        path.relative_to(store).with_suffix("").as_posix(): arrays_as_stored(path)
         for path in sorted(store.glob("*/*.npz"))
         if path.name != "predictions.npz" or (path.parent / "metrics.json").exists()
     }
@@ -296,7 +314,7 @@ def _write_groups(path: Path, groups: Mapping[str, Mapping[str, np.ndarray]]) ->
                 facts = f"{values.dtype}{values.shape}".encode()
                 entry = hashlib.blake2b(facts + values.tobytes(), digest_size=8).hexdigest()
                 if entry not in written:
-                    _write(archive, entry, values)
+                    write_entry(archive, entry, values)
                     written.add(entry)
                 contents[name][key] = f"{entry}.npy"
         archive.writestr(zipfile.ZipInfo(CONTENTS), json.dumps(contents, indent=0), zipfile.ZIP_DEFLATED)
@@ -310,105 +328,3 @@ def _csv(rows: list[dict[str, str]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays atomically and compressed. Equal arrays give equal bytes."""
-    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for name, values in arrays.items():
-            _write(archive, name, np.asanyarray(values))
-
-
-def _write(archive: zipfile.ZipFile, name: str, values: np.ndarray) -> None:
-    entry = zipfile.ZipInfo(f"{name}.npy")  # dated 1980; numpy's own writer would store the time
-    entry.compress_type = zipfile.ZIP_DEFLATED
-    with archive.open(entry, "w", force_zip64=True) as file:
-        np.lib.format.write_array(file, values, allow_pickle=False)
-
-
-def _read(archive: zipfile.ZipFile, entry: str) -> np.ndarray:
-    data = io.BytesIO(archive.read(entry))  # read as a whole: only then is the checksum compared
-    return np.lib.format.read_array(data, allow_pickle=False)
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file; half precision becomes float32.
-
-    Raises:
-        EcglibError: the file is missing or damaged.
-    """
-    return _widened(_load(path))
-
-
-def _load(path: Path) -> dict[str, np.ndarray]:
-    with _reading(path), zipfile.ZipFile(path) as archive:
-        return {entry.removesuffix(".npy"): _read(archive, entry) for entry in archive.namelist()}
-
-
-def _widened(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: v.astype(np.float32) if v.dtype == np.float16 else v for name, v in arrays.items()}
-
-
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, csv.Error, zipfile.BadZipFile, zlib.error, SafetensorError)
-
-
-@contextmanager
-def _reading(path: Path, remedy: str = "delete it and run again") -> Iterator[None]:
-    try:
-        yield
-    except UNREADABLE as error:
-        raise EcglibError(f"{path} cannot be read ({error}): {remedy.format(path)}.") from error
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> None:
-    """Write tensors, and facts in the header, as safetensors.
-
-    Raises:
-        EcglibError: the disk refused.
-    """
-    with atomic_path(path) as temporary:
-        try:
-            save_file(dict(tensors), temporary, None if facts is None else dict(facts))
-        except SafetensorError as error:
-            raise OSError(str(error)) from error  # which `atomic_path` explains
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file, on the CPU; half precision becomes float32.
-
-    Raises:
-        EcglibError: the file is missing or damaged.
-    """
-    with _reading(path):
-        return {name: t.float() if t.dtype == torch.float16 else t for name, t in load_file(path).items()}
-
-
-def read_facts(path: Path) -> dict[str, str]:
-    """The facts in the header of a file of tensors.
-
-    Raises:
-        EcglibError: the file is missing or damaged.
-    """
-    with _reading(path), safe_open(path, framework="pt") as file:
-        return file.metadata() or {}
-
-
-def half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Floating-point tensors in half precision, all others as they are."""
-    return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
-
-
-def publish(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> None:
-    """Write weights as `PUBLISHED` in the folder of `path`, unless they are there: a training removes old ones."""
-    if not (published := path.with_name(PUBLISHED)).exists():
-        write_tensors(published, half(tensors), facts)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file of the store.
-
-    Raises:
-        EcglibError: it is missing or damaged.
-    """
-    with _reading(path):
-        return json.loads(path.read_text(encoding="utf-8"))

@@ -24,8 +24,9 @@ from ecglib.core.errors import EcglibError
 from ecglib.data import mitbih
 from ecglib.data.mitbih import Beats
 from ecglib.detection import own_record
+from ecglib.runs.formats import write_arrays
 from ecglib.runs.obtain import obtain
-from ecglib.runs.store import is_stored, stored_arrays, write_arrays
+from ecglib.runs.store import is_stored, stored_arrays
 from ecglib.simclr.distances import Blocks, Mahalanobis, Nearest
 from ecglib.simclr.encoder import EncoderConfig, Settings, embed
 from ecglib.simclr.networks import BaseEncoder

@@ -24,9 +24,10 @@ from ecglib.core.precision import Precision
 from ecglib.core.seeds import seed_everything
 from ecglib.data.augment import Views, random_view
 from ecglib.data.mitbih import WINDOW, Beats
+from ecglib.runs.formats import read_tensors
 from ecglib.runs.loop import Loop, copied
 from ecglib.runs.obtain import Clock, Result
-from ecglib.runs.store import PUBLISHED, StoredRun, publish, read_tensors
+from ecglib.runs.store import StoredRun
 from ecglib.simclr.losses import nt_xent
 from ecglib.simclr.networks import BaseEncoder, ProjectionHead
 
@@ -157,15 +158,8 @@ class EncoderRun(StoredRun):
             EcglibError: the store has no weights of this run, or they are damaged.
         """
         encoder = BaseEncoder(len(self.config.get("leads", (0,))), self.config.get("width", 1.0))
-        for name in ("encoder.safetensors", PUBLISHED):
-            if (self.folder / name).exists():
-                encoder.load_state_dict(read_tensors(self.folder / name))
-                return encoder.eval()
-        raise EcglibError(f"encoder.safetensors is not in {self.folder.name}: train the run again with weights=True.")
-
-    def publish(self) -> None:
-        """Keep the encoder in half precision, small enough to be committed."""
-        publish(self.folder / "encoder.safetensors", self.encoder().state_dict())
+        encoder.load_state_dict(read_tensors(self.weights_file()))
+        return encoder.eval()
 
 
 @torch.no_grad()

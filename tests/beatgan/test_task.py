@@ -15,8 +15,8 @@ from ecglib.beatgan.task import BeatGANConfig, BeatGANRun
 from ecglib.beatgan.training import Settings
 from ecglib.core.errors import EcglibError
 from ecglib.data import mitbih
+from ecglib.runs.formats import digest_of_file
 from ecglib.runs.obtain import obtain
-from ecglib.runs.store import digest_of_file
 
 
 def config(beats, **changes):

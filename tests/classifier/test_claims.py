@@ -24,8 +24,8 @@ from ecglib.core.config import digest_of
 from ecglib.core.errors import EcglibError
 from ecglib.data import ptbxl
 from ecglib.data.ptbxl import SUPERCLASSES, Scaler
+from ecglib.runs.formats import write_arrays
 from ecglib.runs.grid import Arm
-from ecglib.runs.store import write_arrays
 from ecglib.show import ledger
 from ecglib.stats import metrics, multilabel
 

@@ -11,9 +11,9 @@ from ecglib.classifier.pretraining import PretrainingConfig
 from ecglib.classifier.task import ClassifierConfig
 from ecglib.classifier.training import Settings
 from ecglib.core.errors import EcglibError
+from ecglib.runs.formats import read_tensors
 from ecglib.runs.loop import Loop
 from ecglib.runs.obtain import obtain
-from ecglib.runs.store import read_tensors
 from ecglib.simclr.losses import nt_xent
 
 CPU = torch.device("cpu")

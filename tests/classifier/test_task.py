@@ -16,9 +16,9 @@ from ecglib.core.errors import EcglibError
 from ecglib.data import ptbxl
 from ecglib.data.ptbxl import SUPERCLASSES
 from ecglib.runs import obtain as obtaining
+from ecglib.runs.formats import read_tensors, write_tensors
 from ecglib.runs.loop import Loop
 from ecglib.runs.obtain import obtain
-from ecglib.runs.store import read_tensors, write_tensors
 from ecglib.stats import metrics, multilabel
 
 CPU = torch.device("cpu")

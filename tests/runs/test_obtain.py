@@ -19,8 +19,9 @@ from ecglib.beatgan.task import BeatGANConfig, BeatGANRun
 from ecglib.beatgan.training import Settings
 from ecglib.core.errors import EcglibError
 from ecglib.runs import store as stores
+from ecglib.runs.formats import read_tensors, write_arrays, write_tensors
 from ecglib.runs.obtain import obtain
-from ecglib.runs.store import PUBLISHED, pack, read_tensors, write_arrays, write_tensors
+from ecglib.runs.store import PUBLISHED, pack
 
 RECORDS = ("100", "106", "118", "200", "208", "223")
 RULES = ("as_coded", "corrected", "labelled")
