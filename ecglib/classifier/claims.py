@@ -27,7 +27,7 @@ from ecglib.stats.comparisons import (
     without_rounding,
 )
 from ecglib.stats.margins import equivalence_table
-from ecglib.stats.metrics import Change, Interval, mean_interval
+from ecglib.stats.metrics import Change, Interval
 
 SOURCES = ("report", "as coded", "corrected")
 
@@ -98,15 +98,8 @@ def change_of_answers(
 ) -> Paired:
     """Mean macro-AUC before and after something was done to networks, from logits (N, 5), one a seed."""
     aucs = [[multilabel.macro_auc(targets, one) for one in side] for side in (before, after)]
-    drawn = [
-        np.mean([multilabel.resampled_auc(targets, one, patients) for one in side], axis=0) for side in (before, after)
-    ]
-    differences = np.subtract(aucs[1], aucs[0])
-    over_seeds = mean_interval(differences)
-    others = metrics.percentiles(over_seeds.value, drawn[1] - drawn[0])
-    return of_differences(
-        Change(float(np.mean(aucs[0])), float(np.mean(aucs[1])), over_seeds, others, differences), part
-    )
+    drawn = [[multilabel.resampled_auc(targets, one, patients) for one in side] for side in (before, after)]
+    return of_differences(metrics.paired_change(aucs, drawn), part)
 
 
 def of_differences(found: Change, part: str = TEST) -> Paired:

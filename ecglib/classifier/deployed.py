@@ -71,11 +71,10 @@ def shrunk(whole: Sequence[Exported], small: Sequence[Exported]) -> Change:
 
 
 def _change(before: Sequence[Exported], form: str, after: Sequence[Exported], other: str) -> Change:
-    aucs = [np.array([one.auc(kind) for one in side]) for side, kind in ((before, form), (after, other))]
-    drawn = [np.mean([one.resampled(kind) for one in side], axis=0) for side, kind in ((before, form), (after, other))]
-    over_seeds = metrics.mean_interval(aucs[1] - aucs[0])
-    over_patients = metrics.percentiles(over_seeds.value, drawn[1] - drawn[0])
-    return Change(float(aucs[0].mean()), float(aucs[1].mean()), over_seeds, over_patients, aucs[1] - aucs[0])
+    sides = ((before, form), (after, other))
+    aucs = [[one.auc(kind) for one in side] for side, kind in sides]
+    drawn = [[one.resampled(kind) for one in side] for side, kind in sides]
+    return metrics.paired_change(aucs, drawn)
 
 
 def exported(

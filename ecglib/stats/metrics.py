@@ -7,6 +7,7 @@ weights, so a thousand of them are one matrix and scores are sorted once.
 Everywhere labels (N,) are bool or 0 and 1, and scores (N,) are higher for what is more likely abnormal.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -301,6 +302,18 @@ def mean_interval(values: np.ndarray | list[float]) -> Interval:
         return Interval(mean, float("-inf"), float("inf"))
     half = float(stats.t.ppf((1 + LEVEL) / 2, len(sample) - 1) * stats.sem(sample))
     return Interval(mean, mean - half, mean + half)
+
+
+def paired_change(numbers: Sequence[Sequence[float]], drawn: Sequence[Sequence[np.ndarray]]) -> Change:
+    """Means over seeds before and after something was done, and their mean difference with both intervals.
+
+    Given are, before and after, the number of each seed, and its resamples over patients (R,).
+    """
+    (before, after), (drawn_before, drawn_after) = numbers, drawn
+    differences = np.subtract(after, before)
+    over_seeds = mean_interval(differences)
+    over_patients = percentiles(over_seeds.value, np.mean(drawn_after, axis=0) - np.mean(drawn_before, axis=0))
+    return Change(float(np.mean(before)), float(np.mean(after)), over_seeds, over_patients, differences)
 
 
 def anomaly_metrics(
