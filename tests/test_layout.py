@@ -53,6 +53,13 @@ def test_there_are_no_other_rooms():
     assert [path.name for path in (ROOT / "ecglib").glob("*.py")] == ["__init__.py"]
 
 
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_says_what_each_of_its_modules_is_for(room):
+    folder = ROOT / "ecglib" / room
+    said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+    assert {path.stem for path in folder.glob("*.py")} - {"__init__"} <= set(re.findall(r"`(\w+)`", said))
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
 def test_a_notebook_imports_from_its_room_and_from_rooms_below(path):
     code = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]

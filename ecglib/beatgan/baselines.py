@@ -83,7 +83,11 @@ def isolation_forest(train: np.ndarray, test: np.ndarray, config: BeatGANConfig,
 
 
 def variational_autoencoder(train: np.ndarray, test: np.ndarray, config: BeatGANConfig, device: str) -> np.ndarray:
-    """BeatGAN's encoder and decoder as a VAE, trained with BeatGAN's settings."""
+    """BeatGAN's encoder and decoder as a VAE, trained with BeatGAN's settings.
+
+    Raises:
+        EcglibError: the training beats do not fill one batch.
+    """
     place, settings = choose_device(device), config.training
     if (count := len(train)) < settings.batch_size:
         raise EcglibError(f"{count} training beats do not fill one batch of {settings.batch_size}: use more beats.")
@@ -108,30 +112,31 @@ def variational_autoencoder(train: np.ndarray, test: np.ndarray, config: BeatGAN
 class Baseline:
     """A baseline and the key of its published AUC in `reports.CLAIMS`; None if BeatGAN's paper has no such row."""
 
+    name: str
     scorer: Scorer
     published: str | None
 
 
 BASELINES = {
-    "PCA": Baseline(pca, "beatgan.pca.auc"),
-    "one-class SVM": Baseline(one_class_svm, "beatgan.ocsvm.auc"),
-    "isolation forest": Baseline(isolation_forest, None),
-    "VAE": Baseline(variational_autoencoder, "beatgan.vae.auc"),
+    "PCA": Baseline("PCA", pca, "beatgan.pca.auc"),
+    "SVM": Baseline("one-class SVM", one_class_svm, "beatgan.ocsvm.auc"),
+    "forest": Baseline("isolation forest", isolation_forest, None),
+    "VAE": Baseline("VAE", variational_autoencoder, "beatgan.vae.auc"),
 }
 
 
-def baseline_auc(name: str, config: BeatGANConfig, beats: Beats, store: Path, device: str = "auto") -> float:
+def baseline_auc(key: str, config: BeatGANConfig, beats: Beats, store: Path, device: str = "auto") -> float:
     """Test AUC of one of `BASELINES`, with data, budget and seed of `config`; the scores are kept in the store.
 
     Raises:
-        EcglibError: the config has both leads; baselines see one.
+        EcglibError: the config has both leads, where baselines see one; or too few beats train the VAE.
     """
     if len(config.leads) > 1:
         raise EcglibError(f"leads={config.leads}: baselines see one lead, so choose (0,) or (1,).")
-    split = config.choose(beats)
-    kept = f"baselines/{name.replace(' ', '_')}-{config.run_id}"
+    split, baseline = config.choose(beats), BASELINES[key]
+    kept = f"baselines/{baseline.name.replace(' ', '_')}-{config.run_id}"
     if not is_stored(store, kept):
         train, test = (config.x(beats, members)[:, 0].numpy() for members in (split.train, split.test))
-        scores = BASELINES[name].scorer(train, test, config, device).astype(np.float32)
+        scores = baseline.scorer(train, test, config, device).astype(np.float32)
         write_arrays(store / f"{kept}.npz", {"scores": scores})
     return metrics.auc(beats.labels[split.test] != "N", stored_arrays(store, kept)["scores"])

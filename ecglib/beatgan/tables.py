@@ -291,7 +291,7 @@ def teacher_results(runs: Sequence[BeatGANRun], limit: str) -> pd.DataFrame:
         published = reports.value(f"r1.teacher.{metric}")
         for rule in (AS_CODED, CORRECTED, LATE, AVERAGED):
             interval, first = mean_interval(values(runs, metric, rule)), runs[0].metrics[rule.key]
-            words = reproduction_verdict(published, interval, len(runs)) if not limit else f"not comparable: {limit}"
+            words = reproduction_verdict(published, interval) if not limit else f"not comparable: {limit}"
             rows.append(
                 {
                     "metric": label,

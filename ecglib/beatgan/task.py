@@ -62,7 +62,11 @@ class BeatsConfig(Checked):
         return Split(shuffled.train[: self.train_beats or None], whole.validation, whole.test)
 
     def parts(self, beats: Beats) -> tuple[Split, Split]:
-        """The whole split, and the same with every part shuffled, so that the first beats of a part represent it."""
+        """The whole split, and the same with every part shuffled, so that the first beats of a part represent it.
+
+        Raises:
+            EcglibError: the beats are not those of this config.
+        """
         if beats.fingerprint != self.data:
             raise EcglibError("The beats are not those this config was made for: make it with data=beats.fingerprint.")
         if self.split == "report":

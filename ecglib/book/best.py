@@ -52,7 +52,7 @@ def _facts(results: Path) -> dict[str, str]:
         "together": rounded(together["macro-AUC, 95 % over seeds"]),
         "together_patients": rounded(together["over patients"]),
         "warp": f"{reports.value('beatgan.warp.auc'):.3f}",
-        "r1_student": f"{reports.value('r1.student.auc'):.3f}",
+        "r1_teacher": f"{reports.value('r1.teacher.auc'):.3f}",
         "anobeat": f"{reports.value('anobeat.auc'):.3f}",
         "ensemble": f"{reports.value('ptbxl.ensemble'):.3f}",
         "resnet_published": f"{reports.value('ptbxl.resnet1d_wang'):.3f}",

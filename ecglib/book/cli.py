@@ -1,7 +1,7 @@
 """The command line: run the notebooks under a profile, fetch and verify the databases, export and use a classifier.
 
 Exit codes: 0 done; 1 something is wrong and the message on stderr says what to do; 2 wrong usage; 75 the budget of
-`ecglib train` ended before its work, and the same command goes on; 130 interrupted.
+`ecglib train` ended before its work, and the same command goes on; 130 interrupted; 141 nobody reads the output.
 """
 
 import argparse

@@ -4,7 +4,7 @@
 - `losses`: distillation as coded and corrected; `frskd`: self-distillation
 - `training`, `task`, `run`: one epoch; `ClassifierConfig`, its whole training; `ClassifierRun`, what is kept of it
 - `pretraining`: convolutions that contrast has trained
-- `arms`: every arm with its control
+- `arms`: every arm with its control; `steps`: those that train the student better
 - `prune`, `quantise`, `attempts`, `slips`: what R3 did to its network, and what makes one fall
 - `contract`, `onnx`, `deployed`, `measure`, `export`, `classify`: a network as a file, in INT8, and in use
 - `baselines`: boosted trees on the median beat

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from ecglib.classifier import onnx, prune, quantise, training
-from ecglib.classifier.export import CALIBRATION
+from ecglib.classifier.export import CALIBRATION, calibration_records
 from ecglib.classifier.networks import build
 from ecglib.classifier.onnx import Contract
 from ecglib.classifier.run import ClassifierRun
@@ -21,7 +21,7 @@ from ecglib.classifier.task import ClassifierConfig
 from ecglib.core.seeds import seed_everything
 from ecglib.data.ptbxl import SUPERCLASSES, Records
 from ecglib.show.words import shown
-from ecglib.stats.metrics import Interval, mean_interval
+from ecglib.stats.metrics import OverSeeds, mean_interval
 from ecglib.stats.multilabel import class_metrics, macro_auc, rounded_auc
 
 FLOAT, MASKED, DYNAMIC = "float", "masked, as R3", "quantize_dynamic, as R3"
@@ -71,8 +71,7 @@ def attempts(
     found[TRAINED] = trained.predictions["validation_logits"]
     seed_everything(config.training.seed)
     found[FRESH] = training.predict(build(config.network, len(run.leads)), seen).numpy()
-    chosen = np.sort(np.random.default_rng(0).permutation(split.train)[:CALIBRATION])
-    calibration = records.seen(chosen, run.leads)
+    calibration = calibration_records(records, split.train, run.leads)
     with tempfile.TemporaryDirectory() as folder:
         source, path = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.export(network, run.scaler, Contract(onnx.lead_names(tuple(run.leads))), source)
@@ -128,7 +127,7 @@ def epochs(plain: Sequence[ClassifierRun], trained: Sequence[ClassifierRun]) -> 
     return pd.DataFrame(rows).fillna("-").set_index(["training", "seed"])
 
 
-def as_r3(answers: Sequence[Mapping[str, np.ndarray]], targets: np.ndarray) -> dict[str, Interval]:
+def as_r3(answers: Sequence[Mapping[str, np.ndarray]], targets: np.ndarray) -> dict[str, OverSeeds]:
     """Key of `reports.CLAIMS` -> macro-AUC in %, rounded as in R3, of what R3 did to its network."""
     attempted = {"r3.pruned.auc": MASKED, "r3.quantised.auc": TRAINED}
     return {

@@ -24,7 +24,6 @@ from ecglib.stats.comparisons import (
     limited,
     p_value,
     unpaired,
-    without_rounding,
 )
 from ecglib.stats.margins import equivalence_table
 from ecglib.stats.metrics import Change, Interval
@@ -110,7 +109,7 @@ def of_differences(found: Change, part: str = TEST) -> Paired:
     """
     if found.differences is None or found.over_seeds is None or found.over_patients is None:
         raise EcglibError("This change has no paired differences to be judged: give one such as `deployed.change`.")
-    differences, others = without_rounding(found.differences), found.over_patients
+    differences, others = found.differences, found.over_patients
     # No table shows an interval over records beside that over patients, so that over patients stands in both places.
     test = Comparison(differences, found.over_seeds, others, others, p_value(differences))
     seeds = f"seeds: {len(differences)}"
@@ -215,10 +214,7 @@ def equal(found: Mapping[str, Claimed | Measured], limit: str = "") -> pd.DataFr
         if not isinstance(one.test, Comparison):
             raise EcglibError(f"{name} is not paired: two one-sided tests need trainings that belong together.")
         questions[name] = one.test.differences, one.test.over_patients
-    table = equivalence_table(questions)
-    for column in table.columns:
-        if column.startswith("within") and ": p (" not in column:
-            table[column] = [limited(words, limit) for words in table[column]]
+    table = equivalence_table(questions, limit)
     table.insert(0, "records", [one.part for one in changes.values()])
     table["seeds"] = [one.trained.removeprefix("seeds: ") for one in changes.values()]
     return table

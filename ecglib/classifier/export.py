@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def quantise(run: ClassifierRun, records: Records, profile: str, source: Path, p
             f"{run.folder.name} was made with other records than the {len(records):,} here: INT8 needs those to be "
             "calibrated and tested. Train it again with these, or leave out --int8."
         )
-    onnx.quantise(source, path, calibration_records(run, records))
+    onnx.quantise(source, path, calibration_records(records, ptbxl.benchmark_split(records).train, run.leads))
     session, split = onnx.open_model(path), ptbxl.benchmark_split(records)
     parts = {"validation": split.validation, "test": split.test}
     answers = {f"{name}_logits": onnx.run(session, records.seen(members, run.leads)) for name, members in parts.items()}
@@ -69,11 +69,10 @@ def _contract(run: ClassifierRun, profile: str, answers: Mapping[str, np.ndarray
     )
 
 
-def calibration_records(run: ClassifierRun, records: Records) -> np.ndarray:
-    """Training records (N, L, 1000) of the data set's own split in millivolts."""
-    train = ptbxl.benchmark_split(records).train
+def calibration_records(records: Records, train: np.ndarray, leads: Sequence[int]) -> np.ndarray:
+    """Some of the training records (`CALIBRATION`, L, 1000) in millivolts, the same in every call."""
     chosen = np.sort(np.random.default_rng(0).permutation(train)[:CALIBRATION])
-    return records.seen(chosen, run.leads)
+    return records.seen(chosen, leads)
 
 
 def export_best(
@@ -124,13 +123,11 @@ def run_of(place: Path) -> tuple[ClassifierRun, str]:
     return run, folder.parent.parent.name
 
 
-def contract_of_best(
-    kind: str, profile: str, int8: bool = False, data_root: str | None = None, output: str | None = None
-) -> Contract:
+def contract_of_best(kind: str, profile: str, int8: bool = False) -> Contract:
     """The contract of the file that `export_best` writes from these arguments: it is written and read back."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        export_best(kind, profile, path, int8, data_root, output)
+        export_best(kind, profile, path, int8)
         return onnx.read_contract(path)
 
 

@@ -39,15 +39,15 @@ class Fusion(nn.Module):
 class SelfTeacher(nn.Module):
     """Refined features and logits from a classifier's features; `channels` are those of its blocks, first to last."""
 
-    def __init__(self, channels: Sequence[int], classes: int = CLASSES, width: int = WIDTH) -> None:
+    def __init__(self, channels: Sequence[int], width: int = WIDTH) -> None:
         super().__init__()
         self.lateral = nn.ModuleList([Conv1d(inputs, width, 1) for inputs in channels])
         self.down = nn.ModuleList([Fusion(2, width) for _ in channels[:-1]])
         self.up = nn.ModuleList([Fusion(3, width) for _ in channels[1:-1]] + [Fusion(2, width)])
-        self.classifier = nn.Linear(width, classes)
+        self.classifier = nn.Linear(width, CLASSES)
 
     def forward(self, features: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
-        """Features (B, C_i, T_i) -> refined maps (B, width, T_i), and logits (B, classes)."""
+        """Features (B, C_i, T_i) -> refined maps (B, width, T_i), and logits (B, 5)."""
         level = [lateral(part) for lateral, part in zip(self.lateral, features, strict=True)]
         path = [level[-1]]
         for own, fuse in zip(reversed(level[:-1]), reversed(self.down), strict=True):

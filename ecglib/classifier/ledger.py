@@ -14,7 +14,7 @@ from ecglib.classifier.task import Distillation
 from ecglib.classifier.training import Settings
 from ecglib.core.cost import count_parameters, layer_table
 from ecglib.data.ptbxl import LEADS, SAMPLES, SUPERCLASSES
-from ecglib.stats.metrics import Interval, mean_interval
+from ecglib.stats.metrics import Interval, OverSeeds, mean_interval
 from ecglib.stats.multilabel import rounded_auc
 
 KNOWN = 0.99  # share of the ages that has to be there before they are set beside R3's
@@ -35,14 +35,17 @@ OF_STUDENT = ("alone", "kd")  # arms whose network is a parameter of the noteboo
 
 
 def measured_r3(
-    index: pd.DataFrame, runs: Mapping[str, Sequence[ClassifierRun]], student: str, attempts: Mapping[str, Interval]
-) -> tuple[dict[str, float | str | Interval], dict[str, Interval], dict[str, str]]:
+    index: pd.DataFrame,
+    runs: Mapping[str, Sequence[ClassifierRun]],
+    student: str,
+    attempts: Mapping[str, float | OverSeeds],
+) -> tuple[dict[str, float | str | OverSeeds], dict[str, Interval], dict[str, str]]:
     """What was measured of R3's numbers, counted as in R3 (class AUCs rounded) and corrected, and why some are missing.
 
     As coded is R3's whole program: the best epoch on validation records, the last on test records, as R3 shows them.
     Corrected is the macro-AUC over seeds on the same part of the data set's own folds. `runs` maps a network or arm to
     its runs. `student` is the network that was taught; only "student" is compared with R3's own. `attempts` come from
-    `attempts.as_r3`.
+    `attempts.as_r3`, with the share of channels that was masked.
     """
     built = {
         "inception": Inception(),
@@ -50,8 +53,8 @@ def measured_r3(
         "teacher": networks.teacher(),
         "student": networks.student(),
     }
-    found: dict[str, float | str | Interval] = {f"r3.{name}": int(index[name].sum()) for name in SUPERCLASSES}
-    found |= {"r3.patients": index["patient_id"].nunique(), "r3.pruned.amount": reports.value("r3.pruned.amount")}
+    found: dict[str, float | str | OverSeeds] = {f"r3.{name}": int(index[name].sum()) for name in SUPERCLASSES}
+    found["r3.patients"] = index["patient_id"].nunique()
     reasons: dict[str, str] = {}
     age = index["age"].where(index["age"] < 120)  # PTB-XL writes 300 for people above 89
     if age.notna().mean() > KNOWN:

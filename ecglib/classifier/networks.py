@@ -1,6 +1,6 @@
 """The classifiers of report R3 (figures 7-1, 8-1, 16-1, 17-1, table 2), and the field's strongest small reference.
 
-All map x (B, leads, T) to logits (B, classes); the sigmoid that ends R3's networks is in the loss. T may differ from
+All map x (B, leads, T) to logits (B, 5); the sigmoid that ends R3's networks is in the loss. T may differ from
 1,000 samples except for the Inception network, whose dense layer needs it.
 """
 
@@ -18,8 +18,9 @@ from ecglib.data.ptbxl import LEADS, SAMPLES, SUPERCLASSES
 
 CLASSES = len(SUPERCLASSES)
 DROPOUT = 0.5  # R3's programs
+KERNEL = 10  # samples of every convolution of a `ConvNet`
 # R3 table 2 names no widths, only how many parameters its CNNs of two to four convolutions have. These come nearest
-# with the teacher's block and kernel 10.
+# with the teacher's block and `KERNEL`.
 LADDER: dict[str, tuple[int, ...]] = {
     "6.5M": (100, 250, 500, 1000),
     "1.5M": (100, 250, 500),
@@ -37,9 +38,7 @@ class ConvNet(nn.Module):
     def __init__(
         self,
         widths: Sequence[int],
-        kernel: int = 10,
         leads: int = len(LEADS),
-        classes: int = CLASSES,
         normalised: bool = True,
         dropout: float = DROPOUT,
     ) -> None:
@@ -47,10 +46,10 @@ class ConvNet(nn.Module):
         self.blocks = nn.ModuleList()
         for inputs, width in zip((leads, *widths), widths, strict=False):
             normalise = [nn.BatchNorm1d(width)] if normalised else []
-            self.blocks.append(Hidden(Conv1d(inputs, width, kernel), *normalise, nn.ReLU(), nn.MaxPool1d(2)))
+            self.blocks.append(Hidden(Conv1d(inputs, width, KERNEL), *normalise, nn.ReLU(), nn.MaxPool1d(2)))
         self.pool = nn.AdaptiveAvgPool1d(1)
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(widths[-1], classes)
+        self.classifier = nn.Linear(widths[-1], CLASSES)
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The output of every block."""
@@ -62,7 +61,7 @@ class ConvNet(nn.Module):
         return found
 
     def head(self, features: Tensor) -> Tensor:
-        """Logits (B, classes) from the last block's output."""
+        """Logits (B, 5) from the last block's output."""
         return self.classifier(self.dropout(self.pool(features).flatten(1)))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -101,7 +100,7 @@ def unnormalised(leads: int = len(LEADS), dropout: float = DROPOUT) -> ConvNet:
 class Plain(nn.Module):
     """Figure 8-1, R3's plain CNN without BatchNorm: 429,505 parameters."""
 
-    def __init__(self, leads: int = len(LEADS), dropout: float = DROPOUT, classes: int = CLASSES) -> None:
+    def __init__(self, leads: int = len(LEADS), dropout: float = DROPOUT) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(
             [Conv1d(leads, 50, 5), Conv1d(50, 100, 10), Conv1d(100, 150, 5), Conv1d(150, 200, 10)]
@@ -109,7 +108,7 @@ class Plain(nn.Module):
         self.halve = nn.MaxPool1d(2)
         self.pool = nn.AdaptiveAvgPool1d(1)
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(200, classes)
+        self.classifier = nn.Linear(200, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
         for number, convolution in enumerate(self.convolutions):
@@ -122,7 +121,7 @@ class Plain(nn.Module):
 class Inception(nn.Module):
     """Figure 7-1: 4,265,189 trained parameters and 1,088 running statistics; x is (B, leads, 1000)."""
 
-    def __init__(self, leads: int = len(LEADS), classes: int = CLASSES) -> None:
+    def __init__(self, leads: int = len(LEADS)) -> None:
         super().__init__()
 
         def convolution(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
@@ -145,7 +144,7 @@ class Inception(nn.Module):
                 Hidden(nn.MaxPool1d(3, stride=1, padding=1), convolution(64, 64, 1)),
             ]
         )
-        self.head = nn.Sequential(dense(4 * 64 * SAMPLES // 8, 128), dense(128, 128), nn.Linear(128, classes))
+        self.head = nn.Sequential(dense(4 * 64 * SAMPLES // 8, 128), dense(128, 128), nn.Linear(128, CLASSES))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
@@ -177,13 +176,14 @@ class ResNet(nn.Module):
     one hidden layer of 128 units.
     """
 
-    def __init__(self, leads: int = len(LEADS), classes: int = CLASSES, width: int = 128) -> None:
+    def __init__(self, leads: int = len(LEADS)) -> None:
         super().__init__()
+        width = 128
         self.stem = Hidden(Conv1d(leads, width, 7, padding=3, bias=False), nn.BatchNorm1d(width), nn.ReLU())
         self.blocks = Hidden(_ResidualBlock(width, 1), _ResidualBlock(width, 2), _ResidualBlock(width, 2))
         self.head = nn.Sequential(
             *(nn.BatchNorm1d(2 * width), nn.Dropout(0.25), nn.Linear(2 * width, width), nn.ReLU()),
-            *(nn.BatchNorm1d(width), nn.Dropout(0.5), nn.Linear(width, classes)),
+            *(nn.BatchNorm1d(width), nn.Dropout(0.5), nn.Linear(width, CLASSES)),
         )
 
     def forward(self, x: Tensor) -> Tensor:

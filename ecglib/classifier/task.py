@@ -37,7 +37,9 @@ UNTRAINED = "untrained"  # R3's program made its teacher anew and never trained 
 SELF = "self"
 BOOSTED_TREES = "trees"  # boosted trees, each record being judged by those that learned from other folds
 PARTS = ("validation", "test")
-TEACHER_STREAM = 1  # sets the weights of an untrained teacher apart from the student's
+# Sets the weights of an untrained teacher apart from the student's. The same numbers order the records of the first
+# epoch, which has no bearing on random weights; to change that would make the runs of R3's program others.
+TEACHER_STREAM = 1
 
 
 @dataclass(frozen=True)
@@ -360,7 +362,7 @@ def best_run(store: Path, kind: str) -> ClassifierRun:
     counts, unless it was pruned or goes on from another run.
 
     Raises:
-        EcglibError: there is none.
+        EcglibError: there is none, or they were trained on different records.
     """
     if not KIND.fullmatch(kind):
         raise EcglibError(f"{kind!r} is no kind of run: give one such as student, student-1lead or resnet.")
@@ -371,6 +373,11 @@ def best_run(store: Path, kind: str) -> ClassifierRun:
     if not runs:
         raise EcglibError(
             f"{store} has no finished {kind!r} with weights: 'ecglib run 05 --profile {store.parent.name}' trains one."
+        )
+    if len({run.config["data"] for run in runs}) > 1:
+        raise EcglibError(
+            f"{store} has {kind!r} trained on different records, whose losses do not compare: move the folders of those"
+            " that are not wanted elsewhere."
         )
     return min(runs, key=lambda run: float(run.history["validation_loss"].min()))
 

@@ -1,4 +1,4 @@
-"""What everything else stands on, and what knows nothing of ECGs.
+"""What everything else stands on, and what reads no ECG.
 
 - `errors`: the one exception that a user is meant to read, and the one warning
 - `files`: writing files so that an interruption leaves nothing half written; where results go

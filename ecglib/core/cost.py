@@ -39,10 +39,10 @@ def layer_table(model: nn.Module, x: Tensor, statistics: bool = False) -> list[t
 
 
 @torch.no_grad()
-def milliseconds_per_beat(model: nn.Module, x: Tensor, repeats: int = 20) -> float:
-    """Median wall time of one forward pass of x (B, C, T), divided by B; three passes warm up."""
+def milliseconds_per_beat(model: nn.Module, x: Tensor) -> float:
+    """Median wall time of twenty forward passes of x (B, C, T), divided by B; three more warm up."""
     seconds = []
-    for _ in range(repeats + 3):
+    for _ in range(3 + 20):
         _synchronise(x)
         started = time.perf_counter()
         model(x)

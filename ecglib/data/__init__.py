@@ -7,7 +7,8 @@
 - `mitbih`: MIT-BIH as beats under R1's protocol
 - `r_peaks`: Hamilton's R-peak detector
 - `ptbxl`: PTB-XL as 12-lead records under R3's protocol; `ptbxl_index`: its tables, read strictly
-- `recordings`: opening a recording of one's own; `recording` and `recording_wfdb`, `_edf`, `_table`: its kinds
+- `recordings`: opening a recording of one's own; `recording`, and its kinds
+  `recording_wfdb`, `recording_edf`, `recording_table`
 - `quality`: is a piece of a recording an ECG?
 - `split`: training, validation and test
 - `augment`: changes to a beat that do not change its class

@@ -250,7 +250,11 @@ def _make_folders(folder: Path, names: Iterable[str], again: str) -> None:
 
 
 def wanted(text: str, source: str) -> dict[str, str]:
-    """The entries of PTB-XL's list of checksums that are used here."""
+    """The entries of PTB-XL's list of checksums that are used here.
+
+    Raises:
+        EcglibError: the list lacks some.
+    """
     names = parse_checksums(text, source)
     used = {name: names[name] for name in names if name in PTBXL_METADATA or name.startswith("records100/")}
     missing = [name for name in PTBXL_METADATA if name not in used]

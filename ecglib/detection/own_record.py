@@ -94,7 +94,7 @@ def answers(signals: np.ndarray, intervals: np.ndarray, usual: Usual = Usual()) 
     return found
 
 
-def embedding_answers(embeddings: np.ndarray, intervals: np.ndarray, usual: Usual = Usual()) -> np.ndarray:
+def embedding_answers(embeddings: np.ndarray, intervals: np.ndarray) -> np.ndarray:
     """The same question asked of an encoder: how far is each beat's embedding from the usual one? (M,) float32.
 
     The distance is one minus the cosine with the mean embedding of the latest beats. `embeddings` (M, d) are those of
@@ -102,7 +102,7 @@ def embedding_answers(embeddings: np.ndarray, intervals: np.ndarray, usual: Usua
     """
     unit = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-9)
     found = np.empty(len(unit), dtype=np.float32)
-    for reference in _references(known_intervals(intervals), usual):
+    for reference in _references(known_intervals(intervals), Usual()):
         template = unit[reference.latest].mean(axis=0)
         template /= max(float(np.linalg.norm(template)), 1e-9)
         spread = np.median(1 - unit[reference.latest] @ template)

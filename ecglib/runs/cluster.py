@@ -81,6 +81,8 @@ def train_on(
                     for replaced in ("metrics.json", PUBLISHED):
                         (store / run / replaced).unlink(missing_ok=True)
                 _write(store / run, files)
+            elif any(futures[one].status == "error" for one in graph[run]):
+                event = "left"  # dask gives it the error of its parent
             else:
                 event = f"its workers died: give them more memory or time ({future.exception()})"
             if event == "finished":

@@ -273,7 +273,7 @@ def pack(store: Path, chapter_of: Callable[[str, Mapping[str, Any], Mapping[str,
     facts, histories = dict(before.facts), dict(before.histories)
     for path in sorted(store.glob("*/metrics.json")):
         run = path.parent
-        StoredRun(run).arrays()  # the bundle keeps no digest of a file, so it is checked here
+        StoredRun(run).arrays()  # the digest is that of the file, which the bundle does not have: it is checked here
         with reading(run / "history.csv"):
             histories[run.name] = (run / "history.csv").read_text(encoding="utf-8")
         columns = histories[run.name].splitlines()[0].split(",")

@@ -9,9 +9,9 @@ from ecglib import reports
 from ecglib.core.errors import EcglibError
 from ecglib.show.words import reproduction_verdict, shown
 from ecglib.stats import metrics
-from ecglib.stats.metrics import Interval
+from ecglib.stats.metrics import Interval, OverSeeds
 
-Measured = Mapping[str, float | str | Interval]
+Measured = Mapping[str, float | str | OverSeeds]
 
 
 def ledger(report: str, measured: Measured, reasons: Mapping[str, str]) -> pd.DataFrame:
@@ -43,12 +43,11 @@ def judged_ledger(
     measured: Measured,
     corrected: Mapping[str, Interval],
     reasons: Mapping[str, str],
-    seeds: int,
     limit: str,
 ) -> pd.DataFrame:
     """`ledger` with what a sound way of measuring gives, and a verdict for every number.
 
-    A macro-AUC (in %, with its interval over at least `seeds` seeds) is judged by what was measured as coded on the
+    A macro-AUC (in %, with its interval over seeds) is judged by what was measured as coded on the
     same part of the data, `Claim.part`. The corrected column shows the same part of the data set's own folds.
     `limit` says what of data and budget is not the report's, "" for nothing.
     """
@@ -58,8 +57,8 @@ def judged_ledger(
         if claim.report != report:
             continue
         found = measured.get(key)
-        if isinstance(found, Interval):
-            verdict = reproduction_verdict(claim.value, found, seeds) if not limit else f"not comparable: {limit}"
+        if isinstance(found, OverSeeds):
+            verdict = reproduction_verdict(claim.value, found) if not limit else f"not comparable: {limit}"
         elif isinstance(found, float | int):
             digits = len(repr(claim.value).partition(".")[2])  # as many as the report gives
             verdict = "as published" if round(found, digits) == claim.value else "differs"

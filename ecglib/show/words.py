@@ -3,14 +3,15 @@
 import numpy as np
 
 from ecglib.stats import metrics
-from ecglib.stats.metrics import Interval
+from ecglib.stats.metrics import Interval, OverSeeds
 
 
-def reproduction_verdict(published: float, interval: Interval, seeds: int) -> str:
+def reproduction_verdict(published: float, interval: OverSeeds) -> str:
     """Whether a further training of ours could give the published number, which comes from one training."""
-    if seeds < metrics.MIN_SEEDS:
+    if interval.seeds < metrics.MIN_SEEDS:
         return metrics.FEW
-    reach = (interval.high - interval.value) * np.sqrt(seeds + 1)  # from the mean's interval to a single value's
+    # From the interval of the mean to that of a single value.
+    reach = (interval.high - interval.value) * np.sqrt(interval.seeds + 1)
     if abs(published - interval.value) <= reach:
         return "reproduced: a further training could give it"
     return "higher than reported" if interval.value > published else "lower than reported"

@@ -73,12 +73,15 @@ class EncoderConfig(BeatsConfig):
         return EncoderRun(store / self.run_id)
 
     def untrained(self) -> BaseEncoder:
-        """The encoder before training, in evaluation mode on the CPU."""
+        """The encoder before training, in evaluation mode on the CPU. Random numbers start from the seed."""
         seed_everything(self.training.seed)
         return BaseEncoder(len(self.leads), self.width).eval()
 
     def normalising(self, beats: Beats) -> BaseEncoder:
-        """The control of the trained encoder: initial weights, with BatchNorm statistics from views of its beats."""
+        """The control of the trained encoder: initial weights, with BatchNorm statistics from views of its beats.
+
+        Random numbers start from the seed.
+        """
         encoder = self.untrained()
         x = self.x(beats, self.choose(beats).train)
         views = (random_view(part, self.views) for part in x.split(self.training.batch_size))

@@ -150,7 +150,7 @@ def _detectable(error: float, freedom: float, questions: int) -> float:
     return error * float(optimize.brentq(lacking, 0, 3 * critical + 10))
 
 
-def compare(arm: Sequence[Tested], control: Sequence[Tested], by: Rule | str = CORRECTED) -> Comparison:
+def compare(arm: Sequence[Tested], control: Sequence[Tested], by: Rule | str) -> Comparison:
     """Pair two arms seed by seed, by the AUC of a rule or of a key (see `Tested`).
 
     Both arms are in the order of their seeds. The control may have more runs; its first ones are the partners. Partners
@@ -172,18 +172,13 @@ def compare(arm: Sequence[Tested], control: Sequence[Tested], by: Rule | str = C
     if len(offsets) > 1 or not offsets <= {0, STUDENT_SEED, -STUDENT_SEED}:
         raise EcglibError(f"Runs of seeds {seeds} and {others} do not pair in this order.")
     values, control_values = ([run.metrics[key]["auc"] for run in runs] for runs in (arm, partners))
-    differences = without_rounding(np.subtract(values, control_values))
+    differences = metrics.without_rounding(np.subtract(values, control_values))
     over_seeds = metrics.mean_interval(differences)
     over_beats, over_patients = (
         metrics.percentiles(over_seeds.value, _mean(arm, key, unit) - _mean(partners, key, unit))
         for unit in (False, True)
     )
     return Comparison(differences, over_seeds, over_beats, over_patients, p_value(differences))
-
-
-def without_rounding(differences: np.ndarray) -> np.ndarray:
-    """Differences of numbers around 1 in which those of rounding alone are exactly 0."""
-    return np.where(np.abs(differences) < 1e-12, 0.0, differences)
 
 
 def p_value(differences: np.ndarray) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ecglib.stats.comparisons import counted, holm, p_header, shown_p
+from ecglib.stats.comparisons import counted, holm, limited, p_header, shown_p
 from ecglib.stats.metrics import FEW, LEVEL, MIN_SEEDS, Interval
 
 # Two macro-AUCs count as equal within this. It is R3's own resolution: R3 rounds class AUCs to two decimals, so that a
@@ -39,12 +39,11 @@ def equivalence(differences: np.ndarray, margin: float) -> float:
     return max(above(differences, -margin), above(-differences, -margin))
 
 
-def equivalence_table(
-    questions: Mapping[str, tuple[np.ndarray, Interval]], margin: float = EQUAL_MARGIN
-) -> pd.DataFrame:
-    """Whether pairs are equal within half, once and double the margin: seeds by TOST after Holm, patients by interval.
+def equivalence_table(questions: Mapping[str, tuple[np.ndarray, Interval]], limit: str = "") -> pd.DataFrame:
+    """Whether pairs are equal within half, once and twice `EQUAL_MARGIN`: seeds by TOST, Holm; patients by interval.
 
     `questions` maps what is claimed to be equal to the differences (seeds,) and their mean's interval over patients.
+    `limit` says what of data and budget is not the report's, "" for nothing.
     """
     rows = {
         name: {
@@ -55,12 +54,12 @@ def equivalence_table(
         for name, (differences, over_patients) in questions.items()
     }
     for factor in (0.5, 1, 2):
-        limit = factor * margin
-        adjusted = holm([equivalence(differences, limit) for differences, _ in questions.values()])
+        margin = factor * EQUAL_MARGIN
+        adjusted = holm([equivalence(differences, margin) for differences, _ in questions.values()])
         for (name, (_, over_patients)), p in zip(questions.items(), adjusted, strict=True):
-            within = max(-over_patients.low, over_patients.high) < limit
-            rows[name][f"within {limit:g}: {p_header(counted(adjusted))}"] = shown_p(p)
-            rows[name][f"within {limit:g}"] = verdict("equal", float(p), within)
+            within = max(-over_patients.low, over_patients.high) < margin
+            rows[name][f"within {margin:g}: {p_header(counted(adjusted))}"] = shown_p(p)
+            rows[name][f"within {margin:g}"] = limited(verdict("equal", float(p), within), limit)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("equal?")
 
 

@@ -42,6 +42,13 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class OverSeeds(Interval):
+    """The mean over seeds with Student's t interval."""
+
+    seeds: int
+
+
+@dataclass(frozen=True)
 class Change:
     """A number before and after something was done, in the report or here; a single run has no intervals."""
 
@@ -151,7 +158,7 @@ def min_max(scores: np.ndarray, over: np.ndarray | None = None) -> np.ndarray:
     `over` (M,) defaults to the scores themselves.
 
     Raises:
-        EcglibError: those of `over` are all equal.
+        EcglibError: those of `over` are all equal, or there are none.
     """
     whole = scores if over is None else over
     if len(whole) == 0:
@@ -163,7 +170,11 @@ def min_max(scores: np.ndarray, over: np.ndarray | None = None) -> np.ndarray:
 
 
 def per_class_auc(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """AUC of each abnormal class against the normal beats alone; `labels` (N,) of class names."""
+    """AUC of each abnormal class against the normal beats alone; `labels` (N,) of class names.
+
+    Raises:
+        EcglibError: there are not as many labels as scores.
+    """
     if labels.shape != scores.shape:
         raise EcglibError(f"Labels {labels.shape} and scores {scores.shape} do not fit: both must be (N,).")
     result = {}
@@ -210,7 +221,7 @@ def _precision(hits: np.ndarray, false_alarms: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _draws(count: int, resamples: int, seed: int) -> np.ndarray:
+def _draws(count: int, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
     """How often each of `count` members is drawn in each resample: (resamples, count) small integers."""
     rng = np.random.default_rng(seed)
     drawn = np.empty((resamples, count), dtype=np.uint8)
@@ -244,20 +255,14 @@ def resampled(
     return {name: np.concatenate(parts) for name, parts in values.items()}
 
 
-def resampled_auc(
-    abnormal: np.ndarray,
-    scores: np.ndarray,
-    groups: np.ndarray | None = None,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> np.ndarray:
+def resampled_auc(abnormal: np.ndarray, scores: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
     """The "auc" of `resampled`, (R,), at a fraction of its time if there are `groups`.
 
     The AUC is the share of the pairs of an abnormal and a normal beat in which the abnormal one has the higher score.
     Such pairs are counted once for each pair of groups; a resample that draws the groups w times has w' pairs w.
     """
     if groups is None:
-        return resampled(abnormal, scores, None, resamples, seed)["auc"]
+        return resampled(abnormal, scores)["auc"]
     abnormal, scores = checked(abnormal, scores)
     members = _members(groups, len(scores))
     count = int(members.max()) + 1
@@ -267,16 +272,16 @@ def resampled_auc(
     below = np.cumsum(normal, axis=0) - normal / 2  # normal beats of each group below a rank, and half of those on it
     pairs = np.zeros((count, count))
     np.add.at(pairs, members[abnormal], below[ranks[abnormal]])
-    draws = _draws(count, resamples, seed).astype(np.float64)
+    draws = _draws(count).astype(np.float64)
     positives, negatives = (draws @ np.bincount(members[kind], minlength=count) for kind in (abnormal, ~abnormal))
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.einsum("rg,rg->r", draws @ pairs, draws) / (positives * negatives)
 
 
-def resampled_mean(values: np.ndarray, groups: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+def resampled_mean(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """The mean of `values` (N,) in each resample of whole groups (N,), the same that `resampled` draws: (R,)."""
     members = _members(groups, len(values))
-    draws = _draws(int(members.max()) + 1, resamples, seed).astype(np.float64)
+    draws = _draws(int(members.max()) + 1).astype(np.float64)
     sums, sizes = np.bincount(members, values), np.bincount(members)
     return (draws @ sums) / (draws @ sizes)
 
@@ -288,7 +293,7 @@ def percentiles(value: float, resampled_values: np.ndarray) -> Interval:
     return Interval(value, float(low), float(high))
 
 
-def mean_interval(values: np.ndarray | list[float]) -> Interval:
+def mean_interval(values: np.ndarray | list[float]) -> OverSeeds:
     """The mean over seeds with Student's t interval, which is infinite below `MIN_SEEDS` seeds.
 
     Raises:
@@ -299,9 +304,14 @@ def mean_interval(values: np.ndarray | list[float]) -> Interval:
         raise EcglibError("There is no value to take the mean of: no run is finished.")
     mean = float(sample.mean())
     if len(sample) < MIN_SEEDS:
-        return Interval(mean, float("-inf"), float("inf"))
+        return OverSeeds(mean, float("-inf"), float("inf"), len(sample))
     half = float(stats.t.ppf((1 + LEVEL) / 2, len(sample) - 1) * stats.sem(sample))
-    return Interval(mean, mean - half, mean + half)
+    return OverSeeds(mean, mean - half, mean + half, len(sample))
+
+
+def without_rounding(differences: np.ndarray) -> np.ndarray:
+    """Differences of numbers around 1 in which those of rounding alone are exactly 0."""
+    return np.where(np.abs(differences) < 1e-12, 0.0, differences)
 
 
 def paired_change(numbers: Sequence[Sequence[float]], drawn: Sequence[Sequence[np.ndarray]]) -> Change:
@@ -310,7 +320,7 @@ def paired_change(numbers: Sequence[Sequence[float]], drawn: Sequence[Sequence[n
     Given are, before and after, the number of each seed, and its resamples over patients (R,).
     """
     (before, after), (drawn_before, drawn_after) = numbers, drawn
-    differences = np.subtract(after, before)
+    differences = without_rounding(np.subtract(after, before))
     over_seeds = mean_interval(differences)
     over_patients = percentiles(over_seeds.value, np.mean(drawn_after, axis=0) - np.mean(drawn_before, axis=0))
     return Change(float(np.mean(before)), float(np.mean(after)), over_seeds, over_patients, differences)

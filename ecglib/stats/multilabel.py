@@ -95,6 +95,7 @@ def brier(targets: np.ndarray, probabilities: np.ndarray) -> float:
 
 def resampled_brier(targets: np.ndarray, probabilities: np.ndarray, patients: np.ndarray) -> np.ndarray:
     """Brier score of each bootstrap resample of whole patients, the same that `resampled_auc` draws: (R,)."""
+    targets, probabilities = _checked(targets, probabilities, probable=True)
     return metrics.resampled_mean(((probabilities - targets) ** 2).mean(axis=1), patients)
 
 

@@ -265,8 +265,8 @@ def everything(tmp_path):
 
 
 def test_every_number_of_r3_is_in_the_ledger_on_its_own_part(everything, simulated_root):
-    index, attempts = ptbxl.load_index(simulated_root), {"r3.pruned.auc": metrics.Interval(85.0, 84.0, 86.0)}
-    attempts["r3.quantised.auc"] = attempts["r3.pruned.auc"]
+    index, attempts = ptbxl.load_index(simulated_root), {"r3.pruned.auc": metrics.OverSeeds(85.0, 84.0, 86.0, 3)}
+    attempts |= {"r3.quantised.auc": attempts["r3.pruned.auc"], "r3.pruned.amount": 0.2}
     found, corrected, reasons = measured_r3(index, everything, "student", attempts)
     keys = {key for key, claim in reports.CLAIMS.items() if claim.report == "R3"}
     assert set(found) | set(reasons) == keys
@@ -292,14 +292,14 @@ def test_every_number_of_r3_is_in_the_ledger_on_its_own_part(everything, simulat
     ):
         assert found[f"r3.{name}"] == pytest.approx(reports.value(f"r3.{name}"), abs=0.01), name
     assert (found["r3.alpha"], found["r3.temperature"], found["r3.epochs"]) == (0.7, 1.0, 2)
-    table = ledger.judged_ledger("R3", found, corrected, reasons, 3, limit="at this budget")
+    table = ledger.judged_ledger("R3", found, corrected, reasons, limit="at this budget")
     assert table.loc["macro-AUC of the student with KD, test", "records"] == "test"
     assert table.loc["macro-AUC of the student with KD, validation", "records"] == "validation"
     assert table.loc["macro-AUC of the student with KD, test", "verdict"] == "not comparable: at this budget"
     assert table.loc["training at most", "verdict"] == "differs"
     assert ((table["measured"] == "-") == (table["why not"] != "")).all()
-    high = dict(found, **{"r3.kd.auc": metrics.Interval(50.0, 49.0, 51.0)})
-    table = ledger.judged_ledger("R3", high, corrected, reasons, 3, limit="")
+    high = dict(found, **{"r3.kd.auc": metrics.OverSeeds(50.0, 49.0, 51.0, 3)})
+    table = ledger.judged_ledger("R3", high, corrected, reasons, limit="")
     assert table.loc["macro-AUC of the student with KD, test", "verdict"] == "lower than reported", "as coded is judged"
 
 

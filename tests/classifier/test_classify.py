@@ -234,6 +234,10 @@ def test_the_exported_student_can_be_used(tmp_path, simulated_root, monkeypatch,
     # What notebook 05 shows is what the command writes: the run with the lowest validation loss, not the first seed.
     assert export.contract_of_best("57K", "smoke", int8=True) == contract
     assert contract.source == task.best_run(store, "57K").folder.name != runs[0].folder.name
+    with monkeypatch.context() as patch:
+        patch.setattr(task.ClassifierRun, "config", property(lambda run: {"data": run.folder.name}))
+        with pytest.raises(EcglibError, match="trained on different records"):
+            task.best_run(store, "57K")
     shown = export.contract_table({"57K": contract})["57K"]
     assert (shown["the run"], shown["precision"], shown["rate, Hz"]) == (runs[1].folder.name, "int8", "100")
     assert shown["metrics"].startswith(f"macro-AUC {contract.metrics['auc']:.3f}")

@@ -154,6 +154,11 @@ def test_an_exported_run_keeps_its_answers(small, runs, records, store, monkeypa
     without = deployed.exported(config, records, store, "smoke", "cpu", files=False)
     assert not without.files
     assert np.array_equal(without.logits["int8"], model.logits["int8"])
+    with monkeypatch.context() as patch:  # the run was trained again since
+        patch.setattr(deployed, "stored_arrays", lambda *_: {name: one + 0.1 for name, one in model.logits.items()})
+        patch.setattr(deployed, "obtain_with_weights", lambda *_: pytest.fail("asked again"))
+        with pytest.raises(pytest.fail.Exception, match="asked again"):
+            deployed.exported(config, records, store, "smoke", "cpu", files=False)
     model.files["float"].unlink()  # answers that came from elsewhere say nothing of files made here
     answers = store / "onnx" / f"{config.run_id}.npz"
     answers.write_bytes(b"of another machine")

@@ -1,5 +1,6 @@
 """`ecglib detect`: block by block it says what the whole record says, and on real records what its labels say."""
 
+import argparse
 import re
 import warnings
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import wfdb
 
+from ecglib.book import own
 from ecglib.book.cli import main
 from ecglib.core.errors import EcglibError, EcglibWarning
 from ecglib.data import mitbih
@@ -277,6 +279,14 @@ def test_the_strip_shows_all_leads_of_the_part_that_was_judged(path, names):
     drawn = recording.resampled(mitbih.FS, 20 * mitbih.FS, 30 * mitbih.FS)
     assert [axis.lines[0].get_ydata() for axis in rows[: len(drawn)]] == [pytest.approx(lead) for lead in drawn]
     plt.close(figure)
+
+
+def test_the_command_judges_and_flags_as_the_library_does():
+    commands = argparse.ArgumentParser().add_subparsers()
+    own.add_commands(commands)
+    options = {option.dest: option for option in commands.choices["detect"]._actions}
+    assert options["flag"].default == detect.THRESHOLD
+    assert tuple(options["model"].choices) == tuple(judges.JUDGES)
 
 
 def test_beatgan_redraws_each_beat(path, tmp_path, capsys):
