@@ -87,10 +87,14 @@ def measured_r1(
 
 
 def run_files(run: BeatGANRun) -> pd.DataFrame:
-    """R1's figure 10, the files that a training leaves, beside those of one of our runs."""
+    """R1's figure 10, the files that a training leaves, beside those of one of our runs, its weights included.
+
+    Raises:
+        EcglibError: the store has no weights of this run.
+    """
     rows = []
     for theirs, key, what, ours in (
-        ("beatgan_folder_0_G.pkl", "g_size", "weights of G", "weights_corrected.safetensors"),
+        ("beatgan_folder_0_G.pkl", "g_size", "weights of G", run.weights_file().name),
         ("beatgan_folder_0_D.pkl", "d_size", "weights of D", None),
         ("beatgan_s_history.pkl", "history_size", "losses and validation numbers", "history.csv"),
         (None, None, "scores of validation and test beats", "predictions.npz"),
@@ -103,7 +107,7 @@ def run_files(run: BeatGANRun) -> pd.DataFrame:
         else:
             found = run.size(ours)
             small = found is not None and found < 1024
-            size = "not kept" if found is None else number(found, "bytes") if small else number(found / 1024, "KiB")
+            size = "-" if found is None else number(found, "bytes") if small else number(found / 1024, "KiB")
         rows.append(
             {
                 "what it holds": what,
