@@ -154,7 +154,7 @@ def test_the_tables_of_04_follow_from_the_committed_runs_and_scores(profile, mon
         scores["BeatGAN + rhythm"] = scores["BeatGAN"]
         # Two resamples take a moment, a thousand minutes: their column is left out.
         with monkeypatch.context() as patch:
-            patch.setattr(metrics, "resampled_auc", partial(metrics.resampled_auc, resamples=2))
+            patch.setattr(metrics, "_draws", partial(metrics._draws, resamples=2))
             table = simclr_tables.detector_differences(
                 scores, stored["labels"], stored["patients"], limit="at this budget"
             )

@@ -28,7 +28,7 @@ LANGUAGES = ("en", "ko")
 
 # What a verdict of the tables begins with -> the same in the words of a first screen, English and Korean.
 VERDICTS = {
-    "cannot tell": ("open: neither 0 nor the report's value is excluded", "미결: 0도 보고서의 값도 배제되지 않음"),
+    "cannot tell": ("open, as neither 0 nor the report's value is excluded", "미결: 0도 보고서의 값도 배제되지 않음"),
     "no difference shown: excludes": (
         "no difference shown; the report's value is excluded",
         "차이가 확인되지 않고, 보고서의 값은 배제됨",
