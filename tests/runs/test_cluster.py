@@ -15,7 +15,6 @@ from ecglib.runs.loop import epochs_done
 from ecglib.runs.store import StoredRun, pack
 from tests.runs.test_pool import Line, Settings, jobs, lines, snapshot
 
-dask = pytest.importorskip("dask", exc_type=ImportError)
 distributed = pytest.importorskip("distributed", exc_type=ImportError)
 
 
@@ -85,19 +84,22 @@ def test_a_failure_stops_only_its_children(tmp_path, scheduler):
     assert (found.finished, found.left) == ([good.run_id], [child.run_id])
 
 
-def test_a_parent_whose_workers_died_leaves_its_children(tmp_path):
+def test_a_parent_whose_workers_died_leaves_its_children(tmp_path, scheduler):
     parent = Line(Settings(12), trouble="killed")
     child = Line(Settings(13), teacher=parent.run_id)
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as workers,
-    ):
-        place = workers.scheduler_address
-        found = cluster.train_on(
-            place, jobs([parent, child]), tmp_path, tmp_path / "runs", "cpu", float("inf"), lambda *_: None
-        )
+    family = jobs([parent, child])
+    with distributed.Client(scheduler) as client:
+        patience = client.run_on_scheduler(allow_failures, count=0)
+        found = cluster.train_on(scheduler, family, tmp_path, tmp_path / "runs", "cpu", float("inf"), lambda *_: None)
+        client.run_on_scheduler(allow_failures, count=patience)
     assert set(found.failed) == {parent.run_id} and "its workers died" in found.failed[parent.run_id]
     assert found.left == [child.run_id]
+
+
+def allow_failures(dask_scheduler, count):
+    """Set how many workers may die of a task before it is given up; returned is what it was."""
+    before, dask_scheduler.allowed_failures = dask_scheduler.allowed_failures, count
+    return before
 
 
 def test_workers_stop_when_nobody_waits_any_more(tmp_path, scheduler, monkeypatch):

@@ -97,7 +97,7 @@ def test_a_family_is_what_can_be_tested():
 
 
 def test_rounding_is_no_difference():
-    found = comparisons.without_rounding(np.array([1e-16, -1e-16, 0.0, 0.001]))
+    found = metrics.without_rounding(np.array([1e-16, -1e-16, 0.0, 0.001]))
     assert found.tolist() == [0, 0, 0, 0.001]
 
 
