@@ -67,7 +67,7 @@ BEYOND = {
     " {goal}. Cut to {small_kb} kB it reads {small}.",
     "ko": "처음 보는 환자의 비정상 박동에서는 학습이 필요 없는 더 간단한 방법의 AUC가 더 높게 나왔습니다. 박동마다 P파,"
     " QRS군, 나타난 시점을 같은 심장의 평소 박동과 비교하는 것입니다. AUC는 **{questions}**, 환자에 대한 신뢰구간은"
-    " {questions_patients}이고(착상은 이 환자들의 레이블을 본 시험에서 나왔고 첫 판은 목표에 못 미쳤음;"
+    " {questions_patients}이고(착상은 이 환자들의 레이블을 본 예비 실험에서 나왔고 첫 판은 이들에서 목표에 못 미쳤음;"
     " 심실 수축에 앞선 작은 파인 P파만으로는 {p_wave}), 같은 환자에서 BeatGAN은 {beatgan}, 환자에 대한 신뢰구간은"
     " {beatgan_patients}입니다(시드 {strangers_seeds}개; 차이는 {strangers_minus}, 역시 환자에 대한 신뢰구간)."
     " R3의 학생은 같은 크기, 같은 레코드에서도 학습 방법에 따라 좋아집니다. 여섯 단계를 모두 더하면 {without}이던 AUC가"
