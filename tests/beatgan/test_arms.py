@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import stats
@@ -165,6 +166,14 @@ def test_finished_arms_are_loaded_even_without_the_teachers_weights(grid, runs, 
     assert [run.folder for run in again["D"]] == [run.folder for run in runs["D"]]
 
 
+def test_the_best_run_without_labels_redraws_normal_beats_best():
+    def run(errors, labelled):
+        return SimpleNamespace(history=pd.DataFrame({"error_normal": errors, "auc_as_coded": labelled}))
+
+    best, other = run([0.3, 0.1], [0.5, 0.5]), run([0.2, 0.2], [0.9, 0.9])
+    assert beatgan_arms.best_without_labels([other, best]) is best
+
+
 def test_the_best_student_of_a_store_without_weights_is_trained_again_to_be_published(
     grid, runs, beats, store, tmp_path, monkeypatch
 ):
@@ -229,6 +238,18 @@ def test_p_of_one_seed_of_nothing_and_of_certainty(runs):
 def test_pairs_need_partners_and_the_same_beats(runs):
     with pytest.raises(EcglibError, match="cannot be paired"):
         comparisons.compare(runs["B"], runs["E1"], "corrected")
+
+
+@pytest.mark.parametrize("fact", [*comparisons.TESTED_ON, "the labels"])
+def test_runs_that_were_tested_on_different_data_are_no_pair(tmp_path, fact):
+    one, other = (ruled_run(tmp_path / name, 0.9, 0.9) for name in "ab")
+    assert comparisons.compare([one], [other], "as_coded").identical
+    if fact == "the labels":
+        other.tested = other.tested[::-1]
+    else:
+        other.config[fact] = "other"
+    with pytest.raises(EcglibError, match="tested on different data"):
+        comparisons.compare([one], [other], "as_coded")
 
 
 def test_holm_against_its_definition():
@@ -370,6 +391,24 @@ def test_re_runs_are_compared_pair_by_pair(tmp_path):
     assert row["furthest apart"] == f"{apart[-1]:.4f}" == "0.0700"
     assert row["median apart"] == f"{np.median(apart):.4f}"
     assert row["pairs at least 0.0092 apart, R1's gain"] == "100%"
+
+
+def test_a_protocols_row_has_its_own_runs_by_the_rule_that_it_names():
+    def runs(auc):
+        rules = ("as_coded", "labelled", "corrected", "averaged")
+        found = {
+            rule: {"auc": auc + place / 100, "f1": auc - 0.1, "f1_threshold_on_test": auc + 0.05}
+            for place, rule in enumerate(rules)
+        }
+        told_apart = {"labels": np.array(["N", "V"]), "scores_corrected": np.array([0.0, 1.0])}
+        return [SimpleNamespace(metrics=found, predictions=told_apart)] * 3
+
+    others = {"leads": runs(0.5), "warp": runs(0.6), "patients": runs(0.7)}
+    table = tables.protocol_results({"A": runs(0.8)}, others, np.ones(2, dtype=bool))
+    shown = [float(text.split()[0]) for text in table["value, 95 % over seeds"]]
+    assert shown == pytest.approx([0.80, 0.81, 0.82, 0.83, 1.0, 0.52, 0.62, 0.72, 0.85, 0.70])
+    new = table.loc["new patients: trained on DS1, tested on DS2", "difference"]
+    assert new.startswith("-0.1000")
 
 
 def test_protocol_and_baselines(base, runs, beats, store):

@@ -1,5 +1,6 @@
 """A BeatGAN as a run: what decides it, what it leaves, which epochs it keeps, what it refuses."""
 
+import copy
 import dataclasses
 import math
 import shutil
@@ -11,11 +12,12 @@ import torch
 from ecglib.beatgan import task
 from ecglib.beatgan.distillation import SELF, Distillation
 from ecglib.beatgan.networks import anomaly_scores
+from ecglib.beatgan.quarter import LastQuarter
 from ecglib.beatgan.task import BeatGANConfig, BeatGANRun
 from ecglib.beatgan.training import Settings
 from ecglib.core.errors import EcglibError
 from ecglib.data import mitbih
-from ecglib.runs.formats import digest_of_file
+from ecglib.runs.formats import digest_of_file, read_tensors
 from ecglib.runs.obtain import obtain
 
 
@@ -49,12 +51,44 @@ def test_every_field_makes_another_run(beats):
     assert base.run_id == config(beats).run_id
 
 
-def test_time_warp_is_asked_of_every_batch_and_of_no_other_beat(beats, tmp_path, monkeypatch):
+def test_every_epoch_warps_each_training_beat_once_in_an_order_of_its_own(beats, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(task, "warp_most", lambda x: seen.append(len(x)) or x)
+    monkeypatch.setattr(task, "warp_most", lambda x: seen.append(x) or x)
     settings = dataclasses.replace(config(beats).training, time_warp=True)
-    obtain(dataclasses.replace(config(beats), training=settings), beats, tmp_path, "cpu")
-    assert seen == [16] * 8, "64 beats, two epochs"
+    warped = dataclasses.replace(config(beats), training=settings)
+    obtain(warped, beats, tmp_path, "cpu")
+    assert [len(x) for x in seen] == [16] * 8, "64 beats, two epochs"
+    x = warped.x(beats, warped.choose(beats).train)
+    orders = []
+    for epoch in (torch.cat(seen[:4]), torch.cat(seen[4:])):
+        orders.append([(x == beat).all(dim=(1, 2)).nonzero()[0].item() for beat in epoch])
+        assert torch.equal(epoch, x[orders[-1]])
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(64))
+    assert orders[0] != orders[1] and orders[0] != sorted(orders[0])
+
+
+def test_the_averaged_weights_are_those_of_every_step_of_the_last_quarter(tiny, beats, tmp_path, monkeypatch):
+    steps, normalised = [], []
+
+    class Watched(LastQuarter):
+        def after_step(self, epoch, generator):
+            steps.append((epoch, copy.deepcopy(generator.state_dict())))
+            super().after_step(epoch, generator)
+
+        def generator(self, x, batch_size):
+            normalised.append(x)
+            return super().generator(x, batch_size)
+
+    monkeypatch.setattr(task, "LastQuarter", Watched)
+    longer = dataclasses.replace(tiny, training=dataclasses.replace(tiny.training, epochs=8))
+    run = obtain(longer, beats, tmp_path, "cpu")
+    assert [epoch for epoch, _ in steps] == [epoch for epoch in range(8) for _ in range(4)], "four steps an epoch"
+    averaged = run.generator("averaged")
+    for name, found in averaged.named_parameters():
+        mean = torch.stack([weights[name] for epoch, weights in steps if epoch >= 6]).mean(dim=0)
+        torch.testing.assert_close(found, mean)
+    (x,) = normalised
+    assert torch.equal(x, longer.x(beats, longer.choose(beats).train)), "no test beat sets its statistics"
 
 
 def test_a_run_leaves_all_its_files_and_no_working_ones(finished):
@@ -129,6 +163,8 @@ def test_a_taught_student_keeps_which_weights_taught_it_and_resumes_to_the_same_
     whole = obtain(taught, beats, tmp_path, "cpu")
     wanted = {teacher.folder.name: digest_of_file(teacher.weights_file())}
     assert whole.environment["teacher_weights"] == wanted
+    teaches = read_tensors(teacher.folder / "weights_corrected.safetensors")
+    assert all(torch.equal(found, teaches[name]) for name, found in taught.teacher(tmp_path).state_dict().items())
     weights = whole.generator().state_dict()
     shutil.rmtree(whole.folder)
 

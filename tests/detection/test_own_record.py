@@ -11,7 +11,7 @@ from ecglib.core.errors import EcglibError
 from ecglib.data import mitbih
 from ecglib.detection import own_record, tables
 from ecglib.detection.own_record import Usual
-from ecglib.stats.metrics import auc
+from ecglib.stats.metrics import auc, resampled
 
 
 def record(rng, premature):
@@ -128,6 +128,14 @@ def test_a_table_of_new_patients_has_the_mean_of_the_seeds_and_counts_no_seed_wh
     assert rows.loc["fixed", "minus fixed"] == "-"
     difference = np.mean(of_each) - roc_auc_score(labels != "N", fixed)
     assert rows.loc["seeded", "minus fixed"].startswith(f"{difference:+.3f} [")
+    patients = beats.patients[members]
+    drawn, alone = (
+        np.mean([resampled(labels != "N", one, patients)["auc"] for one in of], axis=0) for of in (seeds, [fixed])
+    )
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    assert rows.loc["seeded", "over patients"] == f"[{low:.3f}, {high:.3f}]"
+    low, high = np.quantile(drawn - alone, [0.025, 0.975])
+    assert rows.loc["seeded", "minus fixed"].endswith(f"[{low:+.3f}, {high:+.3f}]")
 
 
 def test_embeddings_against_loops():

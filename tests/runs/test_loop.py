@@ -140,3 +140,17 @@ def test_a_full_disk_is_one_clear_error_and_the_last_checkpoint_stays(tmp_path, 
     with pytest.raises(EcglibError, match=r"Cannot write .*No space left .*Free disk space"):
         train(tmp_path)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+def test_every_epoch_of_every_seed_draws_its_own_random_numbers(tmp_path):
+    def drawn(seed):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        loop, found = Loop(folder, seed, EPOCHS, CPU), []
+        loop.restore()
+        for _ in loop.epochs():
+            found.append(torch.rand(()).item())
+            loop.record(loss=0.0)
+        return found
+
+    assert len({*drawn(3), *drawn(4)}) == 2 * EPOCHS

@@ -45,6 +45,8 @@ def test_scenarios_are_compared_with_the_student_and_with_beatgan(grid, trained)
     table = tables.scenarios(grid, runs, limit="at this budget")
     assert "p (Holm, 4 questions)" in table
     assert list(table.index) == [grid[name].name for name in ("1", "1p", "2", "12")]
+    first = {name: trained[0][name][0].history["loss_contrast_d"][0] for name in ("1", "1p")}
+    assert first["1"] != first["1p"], "a discriminator that was pretrained begins elsewhere"
     for name in ("1", "1p", "2", "12"):
         row = table.loc[grid[name].name]
         for column, control in (
@@ -155,6 +157,14 @@ def test_detectors_are_compared_as_their_seeds_belong_together(strangers):
             assert row["test"] == test, (one, other)
             assert row["difference, 95 % over seeds"].endswith(f"[{interval.low:+.4f}, {interval.high:+.4f}]"), one
             p.append(float(expected.pvalue))
+            drawn = [
+                np.mean(
+                    [metrics.resampled(labels[chosen] != "N", run[chosen], patients[chosen])["auc"] for run in of], 0
+                )
+                for of in (scores[one], scores[other])
+            ]
+            low, high = np.quantile(drawn[0] - drawn[1], [0.025, 0.975])
+            assert row["over patients"] == f"[{low:+.4f}, {high:+.4f}]", (one, other)
     assert len(table) == 18
     assert [float(text) for text in table["p (Holm, 18 questions)"]] == pytest.approx(holm(p), rel=0.06)
 
