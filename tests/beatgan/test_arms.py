@@ -393,6 +393,23 @@ def test_re_runs_are_compared_pair_by_pair(tmp_path):
     assert row["pairs at least 0.0092 apart, R1's gain"] == "100%"
 
 
+def test_each_baseline_scores_what_is_unlike_its_training_beats_higher(base):
+    rng = np.random.default_rng(0)
+    train, test = (rng.normal(size=(count, 320)).astype(np.float32) for count in (300, 40))
+    test[20:] += 5
+    for scorer in (baselines.pca, baselines.one_class_svm, baselines.isolation_forest):
+        assert metrics.auc(np.arange(40) >= 20, scorer(train, test, base, "cpu")) > 0.95, scorer.__name__
+
+
+def test_a_vae_draws_its_code_while_it_learns_and_takes_the_mean_when_it_judges():
+    torch.manual_seed(0)
+    model, x = baselines.VAE(width=0.125).eval(), torch.rand(4, 1, 320)
+    x_hat, code = model(x)
+    assert torch.equal(x_hat, model.decoder(code.chunk(2, dim=1)[0]))
+    model.train()
+    assert not torch.equal(model(x)[0], model(x)[0])
+
+
 def test_a_protocols_row_has_its_own_runs_by_the_rule_that_it_names():
     def runs(auc):
         rules = ("as_coded", "labelled", "corrected", "averaged")

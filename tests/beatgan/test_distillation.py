@@ -173,6 +173,24 @@ def test_terms_are_weighted_and_added():
     assert values["both, doubled"] == pytest.approx(2 * (values["x'"] + values["z"]), rel=1e-4)
 
 
+def test_features_of_the_discriminator_and_hidden_layers_are_compared_with_the_teachers():
+    state, x = new_state(SETTINGS, 1, CPU), beats(8)
+    students = Taps(state.generator)
+    x_hat, _ = state.generator(x)
+    own = list(students.outputs)
+    teaches = Taps(teacher := distiller_of(state).teacher)
+    with torch.no_grad():
+        x_teacher, _ = teacher(x)
+        wanted, found = (state.discriminator(redrawn)[1] for redrawn in (x_teacher, x_hat))
+    expected = {"features": ((found - wanted) ** 2).mean()}
+    for name, form in (("attention", "squared"), ("attention_mean", "mean"), ("attention_norm", "norm")):
+        expected[name] = losses.attention_transfer(own, list(teaches.outputs), form)
+    for name, value in expected.items():
+        distiller = distiller_of(state, knowledge=(name,))
+        term = distiller(Step(state, x, *state.generator(x)))
+        assert term.item() == pytest.approx(value.item(), rel=1e-4), name
+
+
 def test_a_narrow_student_learns_from_a_wide_teacher():
     state = new_state(SETTINGS, 1, CPU, width=0.5)
     settings = Distillation(("scores", "reconstruction", "latent", "features", "attention"), "someone")
@@ -195,13 +213,15 @@ def test_the_self_teacher_is_a_moving_average_and_part_of_the_checkpoint():
     state = new_state(SETTINGS, 1, CPU)
     distiller = Distiller(Distillation(("reconstruction",), SELF), state.generator, None, beats(8))
     average = distiller.parts["average"]
-    start = average.state_dict()["encoder.head.weight"].clone()
+    start = copy.deepcopy(average.state_dict())
     first = update(state, beats(8), SETTINGS, [distiller])
     # Evaluation mode against training mode: even the student's own copy differs a little.
     assert first["loss_distillation"] > 0
-    now = state.generator.state_dict()["encoder.head.weight"]
-    expected = start + (1 - distillation.AVERAGE_MOMENTUM) * (now - start)
-    torch.testing.assert_close(average.state_dict()["encoder.head.weight"], expected)
+    now = state.generator.state_dict()
+    for name, found in average.state_dict().items():  # running statistics, too
+        if found.is_floating_point():
+            expected = start[name] + (1 - distillation.AVERAGE_MOMENTUM) * (now[name] - start[name])
+            torch.testing.assert_close(found, expected, msg=name)
     assert distiller_of(state).parts == {}, "another teacher stays as it is"
 
 

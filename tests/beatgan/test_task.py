@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from ecglib.beatgan import task
 from ecglib.beatgan.distillation import SELF, Distillation
@@ -111,6 +112,9 @@ def test_metrics_and_scores_follow_from_the_stored_files(finished, beats):
     epochs = {rule: int(found["epoch"]) for rule, found in finished.metrics.items()}
     for rule, found in task.evaluate(stored, epochs).items():
         assert found == pytest.approx(finished.metrics[rule])
+    for rule in ("as_coded", "labelled", "corrected", "averaged"):
+        judged = finished.metrics[rule]
+        assert judged["auc"] == pytest.approx(roc_auc_score(stored["labels"] != "N", stored[f"scores_{rule}"]))
     for rule in ("as_coded", "corrected", "averaged"):
         again = anomaly_scores(finished.generator(rule), x).numpy()
         np.testing.assert_allclose(stored[f"scores_{rule}"], again, rtol=1e-3)

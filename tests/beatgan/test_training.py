@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from ecglib.beatgan import training
 from ecglib.beatgan.networks import Discriminator, Generator, anomaly_scores
@@ -98,7 +99,14 @@ def test_validation_judges_by_all_rules():
     validation, state = validation_set(), new_state(settings, 1, CPU)
     for batch in beats(4 * BATCH).split(BATCH):
         update(state, batch, settings)
+    literal = copy.deepcopy(state.generator).train()  # as R1's program: one pass in training mode, batch by batch
+    training.set_momentum(literal, 0.1)
+    with torch.no_grad():
+        errors = [(literal(x)[0] - x).square().mean(dim=(1, 2)) for x in validation.x.split(BATCH)]
     row, judged = training.validate(state.generator, validation, BATCH)
+    assert row["auc_as_coded"] == pytest.approx(roc_auc_score(validation.abnormal, torch.cat(errors)))
+    for name, tensor in judged["as_coded"][1].state_dict().items():
+        torch.testing.assert_close(tensor, literal.state_dict()[name], msg=name)
     assert {rule: criterion for rule, (criterion, _) in judged.items()} == {
         "as_coded": -row["auc_as_coded"],
         "labelled": -row["auc_eval_mode"],

@@ -11,11 +11,21 @@ import numpy as np
 import pytest
 import torch
 from onnx import load, numpy_helper
+from sklearn.metrics import roc_auc_score
 
 from ecglib import reports
 from ecglib.classifier import attempts, figures, networks, onnx, slips, tables, task
 from ecglib.classifier.arms import R3_GAIN, student_arms
-from ecglib.classifier.claims import Claimed, change, claims, equal, of_differences, p_value, published
+from ecglib.classifier.claims import (
+    Claimed,
+    change,
+    change_of_answers,
+    claims,
+    equal,
+    of_differences,
+    p_value,
+    published,
+)
 from ecglib.classifier.ledger import measured_r3
 from ecglib.classifier.run import ClassifierRun
 from ecglib.classifier.task import UNTRAINED, ClassifierConfig
@@ -118,6 +128,25 @@ def measured(differences, patients=None, part="test", before=0.9):
     others = metrics.Interval(over_seeds.value, *(patients or (over_seeds.value - 0.004, over_seeds.value + 0.004)))
     found = metrics.Change(before, before + over_seeds.value, over_seeds, others, differences)
     return of_differences(found, part)
+
+
+def test_a_change_of_answers_is_after_minus_before_seed_by_seed_and_over_patients():
+    rng = np.random.default_rng(0)
+    targets, patients = (rng.random((120, 5)) < 0.3).astype(int), np.arange(120) // 2
+    good, poor = ([clear * targets + rng.normal(size=targets.shape) for _ in range(3)] for clear in (3, 1))
+    found = change_of_answers(targets, patients, good, poor)
+    of_each = [
+        roc_auc_score(targets, two, average="macro") - roc_auc_score(targets, one, average="macro")
+        for one, two in zip(good, poor, strict=True)
+    ]
+    assert found.test.differences == pytest.approx(of_each)
+    assert found.before > found.after
+    drawn = [
+        np.mean([multilabel.resampled_auc(targets, one, patients) for one in side], axis=0) for side in (good, poor)
+    ]
+    assert (found.over_patients.low, found.over_patients.high) == pytest.approx(
+        tuple(np.quantile(drawn[1] - drawn[0], [0.025, 0.975]))
+    )
 
 
 def test_a_published_change_has_no_differences_to_be_judged():

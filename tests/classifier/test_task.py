@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 from torch.nn import functional as F
 
 from ecglib.classifier import networks, task, training
 from ecglib.classifier.task import SELF, UNTRAINED, ClassifierConfig, Distillation
 from ecglib.classifier.training import OPTIMIZERS, Settings
 from ecglib.core.errors import EcglibError
+from ecglib.core.seeds import seed_everything
 from ecglib.data import ptbxl
 from ecglib.data.ptbxl import SUPERCLASSES
 from ecglib.runs import obtain as obtaining
@@ -36,6 +38,11 @@ def run(config, records, store):
 
 def test_it_learns_and_what_is_stored_follows_from_its_weights(run, config, records):
     assert run.metrics["test"]["auc"] > 0.6
+    for part in ("validation", "test", "test_last"):
+        targets = run.predictions[f"{part.removesuffix('_last')}_targets"]
+        of_each = roc_auc_score(targets, run.predictions[f"{part}_logits"], average=None)
+        assert run.metrics[part]["auc"] == pytest.approx(of_each.mean())
+        assert [run.metrics[part][f"auc_{name}"] for name in SUPERCLASSES] == pytest.approx(list(of_each))
     assert run.metrics["test"] | {"epoch": 0} == task.evaluate(run.predictions, 0, 0)["test"]
     split = config.choose(records)
     x = config.x(records, split.test, run.scaler)
@@ -97,6 +104,25 @@ def test_early_stopping_waits_for_its_patience(tmp_path, monkeypatch):
     assert torch.equal(result.weights["weights"][0]["1.weight"], after[0])
     assert torch.equal(result.weights["last"][0]["1.weight"], after[3])
     assert not torch.equal(after[0], after[3])
+    for answers, kept in (("test_last_logits", "last"), ("test_logits", "weights")):
+        weights = result.weights[kept][0]
+        expected = F.linear(torch.from_numpy(x).flatten(1), weights["1.weight"], weights["1.bias"]).numpy()
+        assert result.predictions[answers] == pytest.approx(expected, rel=2e-3, abs=2e-2), "half precision"
+
+
+def test_the_untrained_teacher_is_no_copy_of_the_student_and_answers_in_training_mode(config, records, monkeypatch):
+    asked = []
+    monkeypatch.setattr(task, "distilling", lambda lesson, ask: asked.append(ask))
+    taught = replace(config, distillation=Distillation(UNTRAINED, network="57K"))
+    x = torch.from_numpy(np.array(records.signals[:8]))
+    taught.learner(networks.build("57K", 12), records, Path(), x)
+    seed_everything(config.training.seed, 1)
+    expected, batch = networks.build("57K", 12).train(), torch.arange(8)
+    found = []
+    for network in (asked[0], lambda members: expected(x[members])):
+        torch.manual_seed(0)
+        found.append(network(batch))
+    assert torch.equal(*found)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

@@ -1,5 +1,7 @@
 """Every augmentation keeps what a beat is: its shape, roughly its values, and all leads together."""
 
+from dataclasses import fields
+
 import pytest
 import torch
 
@@ -46,12 +48,18 @@ def test_a_view_stays_close_to_its_beat(name):
             assert torch.corrcoef(torch.stack([original, changed]))[0, 1] > 0.8
 
 
-def test_random_view_applies_all():
+def test_random_view_applies_all_and_each_as_far_as_it_is_told():
     torch.manual_seed(1)
-    x = beats()
-    first, second = random_view(x), random_view(x)
-    assert first.shape == x.shape
-    assert not torch.equal(first, second)
+    off = {"warped": 0, "amplitude": 0.0, "noise": 0.0, "wander": 0.0, "shift": 0, "masked": 2, "silent": 0.0}
+    assert off.keys() == {field.name for field in fields(Views)}
+    ramp = torch.linspace(-1, 1, 320).expand(200, 2, 320)
+    torch.testing.assert_close(random_view(ramp, Views(**off)), ramp, atol=1e-5, rtol=0)
+    assert random_view(0 * ramp, Views(**off | {"noise": 0.5})).std().item() == pytest.approx(0.5, rel=0.02)
+    silent = (random_view(ramp, Views(**off | {"silent": 1.0})) == 0).all(dim=2)
+    assert (silent.sum(dim=1) == 1).all()
+    for on in ({"warped": 7}, {"amplitude": 0.5}, {"wander": 0.5}, {"shift": 6}):
+        assert not torch.allclose(random_view(ramp, Views(**off | on)), ramp, atol=1e-3), on
+    assert not torch.equal(random_view(beats()), random_view(beats()))
 
 
 def test_one_lead_is_never_dropped_and_two_never_both():

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import wfdb
 
 from ecglib.book import own
@@ -297,6 +298,30 @@ def test_beatgan_redraws_each_beat(path, tmp_path, capsys):
     assert (table["score"] > 0).all()
     judge = judges.BeatGAN()
     assert judge.percentile(np.array([0.0, 1e9])).tolist() == [0, 100]
+
+
+def test_beatgan_judges_each_scaled_beat_alone(beats):
+    judge, signals, intervals = judges.BeatGAN(), beats.signals[:40], beats.intervals[:40, 0]
+    scores = judge.judge(signals, intervals)["score"].to_numpy()
+    lead = signals[:, 0].astype(np.float64)
+    low, high = lead.min(axis=1, keepdims=True), lead.max(axis=1, keepdims=True)
+    x = torch.from_numpy((2 * (lead - low) / (high - low) - 1).astype(np.float32))[:, None]
+    with torch.no_grad():
+        redrawn = judge.generator(x)[0]
+    assert scores == pytest.approx((redrawn - x).square().mean(dim=(1, 2)).numpy(), rel=1e-3)
+    alone = judge.judge(signals[:1], intervals[:1])["score"][0]
+    assert alone == pytest.approx(scores[0], rel=1e-3), "its neighbours change nothing"
+
+
+def test_the_questions_say_how_many_normal_beats_in_a_hundred_are_as_unusual(beats):
+    own = np.flatnonzero(beats.records == "100")
+    judge = judges.ThreeQuestions(2)
+    table = judge.judge(beats.signals[own], beats.intervals[own, 0])
+    answers = own_record.answers(beats.signals[own], beats.intervals[own, 0], judge.usual)
+    for place, name in enumerate(judges.QUESTIONS):
+        normal = judge.reference.answers[:, place]
+        shares = [((normal >= one).sum() + 1) / (len(normal) + 1) for one in answers[:50, place]]
+        assert table[f"{name}, %"][:50].to_numpy() == pytest.approx(100 * np.array(shares), rel=1e-3), name
 
 
 def test_the_shipped_scale_is_whole():

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from ecglib.beatgan.task import BeatGANConfig
 from ecglib.beatgan.training import Settings as BeatGANSettings
@@ -76,6 +77,31 @@ def test_no_label_of_a_test_beat_is_looked_at(config, beats, encoder, described,
         patched = detectors.scores(EVERYTHING, blind)
         plain = Described(config, encoder, beats, tmp_path / "plain", "cpu")
         assert np.array_equal(patched, detectors.scores(EVERYTHING, plain))
+
+
+def test_nothing_is_fitted_to_test_beats(config, beats, encoder, described, tmp_path):
+    """The first half of the test beats has the same scores without the second."""
+    fewer = Described(replace(config, test_beats=75), encoder, beats, tmp_path, "cpu")
+    by = Detector(("shape", "own", "rhythm"))
+    whole, half = detectors.scores(by, described), detectors.scores(by, fewer)
+    assert np.array_equal(fewer.members[1], described.members[1][:75])
+    assert half == pytest.approx(whole[:75], rel=2e-3)
+
+
+def test_an_encoder_that_learned_from_other_beats_is_refused(config, beats, encoder, tmp_path):
+    with pytest.raises(EcglibError, match="learns from other beats"):
+        Described(config, replace(encoder, split="patients"), beats, tmp_path)
+
+
+def test_the_control_that_never_learned_has_seen_its_beats(beats, encoder):
+    before, after = encoder.untrained(), encoder.normalising(beats)
+    assert torch.equal(before.features[0].weight, after.features[0].weight)
+    seen = [
+        (one.running_mean, other.running_mean)
+        for one, other in zip(before.modules(), after.modules(), strict=True)
+        if isinstance(one, torch.nn.BatchNorm1d)
+    ]
+    assert seen and not any(torch.equal(one, other) for one, other in seen)
 
 
 def test_own_contrast_asks_each_record_about_its_own_usual_beats(described, beats, encoder, monkeypatch):
