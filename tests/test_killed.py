@@ -34,8 +34,11 @@ CLOCK_SET_BACK = "import time; now = time.time; time.time = lambda: now() - 365 
 
 
 def results(store):
-    """Run -> what it measured, but for what every run has of its own: how long it took."""
-    return {path.parent.name: json.loads(path.read_text()) for path in sorted(store.glob("*/metrics.json"))}
+    """Run -> what it measured and answered, but for what every run has of its own: how long it took."""
+    return {
+        path.parent.name: (json.loads(path.read_text()), path.with_name("predictions.npz").read_bytes())
+        for path in sorted(store.glob("*/metrics.json"))
+    }
 
 
 def ecglib(*arguments, **environment):

@@ -1,6 +1,8 @@
 """What the store keeps comes back; what is damaged says so."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -8,10 +10,15 @@ from ecglib.core.errors import EcglibError
 from ecglib.runs.obtain import obtain
 
 
+@pytest.fixture(scope="module")
+def finished(tiny, beats, tmp_path_factory):
+    return obtain(tiny, beats, tmp_path_factory.mktemp("store"), "cpu")
+
+
 @pytest.fixture
-def run(tiny, beats, tmp_path):
+def run(finished, tmp_path):
     """A finished run, copied for each test."""
-    return obtain(tiny, beats, tmp_path, "cpu")
+    return type(finished)(Path(shutil.copytree(finished.folder, tmp_path / finished.folder.name)))
 
 
 FAULTS = {
