@@ -1,5 +1,6 @@
 """From the store to a file that can be used elsewhere: `ecglib export`. Everywhere `profile` is whose run it is."""
 
+import math
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -62,7 +63,8 @@ def _contract(run: ClassifierRun, profile: str, answers: Mapping[str, np.ndarray
     thresholds = task.thresholds(targets["validation_targets"], answers["validation_logits"])
     return Contract(
         onnx.lead_names(tuple(run.leads)),
-        thresholds=tuple(round(value, 4) for value in thresholds),
+        # Down, so that the record whose probability is the threshold still reaches it.
+        thresholds=tuple(math.floor(10_000 * value) / 10_000 for value in thresholds),
         metrics={name: round(value, 4) for name, value in measured.items()},
         source=run.folder.name,
         data=f"{source}, {count} training records",

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import f1_score
 
-from ecglib.classifier import attribution, deployed, export, onnx, tables
+from ecglib.classifier import attribution, deployed, export, onnx, tables, training
 from ecglib.classifier.arms import CHOSEN, COMPARED, network_arms, pruned_arms, setting_arms, student_arms
 from ecglib.classifier.task import SELF, UNTRAINED, ClassifierConfig
 from ecglib.classifier.training import Settings
@@ -167,6 +168,26 @@ def test_an_exported_run_keeps_its_answers(small, runs, records, store, monkeypa
     model.files["int8"].write_bytes(model.files["float"].read_bytes())  # as a copy of another run's would be
     again = deployed.exported(config, records, store, "smoke", "cpu")
     assert onnx.read_contract(again.files["int8"]).precision == "int8"
+
+
+def test_calibration_and_thresholds_have_seen_no_test_record(small, runs, records, tmp_path, monkeypatch):
+    run, calibrating = runs["alone"][0], []
+    quantise = onnx.quantise
+    monkeypatch.setattr(
+        onnx, "quantise", lambda source, path, seen: calibrating.append(seen) or quantise(source, path, seen)
+    )
+    source, path = tmp_path / "float.onnx", tmp_path / "int8.onnx"
+    export.export(run, "smoke", source)
+    export.quantise(run, records, "smoke", source, path)
+    split = small["alone"].configs[0].choose(records)
+    learned = {one.tobytes() for one in records.seen(split.train, run.leads)}
+    (seen,) = calibrating
+    assert len(seen) > 0 and {one.tobytes() for one in seen} <= learned
+    probabilities = training.probabilities(onnx.run(onnx.open_model(path), records.seen(split.validation, run.leads)))
+    for place, threshold in enumerate(onnx.read_contract(path).thresholds):
+        labels, column = records.targets[split.validation][:, place], probabilities[:, place]
+        best = max(f1_score(labels, column >= one) for one in np.unique(column))
+        assert f1_score(labels, column >= threshold) == pytest.approx(best, abs=0.02), SUPERCLASSES[place]
 
 
 def test_costs_and_their_table(small, runs, records, store):

@@ -1,5 +1,6 @@
 """SimCLR alone: it learns, is loaded again, and takes LARS for large batches only."""
 
+import copy
 import sys
 from dataclasses import fields, replace
 
@@ -16,7 +17,8 @@ from ecglib.runs.obtain import obtain
 from ecglib.runs.store import PUBLISHED
 from ecglib.simclr import encoder
 from ecglib.simclr.encoder import EncoderConfig, Settings, embed, new_optimizer
-from ecglib.simclr.networks import BaseEncoder
+from ecglib.simclr.losses import nt_xent
+from ecglib.simclr.networks import BaseEncoder, ProjectionHead
 from ecglib.simclr.similarity import own_view_found
 
 
@@ -47,6 +49,19 @@ def test_training_brings_views_of_one_beat_together(beats, config, tmp_path):
         for model in (BaseEncoder(2, 0.125).eval(), trained)
     ]
     assert found[1] > found[0]
+
+
+def test_a_step_contrasts_two_views_with_the_views_and_the_temperature_of_its_config(beats, config):
+    other = replace(config, views=Views(noise=0.9), temperature=0.5)
+    x = other.x(beats, other.choose(beats).train[:16])
+    model = nn.Sequential(other.untrained(), ProjectionHead(64, 32, 16)).train()
+    twin = copy.deepcopy(model)
+    torch.manual_seed(0)
+    row = encoder.step(other, model, x, new_optimizer(other.training, model))
+    torch.manual_seed(0)
+    first, second = (random_view(x, Views(noise=0.9)) for _ in range(2))
+    assert row["loss"].item() == pytest.approx(nt_xent(twin(first), twin(second), 0.5).item(), rel=1e-5)
+    assert not torch.equal(model[0].features[0].weight, twin[0].features[0].weight), "it moved"
 
 
 def test_an_encoder_is_loaded_not_trained_again(beats, config, tmp_path, monkeypatch):
