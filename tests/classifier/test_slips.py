@@ -4,9 +4,12 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
+from torch import nn
 
 from ecglib.classifier import slips
-from ecglib.data.ptbxl import SUPERCLASSES
+from ecglib.data import ptbxl
+from ecglib.data.ptbxl import SUPERCLASSES, Scaler
 from ecglib.stats.multilabel import class_metrics
 
 
@@ -80,3 +83,31 @@ def test_every_other_order_of_the_labels():
     expected = [class_metrics(targets, scores[:, list(order)], SUPERCLASSES)["auc"] for order in orders]
     assert slips.auc_in_other_orders(targets, scores) == pytest.approx(np.array(expected))
     assert np.mean(expected) == pytest.approx(0.5, abs=0.05)
+
+
+class FirstSamples(nn.Module):
+    """Answers with the first sample of five leads, which tells whose signal it was asked about."""
+
+    def forward(self, x):
+        return x[:, :5, 0]
+
+
+def test_each_mistake_asks_about_the_signals_that_it_leaves_beside_the_labels(simulated_root):
+    records, index = ptbxl.load_records(simulated_root), ptbxl.load_index(simulated_root)
+    labelled, signals = index[list(SUPERCLASSES)].any(axis=1).to_numpy(), ptbxl.load_signals(simulated_root, index)
+    members = np.random.default_rng(0).permutation(len(records))[:150]
+    found = slips.mistakes([FirstSamples()], Scaler.none(12), records, members, simulated_root)
+
+    def auc(positions):
+        return roc_auc_score(records.targets[members], signals[positions][members][:, :5, 0], average="macro")
+
+    own = np.flatnonzero(labelled)
+    assert found[slips.IN_PLACE] == (0, pytest.approx([auc(own)]))
+    for name, one_by_one in (("deleted at once", False), ("deleted one by one", True)):
+        kept, _ = program(labelled, one_by_one)
+        beside = np.array([int(one.split()[1]) for one in kept][: len(own)])
+        share, aucs = found[f"signals slipped, {name}"]
+        assert (share, aucs) == (pytest.approx((beside != own).mean()), pytest.approx([auc(beside)]))
+    assert share > 0 and auc(beside) != pytest.approx(auc(own), abs=1e-4)
+    assert found["as many wrong pairs as in the whole index, at random"][0] == pytest.approx(share)
+    assert [len(aucs) for _, aucs in found.values()] == [1, 1, 1, 100, 119, 1190]
