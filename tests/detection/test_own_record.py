@@ -194,3 +194,32 @@ def test_real_patients_nobody_has_labelled(real_root):
     assert auc(abnormal[ds2], scores) == pytest.approx(0.9584, abs=0.001)
     of_s = np.isin(beats.labels[ds2], ["N", "S"])
     assert auc(abnormal[ds2][of_s], scores[of_s]) == pytest.approx(0.906, abs=0.002)
+
+
+def test_each_way_that_was_tried_is_judged_by_the_other_patients(simulated_root, monkeypatch):
+    beats = mitbih.load_beats(simulated_root)
+    members = np.flatnonzero(np.isin(beats.records, mitbih.DS1))
+    monkeypatch.setattr(tables, "TRIED", {"used": Usual(), "all beats are": Usual(latest=1.0)})
+    rows, abnormal = tables.tried(beats, members), beats.labels[members] != "N"
+    assert list(rows.index) == ["P wave alone", "QRS complex alone", "timing alone", "used", "all beats are"]
+    used, others = (own_record.all_answers(beats, usual) for usual in (Usual(), Usual(latest=1.0)))
+    expected = {"QRS complex alone": used[:, [1]], "timing alone": used[:, [2]], "used": used, "all beats are": others}
+    for name, answers in expected.items():
+        scores = own_record.leave_one_patient_out_scores(answers, beats, members)
+        assert rows.loc[name, "AUC"] == f"{roc_auc_score(abnormal, scores):.3f}", name
+    trial = own_record.s_auc_in_s_dominated_records(others, beats, members, Usual(latest=1.0))
+    assert rows.loc["all beats are", "S, where most beats are S"] == f"{trial:.3f}"
+
+
+def test_a_record_has_an_auc_of_its_own_if_it_has_enough_of_both(simulated_root):
+    beats = mitbih.load_beats(simulated_root)
+    members = np.flatnonzero(np.isin(beats.records, mitbih.DS2))
+    scores = np.random.default_rng(7).normal(size=len(members)) + (beats.labels[members] == "V")
+    found, expected = tables.of_records(scores, beats, members), {}
+    for record in sorted(set(beats.records[members])):
+        own = beats.records[members] == record
+        abnormal = beats.labels[members][own] != "N"
+        if 5 <= abnormal.sum() <= len(abnormal) - 5:
+            expected[record] = roc_auc_score(abnormal, scores[own])
+    assert 0 < len(expected) < len(set(beats.records[members]))
+    assert found == pytest.approx(expected)
