@@ -335,9 +335,8 @@ def width_curve(points: Mapping[str, Sequence[tuple[int, np.ndarray]]]) -> Figur
     lost: list[tuple[float, float, str]] = []  # place, AUC and colour of what lies far out
     for shift, (name, series), colour in zip((0.93, 1, 1.07), points.items(), colours, strict=False):
         means = {count: aucs.mean() for count, aucs in series}
-        axis.plot(
-            np.array(widths) * shift, [means.get(count, np.nan) for count in widths], "-", color=colour, label=name
-        )
+        line = [means.get(count, np.nan) for count in widths]
+        axis.plot(np.array(widths) * shift, line, "-", color=colour, label=name)
         for count, aucs in series:
             axis.plot([count * shift] * len(aucs), np.where(aucs < least, np.nan, aucs), "o", color=colour, alpha=0.5)
             axis.plot(count * shift, aucs.mean(), "_", color=colour, markersize=14, markeredgewidth=2)
@@ -365,9 +364,8 @@ def waterfall(steps: Mapping[str, np.ndarray], report: float | None = None) -> F
         axis.barh(place, change, left=before, height=0.5, color=ERROR if change < 0 else OUTPUT, alpha=0.6)
         if place:
             axis.plot([before] * 2, [place - 1, place], color=REPORT, linewidth=1)
-        axis.plot(
-            aucs, [place] * len(aucs), "o", color=INPUT, markersize=4, alpha=0.6, label=None if place else "seeds"
-        )
+        named = None if place else "seeds"
+        axis.plot(aucs, [place] * len(aucs), "o", color=INPUT, markersize=4, alpha=0.6, label=named)
         axis.plot([means[place]] * 2, [place - 0.3, place + 0.3], color=INPUT, linewidth=2)
         words = f"{means[place]:.3f}" + (f"  ({change:+.3f})" if place else "")
         axis.annotate(words, (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=9)

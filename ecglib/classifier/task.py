@@ -37,8 +37,8 @@ UNTRAINED = "untrained"  # R3's program made its teacher anew and never trained 
 SELF = "self"
 BOOSTED_TREES = "trees"  # boosted trees, each record being judged by those that learned from other folds
 PARTS = ("validation", "test")
-# Sets the weights of an untrained teacher apart from the student's. The same numbers order the records of the first
-# epoch, which has no bearing on random weights; to change that would make the runs of R3's program others.
+# Sets an untrained teacher's weights apart from the student's. The first epoch draws its order from the same numbers,
+# which has no bearing on random weights; another stream would make the committed runs of R3's program others.
 TEACHER_STREAM = 1
 
 
@@ -375,10 +375,7 @@ def best_run(store: Path, kind: str) -> ClassifierRun:
             f"{store} has no finished {kind!r} with weights: 'ecglib run 05 --profile {store.parent.name}' trains one."
         )
     if len({run.config["data"] for run in runs}) > 1:
-        raise EcglibError(
-            f"{store} has {kind!r} trained on different records, whose losses do not compare: move the folders of those"
-            " that are not wanted elsewhere."
-        )
+        raise EcglibError(f"{store} has {kind!r} trained on different records: move the folders of unwanted ones away.")
     return min(runs, key=lambda run: float(run.history["validation_loss"].min()))
 
 
